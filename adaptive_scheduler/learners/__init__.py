@@ -1,0 +1,1 @@
+"""Learners: splitting and combining, file names, loading and saving, goals, packs, dataframes."""
