@@ -1,0 +1,128 @@
+"""What a job asks for, and how users say it for one learner or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+from adaptive_scheduler.errors import InvalidInputError
+
+EXECUTOR_TYPES: TypeAlias = Literal["process-pool", "loky", "sequential"]
+LOKY_START_METHODS: TypeAlias = Literal["loky", "loky_int_main", "spawn", "fork", "forkserver"]
+
+T = TypeVar("T")
+
+#: One value for all jobs, or a function without arguments that is called when
+#: a job is submitted, or a tuple with one of these for each learner.
+PerLearner: TypeAlias = T | Callable[[], T] | tuple[T | Callable[[], T], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one job asks its scheduler for. Jobs with equal resources share an array.
+
+    Attributes
+    ----------
+    cores
+        Cores in total, over all nodes.
+    executor_type
+        How the job spreads its evaluations over its cores.
+    num_threads
+        Threads that each evaluation may use (BLAS, OpenMP).
+    extra_scheduler
+        Options for the head of the job script, as the scheduler spells them.
+    extra_env_vars
+        Assignments ``NAME=value`` that the job script exports, quoted as for a shell.
+    extra_script
+        Lines of shell that run before the job's program.
+    time
+        Wall time after which the scheduler ends the job, ``HH:MM:SS``; None for its default.
+    """
+
+    cores: int = 1
+    executor_type: EXECUTOR_TYPES = "process-pool"
+    num_threads: int = 1
+    extra_scheduler: tuple[str, ...] = ()
+    extra_env_vars: tuple[str, ...] = ()
+    extra_script: str = ""
+    time: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("cores", "num_threads"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidInputError(f"`{name}` is a positive whole number, not {value!r}.")
+        if self.executor_type not in get_args(EXECUTOR_TYPES):
+            known = ", ".join(get_args(EXECUTOR_TYPES))
+            raise InvalidInputError(
+                f"There is no executor_type {self.executor_type!r}. There are: {known}."
+            )
+        for assignment in self.extra_env_vars:
+            if "=" not in assignment:
+                raise InvalidInputError(
+                    f"`extra_env_vars` holds strings such as 'NAME=value', not {assignment!r}."
+                )
+
+
+class ResourceTable:
+    """What the users asked for, by learner.
+
+    Parameters
+    ----------
+    kind
+        The dataclass that holds one job's resources.
+    wishes
+        For each of its fields a value, a function, or a tuple of these.
+
+    Raises
+    ------
+    InvalidInputError
+        If tuples differ in length, or a value that is known now can't be.
+    """
+
+    def __init__(self, kind: type[Resources], wishes: dict[str, Any]) -> None:
+        self._kind = kind
+        self._wishes = {f.name: wishes[f.name] for f in fields(kind) if f.name in wishes}
+        lengths = {name: len(w) for name, w in self._wishes.items() if isinstance(w, tuple)}
+        if len(set(lengths.values())) > 1:
+            said = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+            raise InvalidInputError(f"Tuples must have one value for each learner, but {said}.")
+        #: For how many learners values were given; None if the same serve all.
+        self.n_learners: int | None = next(iter(lengths.values()), None)
+        for group in self._example_indices():
+            if not any(callable(wish) for wish in self._wishes_of(group)):
+                self.resources(group)
+
+    def group(self, index: int) -> Hashable:
+        """Return a key that is equal for learners for which the user asked the same."""
+        return 0 if self.n_learners is None else tuple(map(_hashable, self._wishes_of(index)))
+
+    def resources(self, index: int) -> Resources:
+        """Return what the job of learner `index` asks for, as of now."""
+        values = {
+            name: _hashable(wish() if callable(wish) else wish)
+            for name, wish in zip(self._wishes, self._wishes_of(index), strict=True)
+        }
+        return self._kind(**{name: v for name, v in values.items() if v is not None})
+
+    def _wishes_of(self, index: int) -> list[Any]:
+        if self.n_learners is not None and index >= self.n_learners:
+            raise InvalidInputError(
+                f"The scheduler has resources for {self.n_learners} learners; "
+                f"there is none for learner {index}."
+            )
+        return [w[index] if isinstance(w, tuple) else w for w in self._wishes.values()]
+
+    def _example_indices(self) -> list[int]:
+        """Return one index for each group."""
+        first: dict[Hashable, int] = {}
+        for index in range(1 if self.n_learners is None else self.n_learners):
+            first.setdefault(self.group(index), index)
+        return list(first.values())
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, str | tuple) or not isinstance(value, Sequence):
+        return value
+    return tuple(value)
