@@ -7,6 +7,8 @@ files in your folder stay as they are.
 
     ./ipynb_filter.py           switch the filter on in this clone
     ./ipynb_filter.py --clean   read a notebook from stdin, write it to stdout
+    ./ipynb_filter.py --check a.ipynb b.ipynb
+                                fail if git would store results of one of these
 
 Only Python's standard library is needed.
 """
@@ -134,6 +136,28 @@ def switch_on() -> None:
     sys.stdout.write("From now on git stores the notebooks of this clone without their results.\n")
 
 
+def check(paths: Sequence[Path]) -> None:
+    """Look at the notebooks as git is about to store them.
+
+    Raises
+    ------
+    SystemExit
+        If there are results in one of them.
+    """
+    with_results = [path for path in paths if (staged := _staged(path)) != clean(staged)]
+    if with_results:
+        names = " ".join(map(str, with_results))
+        raise SystemExit(
+            f"These notebooks hold results: {names}\n"
+            f"Run ./ipynb_filter.py once, and then: git add --renormalize {names}"
+        )
+
+
+def _staged(path: Path) -> bytes:
+    command = ["git", "-C", str(path.parent), "show", f":./{path.name}"]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(
@@ -143,8 +167,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--clean", action="store_true", help="read a notebook from stdin, write it to stdout"
     )
-    if parser.parse_args(arguments).clean:
+    parser.add_argument(
+        "--check", metavar="NOTEBOOK", nargs="+", type=Path, help="fail if git would store results"
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.clean:
         filter_stdin()
+    elif chosen.check:
+        check(chosen.check)
     else:
         switch_on()
 

@@ -203,6 +203,27 @@ def test_without_switching_on_nothing_changes(clone):
     assert "secret" in clone("show", ":a.ipynb")
 
 
+def test_the_check_finds_results_that_git_would_store(clone):
+    path = clone.folder / "a.ipynb"
+    path.write_bytes(as_bytes(notebook()))
+    clone("add", ".")
+
+    def check():
+        command = [sys.executable, "ipynb_filter.py", "--check", "a.ipynb"]
+        return subprocess.run(
+            command, cwd=clone.folder, capture_output=True, text=True, check=False
+        )
+
+    found = check()
+    assert found.returncode == 1
+    assert "hold results: a.ipynb" in found.stderr
+
+    subprocess.run([sys.executable, "ipynb_filter.py"], cwd=clone.folder, check=True)
+    clone("add", "--renormalize", "a.ipynb")
+    assert check().returncode == 0
+    assert "secret" in path.read_text()
+
+
 def test_outside_a_clone_it_says_so(tmp_path):
     shutil.copy2(SCRIPT, tmp_path)
     done = subprocess.run(
