@@ -1,0 +1,79 @@
+# `make` lists what there is. All of it runs in a virtual environment of its own.
+
+ifeq ($(wildcard adaptive_scheduler/__init__.py),)
+$(error Run make in the folder of this Makefile, or name that folder: make -C FOLDER)
+endif
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One step after the other, and all of them, even when one fails: the tests come last.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --keep-going --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+RUN := $(VENV)/bin/python -m
+PYTEST_ARGS ?=
+
+CHECK_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
+    "adaptive_scheduler needs Python 3.11 or newer, and this is %s.\n" % sys.version.split()[0] + \
+    "Name a newer one: make PYTHON=/path/to/python3.11 ...")
+
+.PHONY: help
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+# The environment. A stamp is newer than pyproject.toml when what it stands for is installed.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c '$(CHECK_PYTHON)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml $(VENV)/bin/python
+	$(PIP) --editable . 'matplotlib>=3.8'
+	@touch $@
+
+$(VENV)/installed-for-tests: pyproject.toml $(VENV)/bin/python
+	$(PIP) --editable '.[test,docs]'
+	@touch $@ $(VENV)/installed
+
+.PHONY: demo
+demo: $(VENV)/installed  ## watch 20 learners run on this machine, and see a picture of them
+	@mkdir -p build/demo
+	@cd build/demo && "$(CURDIR)"/$(VENV)/bin/python ../../examples/demo.py
+
+.PHONY: test
+test: lint docs pytest  ## install what the tests need, and run all of them
+
+.PHONY: lint
+lint: $(VENV)/installed-for-tests  ## look for mistakes without running anything
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+.PHONY: format
+format: $(VENV)/installed-for-tests  ## repair what can be repaired without thinking
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+.PHONY: docs
+docs: $(VENV)/installed-for-tests  ## build the documentation
+	$(RUN) sphinx -W --keep-going --quiet -b html docs build/docs
+	@echo "The documentation is in build/docs/index.html"
+
+.PHONY: pytest
+pytest: $(VENV)/installed-for-tests  ## run the tests and the notebooks: make pytest PYTEST_ARGS="-k journal"
+	$(RUN) pytest --nbmake $(PYTEST_ARGS)
+
+.PHONY: develop
+develop: $(VENV)/installed-for-tests  ## check each commit, and keep results out of its notebooks
+	$(RUN) pre_commit install
+	$(VENV)/bin/python ipynb_filter.py
+
+.PHONY: clean
+clean:  ## remove the environment and all that was built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
