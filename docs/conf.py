@@ -1,0 +1,42 @@
+"""Settings of Sphinx."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+project = "adaptive_scheduler"
+author = "The adaptive-scheduler developers"
+copyright = author  # noqa: A001  the name that Sphinx reads
+version = release = version_of("adaptive-scheduler")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = "adaptive scheduler"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+# The examples of these pages run among the tests, where they can start jobs.
+nb_execution_mode = "off"
+
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+# A prompt or a result is not what somebody wants to copy.
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
