@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from adaptive_scheduler.errors import InvalidInputError
@@ -12,6 +15,9 @@ EXECUTOR_TYPES: TypeAlias = Literal["process-pool", "loky", "sequential"]
 LOKY_START_METHODS: TypeAlias = Literal["loky", "loky_int_main", "spawn", "fork", "forkserver"]
 
 T = TypeVar("T")
+
+_SPAN = re.compile(r"(?:(?:(\d+)-)?(\d+):)?([0-5]?\d):([0-5]?\d)", re.ASCII)
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
 
 #: One value for all jobs, or a function without arguments that is called when
 #: a job is submitted, or a tuple with one of these for each learner.
@@ -37,7 +43,9 @@ class Resources:
     extra_script
         Lines of shell that run before the job's program.
     time
-        Wall time after which the scheduler ends the job, ``HH:MM:SS``; None for its default.
+        Wall time after which the scheduler ends the job, ``HH:MM:SS`` with as many hours as
+        need be; None for its default. Also ``D-HH:MM:SS``, ``MM:SS``, a number of seconds or
+        a timedelta, which are turned into the first.
     """
 
     cores: int = 1
@@ -58,11 +66,62 @@ class Resources:
             raise InvalidInputError(
                 f"There is no executor_type {self.executor_type!r}. There are: {known}."
             )
+        for name in ("extra_scheduler", "extra_env_vars"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
+                raise InvalidInputError(f"`{name}` is a list of strings, not {value!r}.")
+        if not isinstance(self.extra_script, str):
+            raise InvalidInputError(f"`extra_script` is a string, not {self.extra_script!r}.")
+        if self.time is not None:
+            object.__setattr__(self, "time", clock_time(self.time))
         for assignment in self.extra_env_vars:
-            if "=" not in assignment:
+            if not _ASSIGNMENT.match(assignment):
                 raise InvalidInputError(
                     f"`extra_env_vars` holds strings such as 'NAME=value', not {assignment!r}."
                 )
+
+
+def clock_time(time: str | float | timedelta) -> str:
+    """Return a time span as ``HH:MM:SS``, rounded up to seconds.
+
+    Parameters
+    ----------
+    time
+        ``"HH:MM:SS"``, ``"D-HH:MM:SS"`` or ``"MM:SS"``, seconds, or a timedelta.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none of these, or not longer than nothing.
+    """
+    seconds = _seconds(time)
+    if seconds is None or not 0 < seconds < math.inf:
+        raise InvalidInputError(
+            "`time` is a span such as '02:30:00' (hours, minutes, seconds), a number of "
+            f"seconds or a timedelta, not {time!r}."
+        )
+    minutes, seconds = divmod(math.ceil(seconds), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+
+
+def seconds_of(time: str) -> int:
+    """Return the seconds of a span ``HH:MM:SS``."""
+    hours, minutes, seconds = map(int, time.split(":"))
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _seconds(time: object) -> float | None:
+    if isinstance(time, timedelta):
+        return time.total_seconds()
+    if isinstance(time, str):
+        match = _SPAN.fullmatch(time.strip())
+        if match is None:
+            return None
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if isinstance(time, bool) or not isinstance(time, int | float):
+        return None
+    return time
 
 
 class ResourceTable:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import abc
 import sys
-import time
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
-from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
+from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.resources import PerLearner, Resources, ResourceTable
 from adaptive_scheduler.scheduler.script import JobVariables, render_script
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from adaptive_scheduler.resources import EXECUTOR_TYPES
-
-#: Seconds between looks at the queue while cancelled jobs come to their end.
-_CANCEL_PAUSE = 0.5
 
 
 class QueuedJob(TypedDict):
@@ -222,6 +218,11 @@ class BaseScheduler(abc.ABC):
 
     def check(self, resources: Resources) -> None:
         """Raise `InvalidInputError` if no job can ever get `resources` here. Blocks."""
+        if resources.extra_scheduler and not self.directive:
+            raise InvalidInputError(
+                f"{type(self).__name__} has no options that `extra_scheduler` could set; leave "
+                f"it out. It was given {list(resources.extra_scheduler)}."
+            )
 
     # What users and managers call.
 
@@ -271,7 +272,7 @@ class BaseScheduler(abc.ABC):
 
     def queue_df(self) -> pd.DataFrame:
         """Return the queue as a table, one row a job."""
-        import pandas as pd  # noqa: PLC0415  only needed here
+        import pandas as pd
 
         return pd.DataFrame.from_dict(self.queue(), orient="index")
 
@@ -304,7 +305,7 @@ class BaseScheduler(abc.ABC):
         SchedulerUnavailableError
             If jobs are left after `max_tries`.
         """
-        from adaptive_scheduler.scheduler.cancelling import cancel_and_wait  # noqa: PLC0415
+        from adaptive_scheduler.scheduler.cancelling import cancel_and_wait
 
         names = list(job_names)
         cancel_and_wait(

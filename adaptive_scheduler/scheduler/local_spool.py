@@ -1,0 +1,217 @@
+"""The folder in which `Local` keeps its jobs, and the journal in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import socket
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.scheduler.local_keeper import STATUS_SIZE
+
+#: Names another place for the spool.
+SPOOL_VARIABLE = "ADAPTIVE_SCHEDULER_LOCAL_DIR"
+
+#: What is written down when something happens; the key "event" says what.
+Record: TypeAlias = dict[str, Any]
+
+
+class Spool:
+    """The files of one user's jobs on one machine.
+
+    Parameters
+    ----------
+    folder
+        A folder that only this user can enter.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        #: Held by the daemon as long as it lives, and with its process number in it.
+        self.lock = folder / "lock"
+        #: Held by whoever starts a daemon.
+        self.starting = folder / "starting"
+        self.journal = folder / "journal.jsonl"
+        #: What the daemon has to say to those who look after it.
+        self.log = folder / "daemon.log"
+
+    def script(self, batch: int) -> Path:
+        """Return where the script of a batch lies."""
+        return self.folder / f"{batch}.sh"
+
+    def status(self, job_id: str) -> Path:
+        """Return where the keeper of a job says how it is doing."""
+        return self.folder / f"{job_id}.status"
+
+    def create_status(self, job_id: str) -> int:
+        """Make a job's status file, with all the space that it will ever need; open it."""
+        descriptor = os.open(self.status(job_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, b" " * STATUS_SIZE, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def read_status(self, job_id: str) -> dict[str, Any]:
+        """Return what the keeper has written, {} if nothing yet."""
+        with suppress(OSError, ValueError):
+            return dict(json.loads(self.status(job_id).read_bytes()))
+        return {}
+
+    @contextmanager
+    def socket_address(self) -> Iterator[str]:
+        """Name the daemon's socket, shorter than the 108 bytes that such a name may have."""
+        folder = os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{folder}/socket"
+        finally:
+            os.close(folder)
+
+
+def open_spool() -> Spool:
+    """Return this user's spool on this machine; make it if need be.
+
+    Raises
+    ------
+    SchedulerUnavailableError
+        If it can't be made, or belongs to somebody else.
+    """
+    failures = []
+    for root in _roots():
+        try:
+            # Machines may share the place, but not their processes.
+            return Spool(_private_folder(_private_folder(root) / socket.gethostname()))
+        except OSError as error:
+            failures.append(f"{root}: {error.strerror}")
+    raise SchedulerUnavailableError(
+        "Local has no place to keep its jobs in; tried " + "; ".join(failures) + ". "
+        f"Name a folder of yours on a local disk in the variable {SPOOL_VARIABLE}."
+    )
+
+
+def _roots() -> list[Path]:
+    """Return where the spool may be, in order of preference.
+
+    Not where the session's end removes it: jobs go on when their user logs out.
+    """
+    if named := os.environ.get(SPOOL_VARIABLE):
+        return [Path(named).absolute() / "local"]
+    temporary = Path(f"/tmp/adaptive-scheduler-{os.getuid()}")  # noqa: S108  owner is checked
+    state = os.environ.get("XDG_STATE_HOME")
+    home = os.environ.get("HOME") or _home()
+    if not state and not home:
+        return [temporary]
+    base = Path(state) if state else Path(home) / ".local" / "state"
+    return [base / "adaptive-scheduler" / "local", temporary]
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+
+
+def _private_folder(folder: Path) -> Path:
+    """Make `folder` if it is not there, and see to it that it is this user's alone."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(0, "not a folder")
+    if found.st_uid != os.getuid():
+        raise PermissionError(0, "it belongs to somebody else")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        folder.chmod(0o700)
+    return folder
+
+
+class Journal:
+    """A file to which one process appends records, each of them whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+        #: How many records are in the file.
+        self.n_records = 0
+
+    def replay(self) -> Iterator[Record]:
+        """Yield what is in the file, up to where it can be read.
+
+        A record that was cut off is dropped. When a crash of the machine has
+        left worse than that, the damaged file is kept beside the good one.
+        """
+        end = 0
+        with self._path.open("rb") as file:
+            for line in file:
+                try:
+                    record = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    record = None
+                    shutil.copyfile(self._path, self._path.with_suffix(".damaged"))
+                if record is None:
+                    break
+                end += len(line)
+                self.n_records += 1
+                yield record
+        self._cut(end)
+
+    def append(self, record: Record, *, durable: bool = False) -> None:
+        """Add `record`; with `durable`, return when the disk has it.
+
+        Raises
+        ------
+        OSError
+            If it can't be written. The file is then as before.
+        """
+        line = json.dumps(record).encode() + b"\n"
+        to_write = memoryview(line)
+        try:
+            while to_write:
+                to_write = to_write[os.write(self._descriptor, to_write) :]
+            if durable:
+                os.fsync(self._descriptor)
+        except OSError:
+            self._cut(self._size)
+            raise
+        self._size += len(line)
+        self.n_records += 1
+
+    def rewrite(self, records: Iterable[Record]) -> None:
+        """Replace all records by `records`, at once.
+
+        Raises
+        ------
+        OSError
+            If they can't be written. The file is then as before.
+        """
+        lines = [json.dumps(record).encode() + b"\n" for record in records]
+        new = self._path.with_suffix(".new")
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(new, flags, 0o600)
+        try:
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                file.writelines(lines)
+            os.fsync(descriptor)
+            new.replace(self._path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._size = sum(map(len, lines))
+        self.n_records = len(lines)
+
+    def _cut(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+        self._size = size
