@@ -1,142 +1,320 @@
-"""Files that are either whole or not there."""
+"""The data files of learners.
+
+Two things hold whatever happens here. What is on disk is replaced by newer
+data as a whole or not at all, and a file that could not be read is never
+overwritten: if it is broken it is moved aside, if it may be good it stays and
+nothing is saved in its place.
+"""
 
 from __future__ import annotations
 
-import errno
-import os
-import secrets
-import socket
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, overload
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
-from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.errors import DataFileError, InvalidInputError
+from adaptive_scheduler.learners.atomic import atomic_write
+from adaptive_scheduler.learners.data_file import Changed, DataFile, SetAside
+from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
+from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["atomic_write"]
+    from adaptive import BaseLearner
 
-#: Modes in which a file is written from its beginning.
-_WRITE_MODES = frozenset({"w", "wt", "wb", "w+", "w+t", "wt+", "w+b", "wb+"})
+__all__ = ["DataFiles", "SetAside", "Snapshot", "atomic_write", "load_parallel", "save_parallel"]
 
-#: What file systems answer that can't, or don't let us, sync a folder.
-_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM})
+#: Threads that read or write files. On a local disk one would do; a file
+#: system on the network answers late, but answers many at once.
+_MAX_WORKERS = 8
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Names that a message lists; it counts the others.
+_NAMES_IN_A_MESSAGE = 5
 
 
-@overload
-def atomic_write(
-    dest: str | os.PathLike[str],
-    mode: str = "w",
-    *args: Any,
-    return_path: Literal[False] = False,
-    **kwargs: Any,
-) -> AbstractContextManager[IO[Any]]: ...
-@overload
-def atomic_write(
-    dest: str | os.PathLike[str],
-    mode: str = "w",
-    *args: Any,
-    return_path: Literal[True],
-    **kwargs: Any,
-) -> AbstractContextManager[Path]: ...
-def atomic_write(
-    dest: str | os.PathLike[str],
-    mode: str = "w",
-    *args: Any,
-    return_path: bool = False,
-    **kwargs: Any,
-) -> AbstractContextManager[Any]:
-    """Write a file so that `dest` is at all times the old one or the new one, whole.
+@dataclass(frozen=True)
+class Snapshot:
+    """What a learner knew at one moment, as far as it was not saved; see `DataFiles.write`."""
 
-    What the block writes goes to a temporary file in the same folder, which
-    takes the place of `dest` when the block ends and the disk has it. If the
-    block raises, the temporary file is removed and `dest` stays what it was.
+    changed: tuple[Changed, ...]
+
+
+class DataFiles:
+    """The data files of one learner.
+
+    The job loads once, then takes a snapshot in the event loop's thread now
+    and then, and has each written in another thread. Snapshots may be
+    written in any order: an older one never replaces a newer one.
 
     Parameters
     ----------
-    dest
-        The file to write. Missing parent folders are made, ``~`` is expanded,
-        and where `dest` is a symbolic link, the file that it points to is
-        written. An existing file's permissions are kept; a new one gets
-        those that any new file gets.
-    mode
-        As in `open`; only modes that write from the beginning.
-    *args, **kwargs
-        As in `open`.
-    return_path
-        Yield the temporary file's path instead of an open file, for writers
-        that want a path. It ends like `dest`.
+    learner
+        Any learner of adaptive's, or of a class that is derived from them.
+        Where such a class has its own ``save`` and ``load``, these are used:
+        see `adaptive_scheduler.learners.own_format.OwnFormatFile`.
+    fname
+        Where its data is saved: one file, or, for a `BalancingLearner`, a
+        list with one for each of its learners.
 
     Raises
     ------
     InvalidInputError
-        `mode` appends, updates or reads.
-    OSError
-        The file can't be written.
+        `fname` does not fit `learner`.
     """
-    if mode not in _WRITE_MODES:
+
+    def __init__(self, learner: BaseLearner, fname: FnameTypes) -> None:
+        self._files = _files_of(learner, fname)
+        self._lock = threading.Lock()
+        self._n_snapshots = 0
+        self._refusal: str | None = None
+        #: Files that the latest `load` moved aside, also if it raised in the end.
+        self.set_aside: list[SetAside] = []
+
+    def load(self) -> list[SetAside]:
+        """Fill the learner with what its files hold.
+
+        A missing file holds nothing. A file that can't be read (torn, empty,
+        of another kind, or of another kind of learner) is renamed to
+        ``<fname>.unreadable-<date>-<time>``; its learner stays as it was.
+
+        Returns
+        -------
+        list of SetAside
+            The files that were renamed.
+
+        Raises
+        ------
+        DataFileError
+            A file may be good but could not be read here and now: the file
+            system refused, the memory did not suffice, or the class of a
+            value can't be imported. Nothing was renamed because of that, and
+            nothing can be saved until a later `load` succeeds.
+        """
+        self.set_aside = []
+        self._refusal = "its data file was not read to the end"
+        for file in self._files:
+            try:
+                aside = file.load()
+            except DataFileError as error:
+                self._refusal = str(error)
+                raise
+            if aside is not None:
+                self.set_aside.append(aside)
+        self._refusal = None
+        return self.set_aside
+
+    def snapshot(self) -> Snapshot:
+        """Pickle what has changed since it was last written with success.
+
+        Call it in the thread that changes the learner. It does not touch the
+        disk, unless the learner has its own ``save``.
+
+        Raises
+        ------
+        DataFileError
+            The data can't be pickled, or `load` has failed.
+        """
+        self._check_that_it_was_read()
+        self._n_snapshots += 1
+        changed = (file.changed(self._n_snapshots) for file in self._files)
+        return Snapshot(tuple(change for change in changed if change is not None))
+
+    def write(self, snapshot: Snapshot) -> int:
+        """Compress and write what `snapshot` holds; this may take long.
+
+        Returns
+        -------
+        int
+            The number of bytes that were written.
+
+        Raises
+        ------
+        DataFileError
+            A file can't be written. It still holds what it held before, and
+            is part of the next snapshot. Other files of the same snapshot
+            were written as far as possible.
+        """
+        n_bytes = 0
+        errors = []
+        with self._lock:
+            self._check_that_it_was_read()
+            for changed in snapshot.changed:
+                try:
+                    n_bytes += changed.file.write(changed)
+                except DataFileError as error:
+                    errors.append(error)
+        _raise_together(errors)
+        return n_bytes
+
+    def save(self) -> int:
+        """Write what has changed, and return the number of bytes; see `write`."""
+        return self.write(self.snapshot())
+
+    def _check_that_it_was_read(self) -> None:
+        if self._refusal is not None:
+            raise DataFileError(f"Nothing is saved in the place of unread data: {self._refusal}")
+
+
+def load_parallel(
+    learners: Sequence[BaseLearner],
+    fnames: Sequence[FnameTypes],
+    *,
+    with_progress_bar: bool = True,
+    max_workers: int | None = None,
+) -> list[SetAside]:
+    """Load the data of many learners.
+
+    Parameters
+    ----------
+    learners
+        The learners to fill.
+    fnames
+        Their data files, in the same order.
+    with_progress_bar
+        Show how many are loaded.
+    max_workers
+        Number of threads; 8 unless told otherwise.
+
+    Returns
+    -------
+    list of SetAside
+        Files that could not be read. They are renamed, so that saving does
+        not overwrite them, and a `UserWarning` names them.
+
+    Raises
+    ------
+    DataFileError
+        A file may be good but could not be read here and now. All others
+        were loaded.
+    """
+    results = _for_all(
+        DataFiles.load,
+        learners,
+        fnames,
+        description="Loading",
+        max_workers=max_workers,
+        with_progress_bar=with_progress_bar,
+    )
+    set_aside = [aside for result in results for aside in result]
+    if set_aside:
+        warnings.warn(_shortened([str(aside) for aside in set_aside]), UserWarning, stacklevel=2)
+    return set_aside
+
+
+def save_parallel(
+    learners: Sequence[BaseLearner],
+    fnames: Sequence[FnameTypes],
+    *,
+    with_progress_bar: bool = True,
+) -> None:
+    """Save the data of many learners.
+
+    Parameters
+    ----------
+    learners
+        The learners to save.
+    fnames
+        Their data files, in the same order. What they hold is replaced.
+    with_progress_bar
+        Show how many are saved.
+
+    Raises
+    ------
+    DataFileError
+        A file can't be written. All others were saved.
+    """
+    _for_all(
+        DataFiles.save,
+        learners,
+        fnames,
+        description="Saving",
+        with_progress_bar=with_progress_bar,
+    )
+
+
+def _files_of(learner: BaseLearner, fname: FnameTypes) -> list[DataFile]:
+    from adaptive import BalancingLearner
+
+    paths = fname_to_paths(fname)
+    several = isinstance(fname, (list, tuple))
+    if len(set(paths)) < len(paths):
         raise InvalidInputError(
-            f"atomic_write can't open {dest} with mode {mode!r}: use 'w' or 'wb'."
+            f"Each learner needs a file of its own, but {fname} names one twice."
         )
-    return _replacing(Path(dest).expanduser(), mode, args, kwargs, return_path=return_path)
+    if several != isinstance(learner, BalancingLearner):
+        raise InvalidInputError(
+            f"A BalancingLearner needs a list of fnames and any other learner a single one: "
+            f"{fname!r} does not fit a {type(learner).__name__}."
+        )
+    if has_own_format(learner):
+        return [OwnFormatFile(learner, paths, several=several)]
+    children = learner.learners if several else [learner]
+    if len(children) != len(paths):
+        raise InvalidInputError(
+            f"A BalancingLearner needs an fname for each of its {len(children)} learners, "
+            f"but there are {len(paths)}."
+        )
+    if any(several and isinstance(child, BalancingLearner) for child in children):
+        raise InvalidInputError("A BalancingLearner of BalancingLearners can't be saved.")
+    return [
+        OwnFormatFile(child, [path], several=False)
+        if has_own_format(child)
+        else DataFile(child, path)
+        for child, path in zip(children, paths, strict=True)
+    ]
 
 
-@contextmanager
-def _replacing(
-    dest: Path, mode: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, return_path: bool
-) -> Iterator[IO[Any] | Path]:
-    target = dest.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    permissions = _permissions(target)
-    temporary = _temporary_name(target)
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-    # The owner writes it, even when what it replaces is read-only.
-    descriptor = os.open(temporary, flags, 0o666 if permissions is None else permissions | 0o600)
+def _for_all(
+    action: Callable[[DataFiles], Result],
+    learners: Sequence[BaseLearner],
+    fnames: Sequence[FnameTypes],
+    *,
+    description: str,
+    max_workers: int | None = None,
+    with_progress_bar: bool,
+) -> list[Result]:
+    """Do `action` with the data files of each learner; one that fails stops no other."""
+    if len(learners) != len(fnames):
+        raise InvalidInputError(f"There are {len(learners)} learners but {len(fnames)} fnames.")
+    files = [DataFiles(learner, fname) for learner, fname in zip(learners, fnames, strict=True)]
+    results = []
+    errors = []
+    pool = ThreadPoolExecutor(max_workers or _MAX_WORKERS)
     try:
-        with os.fdopen(descriptor, mode, *args, **kwargs) as file:
-            yield temporary if return_path else file
-        _sync(temporary)
-        if permissions is not None:
-            temporary.chmod(permissions)
-        temporary.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _permissions(path: Path) -> int | None:
-    try:
-        return path.stat().st_mode & 0o777
-    except FileNotFoundError:
-        return None
-
-
-def _temporary_name(target: Path) -> Path:
-    """Name a file beside `target` that nobody else uses, on any host.
-
-    Its length does not depend on that of the target's name, which may be the
-    longest that the file system takes. Some writers go by the suffix.
-    """
-    host = socket.gethostname()[:40]
-    return target.with_name(f".tmp-{host}-{os.getpid()}-{secrets.token_hex(6)}{target.suffix[:20]}")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
+        futures = [pool.submit(action, each) for each in files]
+        for future in _progress(futures, description, shown=with_progress_bar):
+            try:
+                results.append(future.result())
+            except DataFileError as error:
+                errors.append(error)
     finally:
-        os.close(descriptor)
+        pool.shutdown(cancel_futures=True)
+    _raise_together(errors)
+    return results
 
 
-def _sync_folder(folder: Path) -> None:
-    """Have the renaming on disk, too, where the file system can do that."""
-    try:
-        _sync(folder)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
+def _progress(items: list[Item], description: str, *, shown: bool) -> Iterable[Item]:
+    if not shown:
+        return items
+    from rich.progress import track
+
+    return track(items, description)
+
+
+def _raise_together(errors: list[DataFileError]) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise DataFileError(_shortened([str(error) for error in errors])) from errors[0]
+
+
+def _shortened(lines: list[str]) -> str:
+    shown = lines[:_NAMES_IN_A_MESSAGE]
+    rest = len(lines) - len(shown)
+    return "\n".join([*shown, f"... and {rest} more"] if rest else shown)

@@ -1,0 +1,209 @@
+"""What is inside a data file: from a learner to bytes, and back.
+
+The format is that of `adaptive`'s ``learner.save``: a pickle of
+``learner._get_data()``, compressed with gzip. Files of either package can be
+read by the other.
+"""
+
+# ruff: noqa: SLF001 - `_get_data` and `_set_data` are what every learner must have
+
+from __future__ import annotations
+
+import copy
+import gzip
+import pickle
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from adaptive import BaseLearner
+
+_GZIP = b"\x1f\x8b"
+_PICKLE = b"\x80"  # of protocol 2 or later; adaptive always used the newest one
+
+#: The lowest level is the fastest. On numbers, higher ones gain a few percent
+#: and take up to four times as long.
+_COMPRESSION_LEVEL = 1
+
+#: Bytes that are compressed at once, so that memory stays flat.
+_CHUNK = 1 << 20
+
+#: Where learners keep their data.
+_DATA = ("data", "extra_data")
+
+#: What goes wrong with good content, too.
+NOT_THE_CONTENT = (ImportError, OSError, MemoryError, RecursionError)
+
+
+class UnreadableContentError(Exception):
+    """These bytes are not, or no longer, the data of this learner."""
+
+
+def encode(learner: BaseLearner) -> bytes:
+    """Pickle the data of `learner`, without compressing it."""
+    import cloudpickle
+
+    content: bytes = cloudpickle.dumps(learner._get_data(), protocol=pickle.HIGHEST_PROTOCOL)
+    return content
+
+
+def count(learner: BaseLearner) -> tuple[int, ...] | None:
+    """Count what `learner` knows: if its data has changed, so has this.
+
+    None if that can't be told, as for learners that are not adaptive's own.
+    Repeated samples of a point change the data, not the number of points.
+    """
+    from adaptive import BalancingLearner
+
+    parts = _with_wrapped(learner)
+    known = all(type(part).__module__.startswith("adaptive.") for part in parts)
+    if not known or isinstance(parts[-1], BalancingLearner):
+        return None
+    extra = (len(part.extra_data) for part in parts[:-1])
+    return (learner.npoints, getattr(learner, "nsamples", 0), *extra)
+
+
+def compress(content: bytes, file: IO[bytes]) -> None:
+    """Write `content` to `file` with gzip; equal content gives equal bytes."""
+    view = memoryview(content)
+    with gzip.GzipFile("", "wb", _COMPRESSION_LEVEL, file, mtime=0) as compressed:
+        for start in range(0, len(view), _CHUNK):
+            compressed.write(view[start : start + _CHUNK])
+
+
+def decode(content: bytes) -> Any:
+    """Read the data in the bytes of a data file, compressed or not.
+
+    Raises
+    ------
+    UnreadableContentError
+        The bytes are torn, or were never a data file.
+    ImportError, AttributeError
+        The data has objects of a class that can't be imported here.
+    OSError, MemoryError, RecursionError
+        The content may be good, but not now or not on this machine.
+    """
+    pickled = decompress(content)
+    if not pickled.startswith(_PICKLE):
+        raise UnreadableContentError("it is empty" if not pickled else "it is not a pickle")
+    try:
+        return pickle.loads(pickled)
+    except (*NOT_THE_CONTENT, AttributeError):
+        raise
+    except Exception as error:
+        raise UnreadableContentError(words(error)) from error
+
+
+def decompress(content: bytes) -> bytes:
+    """Undo gzip, if `content` starts like it.
+
+    Raises
+    ------
+    UnreadableContentError
+        The bytes are torn.
+    """
+    if not content.startswith(_GZIP):
+        return content
+    try:
+        return gzip.decompress(content)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UnreadableContentError(words(error)) from error
+
+
+def fill(learner: BaseLearner, data: Any) -> None:
+    """Give `learner` its data, all of it or nothing.
+
+    Raises
+    ------
+    UnreadableContentError
+        The data is not of such a learner, which is left as it was.
+    ImportError, OSError, MemoryError, RecursionError
+        The data may be good, but not now or not on this machine.
+    """
+    parts = _with_wrapped(learner)
+    functions = [part.function for part in parts]
+    mappings = _mappings(parts)
+    with unchanged_on_error(learner):
+        try:
+            _set_data(learner, data)
+        except NOT_THE_CONTENT:
+            raise
+        except Exception as error:
+            reason = f"it has no data of a {type(learner).__name__} ({words(error)})"
+            raise UnreadableContentError(reason) from error
+        if _mappings(parts) != mappings:  # some take any data, and fail when asked for points
+            raise UnreadableContentError(f"it has no data of a {type(learner).__name__}")
+        # LearnerND keeps its function among its data; the user may have
+        # corrected the function since.
+        for part, function in zip(parts, functions, strict=True):
+            if part.function is not function:
+                part.function = function
+
+
+@contextmanager
+def unchanged_on_error(learner: BaseLearner) -> Iterator[None]:
+    """Put `learner` back into its present state if the block raises."""
+    saved = [(part, _copy_of_state(part)) for part in _with_wrapped(learner)]
+    try:
+        yield
+    except BaseException:
+        for part, state in saved:
+            vars(part).clear()
+            vars(part).update(state)
+        raise
+
+
+def _with_wrapped(learner: BaseLearner) -> list[BaseLearner]:
+    """List `learner` and, if it is a `DataSaver`, what it wraps."""
+    from adaptive import DataSaver
+
+    parts = [learner]
+    while isinstance(parts[-1], DataSaver):
+        parts.append(parts[-1].learner)
+    return parts
+
+
+def _copy_of_state(learner: BaseLearner) -> dict[str, Any]:
+    """Copy what loading may change: not functions, nor the points of a sequence, nor learners."""
+    shared = {"learner", "sequence"}
+    memo = {
+        id(value): value
+        for name, value in vars(learner).items()
+        if callable(value) or name in shared
+    }
+    state = {}
+    for name, value in vars(learner).items():
+        try:
+            state[name] = copy.deepcopy(value, memo)
+        except Exception:  # noqa: BLE001 - a lock, a socket: keep the object itself
+            state[name] = value
+    return state
+
+
+def _set_data(learner: BaseLearner, data: Any) -> None:
+    from adaptive import DataSaver
+
+    from adaptive_scheduler.learners import learner1d
+
+    if type(learner)._set_data is DataSaver._set_data:
+        learner_data, learner.extra_data = data
+        _set_data(learner.learner, learner_data)
+    elif learner1d.can_be_told_in_turn(learner, data):
+        learner1d.tell_in_turn(learner, data)
+    else:
+        learner._set_data(data)
+
+
+def _mappings(parts: list[BaseLearner]) -> list[bool]:
+    """Say which of the learners' data are mappings from points to values."""
+    return [isinstance(getattr(part, name, None), Mapping) for part in parts for name in _DATA]
+
+
+def words(error: Exception) -> str:
+    """Say what was raised."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
