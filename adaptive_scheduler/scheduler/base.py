@@ -1,280 +1,105 @@
-"""What every scheduler can do: submit, list, cancel."""
+"""What users do with jobs by their names, the same for every scheduler."""
 
 from __future__ import annotations
 
-import abc
-import sys
-from collections.abc import Collection, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+from typing import TYPE_CHECKING
 
+import adaptive_scheduler
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.resources import PerLearner, Resources, ResourceTable
-from adaptive_scheduler.scheduler.script import JobVariables, render_script
+from adaptive_scheduler.learners.atomic import atomic_write
+from adaptive_scheduler.scheduler.cancelling import cancel_and_wait
+from adaptive_scheduler.scheduler.core import Scheduler
+from adaptive_scheduler.scheduler.jobs import Batch, JobEnd, QueuedJob, number_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from adaptive_scheduler.resources import EXECUTOR_TYPES
+__all__ = ["BaseScheduler", "Batch", "JobEnd", "QueuedJob"]
 
 
-class QueuedJob(TypedDict):
-    """A job as the queue shows it."""
+class BaseScheduler(Scheduler):
+    """A queueing system, and what can be done with it.
 
-    job_name: str
-    #: The scheduler's own word.
-    state: str
-    #: Whether the job may still run, or come back. True for states nobody has heard of.
-    alive: bool
-    #: Whether it has been started.
-    running: bool
-    #: Why it is pending, held or has ended, in the scheduler's words.
-    reason: str
-    #: Of a `Batch`, where the scheduler keeps it; else empty.
-    token: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobEnd:
-    """How a job ended, as far as the scheduler can tell."""
-
-    state: str = "UNKNOWN"
-    exit_code: int | None = None
-    reason: str = ""
-
-    def __str__(self) -> str:
-        code = "" if self.exit_code is None else f", exit code {self.exit_code}"
-        return f"{self.state}{code}" + (f" ({self.reason})" if self.reason else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Jobs that are submitted in one call.
-
-    Attributes
-    ----------
-    job_name
-        What the names of the jobs begin with; job ``i`` is named ``{job_name}-{i}``.
-    numbers
-        The numbers of the jobs, ascending.
-    script
-        Text of the job script, the same for all of them.
-    script_path
-        Where that text lies for the user to read.
-    resources
-        What each of the jobs asks for.
-    workdir
-        The folder in which the jobs start.
-    log_folder
-        The folder in which the jobs' output goes.
-    token
-        A word of ours by which a submission whose answer was lost is found again.
+    A job's full name is ``{job_name}-{number}``.
     """
 
-    job_name: str
-    numbers: tuple[int, ...]
-    script: str
-    script_path: Path
-    resources: Resources
-    workdir: Path
-    log_folder: Path
-    token: str
+    @property
+    def launcher(self) -> Path:
+        """The program that every job runs."""
+        return Path(adaptive_scheduler.__file__).with_name("run_learner.py")
 
-    def name_of(self, number: int) -> str:
-        """Return the name of job `number`."""
-        return f"{self.job_name}-{number}"
+    def batch_fname(self, name: str) -> Path:
+        """Return where `write_job_script` puts the script of the job `name`."""
+        return Path(self.batch_folder) / f"{name}{self.ext}"
 
+    def log_fname(self, name: str) -> Path:
+        """Return where the job `name` writes its log.
 
-class BaseScheduler(abc.ABC):
-    """A queueing system.
+        The name has the job's id in it, which is not known before the job is
+        submitted; in its place stands what a job script would write for it.
+        """
+        return Path(self.log_folder) / f"{name}-{self.variables.job_id}.log"
 
-    The parameters marked * take one value for all jobs, a function without
-    arguments that is called at each submission, or a tuple with one of these
-    for each learner.
+    def output_fnames(self, name: str) -> list[Path]:
+        """Return where the output and the errors of the job `name` go, with the id as above."""
+        return [self.log_fname(name).with_suffix(".out")]
 
-    Parameters
-    ----------
-    cores*
-        Cores for each job.
-    python_executable
-        The Python that the jobs run; by default the one that runs now.
-    log_folder
-        Where the jobs' logs go; by default ``logs`` in the run folder.
-    mpiexec_executable
-        The program that starts MPI programs, where one is needed.
-    executor_type*
-        How a job spreads its evaluations over its cores: ``"process-pool"``,
-        ``"loky"`` or ``"sequential"``.
-    num_threads*
-        Threads that each evaluation may use (BLAS, OpenMP).
-    extra_scheduler*
-        Options for the head of the job script, as the scheduler spells them.
-    extra_env_vars*
-        Assignments ``NAME=value`` that the job script exports.
-    extra_script*
-        Lines of shell that run before the job's program.
-    batch_folder
-        Where job scripts go; by default ``scripts`` in the run folder.
+    def sanatize_job_id(self, job_id: str) -> str:
+        """Return `job_id` as the queue shows it, where a job knows it by another name."""
+        return job_id
 
-    Raises
-    ------
-    InvalidInputError
-        If a value can't be.
-    """
-
-    #: Ending of a job script's name.
-    ext: ClassVar[str]
-    #: The command that submits a script, as a user would type it.
-    submit_cmd: ClassVar[str]
-    #: Start of a line with an option in the head of a job script.
-    directive: ClassVar[str] = ""
-    #: Whether all jobs run on the machine that submits them.
-    is_local: ClassVar[bool] = False
-    #: Seconds that must pass between two looks at the queue out of turn.
-    min_poll_interval: ClassVar[float] = 5.0
-    #: How a running job learns who it is.
-    variables: ClassVar[JobVariables]
-    _resources_kind: ClassVar[type[Resources]] = Resources
-
-    def __init__(
-        self,
-        cores: PerLearner[int],
-        *,
-        python_executable: str | None = None,
-        log_folder: str | Path = "",
-        mpiexec_executable: str | None = None,
-        executor_type: PerLearner[EXECUTOR_TYPES] = "process-pool",
-        num_threads: PerLearner[int] = 1,
-        extra_scheduler: PerLearner[list[str] | None] = None,
-        extra_env_vars: PerLearner[list[str] | None] = None,
-        extra_script: PerLearner[str | None] = None,
-        batch_folder: str | Path = "",
-        **more: PerLearner[Any],
+    def write_job_script(
+        self, name: str, options: Mapping[str, object], index: int | None = None
     ) -> None:
-        self.cores = cores
-        self.python_executable = python_executable or sys.executable
-        self.log_folder = log_folder
-        self.batch_folder = batch_folder
-        self.mpiexec_executable = mpiexec_executable or "mpiexec"
-        self._table = ResourceTable(
-            self._resources_kind,
-            {
-                "cores": cores,
-                "executor_type": executor_type,
-                "num_threads": num_threads,
-                "extra_scheduler": extra_scheduler,
-                "extra_env_vars": extra_env_vars,
-                "extra_script": extra_script,
-                **more,
-            },
-        )
-
-    # What each scheduler brings.
-
-    @abc.abstractmethod
-    def submit(self, batch: Batch) -> dict[int, str]:
-        """Submit jobs and return the id of each, by number. Blocks.
+        """Write the script of the job `name` to where `start_job` looks for it.
 
         Raises
         ------
-        SubmissionRejectedError
-            If the scheduler said no; none of the jobs was submitted.
-        SchedulerUnavailableError
-            If it is not known whether they were. Look for the batch's token in
-            the queue before you repeat it.
+        OSError
+            If it can't be written.
         """
+        with atomic_write(self.batch_fname(name), encoding="utf-8") as file:
+            file.write(self.job_script(options, index=index))
 
-    @abc.abstractmethod
-    def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:
-        """Return the jobs that the scheduler knows, by id. Blocks.
+    def start_job(self, name: str, *, index: int | None = None) -> str:
+        """Submit the script that `write_job_script` has written, and return the job's id.
 
         Raises
         ------
-        SchedulerUnavailableError
-            If there was no answer that can be trusted.
+        InvalidInputError
+            If there is no such script, or `name` is not a job's full name.
+        SubmissionRejectedError, SchedulerUnavailableError
+            As `submit`.
         """
-
-    @abc.abstractmethod
-    def cancel_ids(self, job_ids: Collection[str]) -> None:
-        """Ask the scheduler to end these jobs; ids that it doesn't know are no error. Blocks.
-
-        Raises
-        ------
-        SchedulerUnavailableError
-            If it is not known whether it will.
-        """
-
-    @abc.abstractmethod
-    def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
-        """Return how jobs that are gone from the queue have ended. Blocks.
-
-        Ids of which nothing is known are left out.
-        """
-
-    @abc.abstractmethod
-    def script_head(self, resources: Resources) -> list[str]:
-        """Return the option lines with which a job script asks for `resources`."""
-
-    def check(self, resources: Resources) -> None:
-        """Raise `InvalidInputError` if no job can ever get `resources` here. Blocks."""
-        if resources.extra_scheduler and not self.directive:
+        prefix, number = number_of(name)
+        path = self.batch_fname(name).absolute()
+        try:
+            script = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
             raise InvalidInputError(
-                f"{type(self).__name__} has no options that `extra_scheduler` could set; leave "
-                f"it out. It was given {list(resources.extra_scheduler)}."
-            )
-
-    # What users and managers call.
-
-    def group(self, index: int) -> Hashable:
-        """Return a key that is equal for learners whose jobs ask for the same."""
-        return self._table.group(index)
-
-    def resources(self, index: int) -> Resources:
-        """Return what the job for learner `index` asks for, as of now."""
-        return self._table.resources(index)
-
-    def check_n_learners(self, n_learners: int) -> None:
-        """Raise `InvalidInputError` if tuples of another length were given."""
-        if self._table.n_learners not in (None, n_learners):
-            raise InvalidInputError(
-                f"The scheduler has resources for {self._table.n_learners} learners, "
-                f"but there are {n_learners} learners."
-            )
-
-    def job_script(
-        self,
-        options: Mapping[str, object] | None = None,
-        *,
-        index: int | None = None,
-        resources: Resources | None = None,
-    ) -> str:
-        """Return the text that is submitted.
-
-        Parameters
-        ----------
-        options
-            Options for ``run_learner``, by name. None shows a script with
-            none of them, to look at.
-        index
-            Number of the learner whose resources are asked for.
-        resources
-            What to ask for, where that is known already.
-        """
-        wanted = resources or self.resources(index or 0)
-        return render_script(
-            head=self.script_head(wanted),
-            variables=self.variables,
-            resources=wanted,
-            python_executable=self.python_executable,
-            options=options or {},
+                f"There is no job script {path}: call `write_job_script({name!r}, ...)` first."
+            ) from error
+        batch = Batch(
+            job_name=prefix,
+            numbers=(number,),
+            script=script,
+            script_path=path,
+            resources=self.resources(index or 0),
+            workdir=Path.cwd(),
+            log_folder=Path(self.log_folder).absolute(),
+            token=uuid.uuid4().hex,
         )
+        return self.submit(batch)[number]
 
     def queue_df(self) -> pd.DataFrame:
         """Return the queue as a table, one row a job."""
         import pandas as pd
 
-        return pd.DataFrame.from_dict(self.queue(), orient="index")
+        columns = list(QueuedJob.__annotations__)
+        return pd.DataFrame.from_dict(self.queue(), orient="index", columns=columns)
 
     def job_names_to_job_ids(self, *job_names: str) -> list[str]:
         """Return the ids of the living jobs with these names."""
@@ -305,8 +130,6 @@ class BaseScheduler(abc.ABC):
         SchedulerUnavailableError
             If jobs are left after `max_tries`.
         """
-        from adaptive_scheduler.scheduler.cancelling import cancel_and_wait
-
         names = list(job_names)
         cancel_and_wait(
             self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from adaptive_scheduler.errors import InvalidInputError, SchedulerError, SchedulerUnavailableError
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.scheduler.core import Scheduler
 
 #: Seconds until jobs that are still there are cancelled again. Schedulers give
 #: a job up to 30 seconds to save its work, which is no reason to ask again.
@@ -20,7 +20,7 @@ _PAUSES = (0.2, 5.0)
 
 
 def cancel_and_wait(
-    scheduler: BaseScheduler,
+    scheduler: Scheduler,
     job_ids: Callable[[], Collection[str]],
     *,
     with_progress_bar: bool = True,

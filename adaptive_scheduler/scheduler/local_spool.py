@@ -1,26 +1,22 @@
-"""The folder in which `Local` keeps its jobs, and the journal in it."""
+"""The folder in which `Local` keeps its jobs."""
 
 from __future__ import annotations
 
 import json
 import os
 import pwd
-import shutil
 import socket
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.local_keeper import STATUS_SIZE
 
 #: Names another place for the spool.
 SPOOL_VARIABLE = "ADAPTIVE_SCHEDULER_LOCAL_DIR"
-
-#: What is written down when something happens; the key "event" says what.
-Record: TypeAlias = dict[str, Any]
 
 
 class Spool:
@@ -133,85 +129,3 @@ def _private_folder(folder: Path) -> Path:
     if stat.S_IMODE(found.st_mode) & 0o077:
         folder.chmod(0o700)
     return folder
-
-
-class Journal:
-    """A file to which one process appends records, each of them whole or not at all."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._descriptor).st_size
-        #: How many records are in the file.
-        self.n_records = 0
-
-    def replay(self) -> Iterator[Record]:
-        """Yield what is in the file, up to where it can be read.
-
-        A record that was cut off is dropped. When a crash of the machine has
-        left worse than that, the damaged file is kept beside the good one.
-        """
-        end = 0
-        with self._path.open("rb") as file:
-            for line in file:
-                try:
-                    record = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    record = None
-                    shutil.copyfile(self._path, self._path.with_suffix(".damaged"))
-                if record is None:
-                    break
-                end += len(line)
-                self.n_records += 1
-                yield record
-        self._cut(end)
-
-    def append(self, record: Record, *, durable: bool = False) -> None:
-        """Add `record`; with `durable`, return when the disk has it.
-
-        Raises
-        ------
-        OSError
-            If it can't be written. The file is then as before.
-        """
-        line = json.dumps(record).encode() + b"\n"
-        to_write = memoryview(line)
-        try:
-            while to_write:
-                to_write = to_write[os.write(self._descriptor, to_write) :]
-            if durable:
-                os.fsync(self._descriptor)
-        except OSError:
-            self._cut(self._size)
-            raise
-        self._size += len(line)
-        self.n_records += 1
-
-    def rewrite(self, records: Iterable[Record]) -> None:
-        """Replace all records by `records`, at once.
-
-        Raises
-        ------
-        OSError
-            If they can't be written. The file is then as before.
-        """
-        lines = [json.dumps(record).encode() + b"\n" for record in records]
-        new = self._path.with_suffix(".new")
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(new, flags, 0o600)
-        try:
-            with os.fdopen(os.dup(descriptor), "wb") as file:
-                file.writelines(lines)
-            os.fsync(descriptor)
-            new.replace(self._path)
-        except OSError:
-            os.close(descriptor)
-            raise
-        os.close(self._descriptor)
-        self._descriptor = descriptor
-        self._size = sum(map(len, lines))
-        self.n_records = len(lines)
-
-    def _cut(self, size: int) -> None:
-        os.ftruncate(self._descriptor, size)
-        self._size = size

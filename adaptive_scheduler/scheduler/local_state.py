@@ -10,10 +10,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from adaptive_scheduler.scheduler.local_processes import Process
-from adaptive_scheduler.scheduler.local_spool import Record
+
+#: What is written down when something happens; the key "event" says what.
+Record: TypeAlias = dict[str, Any]
 
 #: How many ended jobs are remembered.
 REMEMBERED_ENDS = 20_000
@@ -99,6 +101,8 @@ class RunningJob:
 class LocalState:
     """All batches and jobs of one spool."""
 
+    #: Which start of the machine the running jobs have seen.
+    boot: str = ""
     next_batch: int = field(default_factory=lambda: int(time.time()))
     batches: dict[int, LiveBatch] = field(default_factory=dict)
     running: dict[JobKey, RunningJob] = field(default_factory=dict)
@@ -116,11 +120,14 @@ class LocalState:
                 self._started(record)
             case "ended":
                 self._ended(record)
-            case "counter":
+            case "booted":
+                self.boot = record["boot"]
+            case "counted":
                 self.next_batch = record["next_batch"]
 
     def snapshot(self) -> Iterator[Record]:
         """Yield records that lead to this state."""
+        yield booted(self.boot)
         for number, live in self.batches.items():
             started = [key for key in self.running if key.batch == number]
             numbers = [*(key.number for key in started), *live.pending]
@@ -128,8 +135,7 @@ class LocalState:
             yield from (started_as(key, self.running[key]) for key in started)
         for job_id, end in self.ends.items():
             yield ended([job_id], end["state"], end["exit_code"], end["reason"])
-        # Last, since each submission moves the counter.
-        yield {"event": "counter", "next_batch": self.next_batch}
+        yield {"event": "counted", "next_batch": self.next_batch}
 
     def next_to_start(self) -> JobKey | None:
         """Return the job whose turn it is, if there are cores for it.
@@ -179,6 +185,11 @@ class LocalState:
                     del self.batches[key.batch]
             self.ends[job_id] = end
         _forget_beyond(self.ends, REMEMBERED_ENDS)
+
+
+def booted(boot: str) -> Record:
+    """Record that the jobs started from now on run since the machine's start `boot`."""
+    return {"event": "booted", "boot": boot}
 
 
 def submitted(number: int, numbers: Collection[int], batch: LocalBatch) -> Record:

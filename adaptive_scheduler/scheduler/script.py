@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.resources import Resources
 
 #: What numerical libraries read to find out how many threads they may use.
@@ -41,25 +42,57 @@ def render_script(
     """Return a job script: options for the scheduler, environment, program.
 
     The program replaces the shell, so that signals reach it at once.
+
+    Parameters
+    ----------
+    head
+        Lines for the scheduler.
+    variables
+        How the job learns who it is.
+    resources
+        What the job asks for.
+    python_executable
+        The Python that runs the program.
+    options
+        Options of ``run_learner`` by name, with ``_`` or ``-`` between words.
+        Their values are passed on whatever characters are in them; one that
+        is None is left out.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value has a NUL character, which no program can be given.
     """
-    exports = [f"export {name}={resources.num_threads}" for name in _THREAD_VARIABLES]
-    exports += [f"export {assignment}" for assignment in resources.extra_env_vars]
-    program = [python_executable, "-m", "adaptive_scheduler.run_learner"]
-    for name, value in options.items():
-        program += [f"--{name.replace('_', '-')}", str(value)]
-    command = " ".join(
-        [
-            "exec",
-            *map(shlex.quote, program),
-            f'--job-id "{variables.job_id}"',
-            f'--number "{variables.number}"',
-            f'--restarts "{variables.restarts}"',
-        ]
-    )
+    threads = [f"{name}={resources.num_threads}" for name in _THREAD_VARIABLES]
+    lines = [_quoted(python_executable), "-m adaptive_scheduler.run_learner"]
+    lines += [_option(name, value) for name, value in options.items() if value is not None]
+    lines += [
+        f'--job-id="{variables.job_id}"',
+        f'--number="{variables.number}"',
+        f'--restarts="{variables.restarts}"',
+    ]
     sections = [
         ["#!/bin/bash", *head],
-        ["# Threads for each evaluation.", *exports],
+        ["# Threads for each evaluation.", *exports(threads)],
+        exports(resources.extra_env_vars),
         [resources.extra_script.rstrip()] if resources.extra_script.strip() else [],
-        [command],
+        ["# The program takes the place of the shell: signals reach it at once."],
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+    text = "\n\n".join("\n".join(section) for section in sections if section)
+    return text + "\nexec " + " \\\n    ".join(lines) + "\n"
+
+
+def exports(assignments: Iterable[str]) -> list[str]:
+    """Return the lines that export ``NAME=value``, quoted by the user as for a shell."""
+    return [f"export {assignment}" for assignment in assignments]
+
+
+def _option(name: str, value: object) -> str:
+    # In one word with "=", a value may begin with "-".
+    return f"--{name.lstrip('-').replace('_', '-')}={_quoted(str(value))}"
+
+
+def _quoted(word: str) -> str:
+    if "\0" in word:
+        raise InvalidInputError(f"No program can be given a NUL character, as in {word!r}.")
+    return shlex.quote(word)

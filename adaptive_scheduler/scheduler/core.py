@@ -1,0 +1,220 @@
+"""What every scheduler brings: submit, list, cancel, and the text of a job script."""
+
+from __future__ import annotations
+
+import abc
+import sys
+from collections.abc import Collection, Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.resources import PerLearner, Resources, ResourceTable
+from adaptive_scheduler.scheduler.jobs import Batch, JobEnd, QueuedJob
+from adaptive_scheduler.scheduler.script import JobVariables, exports, render_script
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.resources import EXECUTOR_TYPES
+
+
+class Scheduler(abc.ABC):
+    """A queueing system.
+
+    The parameters marked * take one value for all jobs, a function without
+    arguments that is called at each submission, or a tuple with one of these
+    for each learner.
+
+    Parameters
+    ----------
+    cores*
+        Cores for each job.
+    python_executable
+        The Python that the jobs run; by default the one that runs now.
+    log_folder
+        Where the jobs' logs go; by default ``logs`` in the run folder.
+    mpiexec_executable
+        The program that starts MPI programs, where one is needed.
+    executor_type*
+        How a job spreads its evaluations over its cores: ``"process-pool"``,
+        ``"loky"`` or ``"sequential"``.
+    num_threads*
+        Threads that each evaluation may use (BLAS, OpenMP).
+    extra_scheduler*
+        Options for the head of the job script, as the scheduler spells them.
+    extra_env_vars*
+        Assignments ``NAME=value`` that the job script exports.
+    extra_script*
+        Lines of shell that run before the job's program.
+    batch_folder
+        Where job scripts go; by default ``scripts`` in the run folder.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value can't be.
+    """
+
+    #: Ending of a job script's name.
+    ext: ClassVar[str]
+    #: The command that submits a script, as a user would type it.
+    submit_cmd: ClassVar[str]
+    #: Start of a line with an option in the head of a job script.
+    directive: ClassVar[str] = ""
+    #: Whether all jobs run on the machine that submits them.
+    is_local: ClassVar[bool] = False
+    #: Seconds that must pass between two looks at the queue out of turn.
+    min_poll_interval: ClassVar[float] = 5.0
+    #: How a running job learns who it is.
+    variables: ClassVar[JobVariables]
+    _resources_kind: ClassVar[type[Resources]] = Resources
+
+    def __init__(
+        self,
+        cores: PerLearner[int],
+        *,
+        python_executable: str | None = None,
+        log_folder: str | Path = "",
+        mpiexec_executable: str | None = None,
+        executor_type: PerLearner[EXECUTOR_TYPES] = "process-pool",
+        num_threads: PerLearner[int] = 1,
+        extra_scheduler: PerLearner[list[str] | None] = None,
+        extra_env_vars: PerLearner[list[str] | None] = None,
+        extra_script: PerLearner[str | None] = None,
+        batch_folder: str | Path = "",
+        **more: PerLearner[Any],
+    ) -> None:
+        self.cores = cores
+        self.python_executable = python_executable or sys.executable
+        self.log_folder = log_folder
+        self.batch_folder = batch_folder
+        self.mpiexec_executable = mpiexec_executable or "mpiexec"
+        self._table = ResourceTable(
+            self._resources_kind,
+            {
+                "cores": cores,
+                "executor_type": executor_type,
+                "num_threads": num_threads,
+                "extra_scheduler": extra_scheduler,
+                "extra_env_vars": extra_env_vars,
+                "extra_script": extra_script,
+                **more,
+            },
+        )
+
+    # What each scheduler brings.
+
+    @abc.abstractmethod
+    def submit(self, batch: Batch) -> dict[int, str]:
+        """Submit jobs and return the id of each, by number. Blocks.
+
+        Raises
+        ------
+        SubmissionRejectedError
+            If the scheduler said no; none of the jobs was submitted.
+        SchedulerUnavailableError
+            If it is not known whether they were. Look for the batch's token in
+            the queue before you repeat it.
+        """
+
+    @abc.abstractmethod
+    def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:
+        """Return the jobs that the scheduler knows, by id. Blocks.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If there was no answer that can be trusted.
+        """
+
+    @abc.abstractmethod
+    def cancel_ids(self, job_ids: Collection[str]) -> None:
+        """Ask the scheduler to end these jobs; ids that it doesn't know are no error. Blocks.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If it is not known whether it will.
+        """
+
+    @abc.abstractmethod
+    def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
+        """Return how jobs that are gone from the queue have ended. Blocks.
+
+        Ids of which nothing is known are left out.
+        """
+
+    @abc.abstractmethod
+    def script_head(self, resources: Resources) -> list[str]:
+        """Return the option lines with which a job script asks for `resources`."""
+
+    def check(self, resources: Resources) -> None:
+        """Raise `InvalidInputError` if no job can ever get `resources` here. Blocks."""
+        if resources.extra_scheduler and not self.directive:
+            raise InvalidInputError(
+                f"{type(self).__name__} has no options that `extra_scheduler` could set; leave "
+                f"it out. It was given {list(resources.extra_scheduler)}."
+            )
+
+    # What users and managers call.
+
+    def group(self, index: int) -> Hashable:
+        """Return a key that is equal for learners whose jobs ask for the same."""
+        return self._table.group(index)
+
+    def resources(self, index: int) -> Resources:
+        """Return what the job for learner `index` asks for, as of now."""
+        return self._table.resources(index)
+
+    def check_n_learners(self, n_learners: int) -> None:
+        """Raise `InvalidInputError` if tuples of another length were given."""
+        if self._table.n_learners not in (None, n_learners):
+            raise InvalidInputError(
+                f"The scheduler has resources for {self._table.n_learners} learners, "
+                f"but there are {n_learners} learners."
+            )
+
+    def job_script(
+        self,
+        options: Mapping[str, object] | None = None,
+        *,
+        index: int | None = None,
+        resources: Resources | None = None,
+    ) -> str:
+        """Return the text that is submitted.
+
+        Parameters
+        ----------
+        options
+            Options for ``run_learner``, by name. None shows a script with
+            none of them, to look at.
+        index
+            Number of the learner whose resources are asked for.
+        resources
+            What to ask for, where that is known already.
+        """
+        wanted = resources or self.resources(index or 0)
+        return render_script(
+            head=self.script_head(wanted),
+            variables=self.variables,
+            resources=wanted,
+            python_executable=self.python_executable,
+            options=options or {},
+        )
+
+    @property
+    def single_job_script(self) -> bool:
+        """Whether one script serves all learners."""
+        return self._table.n_learners is None
+
+    def extra_scheduler(self, *, index: int | None = None) -> str:
+        """Return the lines that `extra_scheduler` puts into the job script of a learner."""
+        options = self.resources(index or 0).extra_scheduler
+        return "\n".join(f"{self.directive} {option}" for option in options)
+
+    def extra_env_vars(self, *, index: int | None = None) -> str:
+        """Return the lines that `extra_env_vars` puts into the job script of a learner."""
+        return "\n".join(exports(self.resources(index or 0).extra_env_vars))
+
+    def extra_script(self, *, index: int | None = None) -> str:
+        """Return the lines that `extra_script` puts into the job script of a learner."""
+        return self.resources(index or 0).extra_script

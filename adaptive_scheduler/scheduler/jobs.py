@@ -1,0 +1,101 @@
+"""Jobs as we hand them to a scheduler, and as it shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.resources import Resources
+
+
+class QueuedJob(TypedDict):
+    """A job as the queue shows it."""
+
+    job_name: str
+    #: The scheduler's own word.
+    state: str
+    #: Whether the job may still run, or come back. True for states nobody has heard of.
+    alive: bool
+    #: Whether it has been started.
+    running: bool
+    #: Why it is pending, held or has ended, in the scheduler's words.
+    reason: str
+    #: Of a `Batch`, where the scheduler keeps it; else empty.
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEnd:
+    """How a job ended, as far as the scheduler can tell.
+
+    Attributes
+    ----------
+    state
+        The scheduler's own word.
+    exit_code
+        Of the job's program; None if it did not end by itself, or nobody knows.
+    reason
+        The scheduler's words about it.
+    """
+
+    state: str = "UNKNOWN"
+    exit_code: int | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        code = "" if self.exit_code is None else f", exit code {self.exit_code}"
+        return f"{self.state}{code}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Jobs that are submitted in one call.
+
+    Attributes
+    ----------
+    job_name
+        What the names of the jobs begin with; job ``i`` is named ``{job_name}-{i}``.
+    numbers
+        The numbers of the jobs, ascending.
+    script
+        Text of the job script, the same for all of them.
+    script_path
+        Where that text lies for the user to read.
+    resources
+        What each of the jobs asks for.
+    workdir
+        The folder in which the jobs start.
+    log_folder
+        The folder in which the jobs' output goes.
+    token
+        A word of ours by which a submission whose answer was lost is found again.
+    """
+
+    job_name: str
+    numbers: tuple[int, ...]
+    script: str
+    script_path: Path
+    resources: Resources
+    workdir: Path
+    log_folder: Path
+    token: str
+
+    def name_of(self, number: int) -> str:
+        """Return the name of job `number`."""
+        return f"{self.job_name}-{number}"
+
+
+def number_of(job_name: str) -> tuple[str, int]:
+    """Return what a job's full name begins with, and the job's number.
+
+    Raises
+    ------
+    InvalidInputError
+        If the name does not end in a number.
+    """
+    prefix, _, number = job_name.rpartition("-")
+    if not prefix or not number.isdecimal():
+        raise InvalidInputError(f"{job_name!r} is not a job's full name, such as 'sweep-7'.")
+    return prefix, int(number)
