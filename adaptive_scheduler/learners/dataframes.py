@@ -1,0 +1,260 @@
+"""Learners' data as dataframes, one file beside each data file."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+
+from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
+from adaptive_scheduler.learners.dict_columns import expand_dict_columns
+from adaptive_scheduler.learners.storage import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pandas as pd
+    from adaptive import BaseLearner
+
+    _Fname: TypeAlias = str | Path | Sequence[str | Path]
+
+__all__ = ["fname_to_dataframe", "load_dataframes", "save_dataframe"]
+
+_DATAFRAME_FORMATS: TypeAlias = Literal[
+    "parquet", "csv", "hdf", "pickle", "feather", "excel", "json"
+]
+
+#: How many files a warning names; there may be thousands.
+_N_NAMED = 3
+
+
+@dataclass(frozen=True)
+class _FileFormat:
+    """How a dataframe is written and read: names of pandas' functions."""
+
+    suffix: str
+    writer: str
+    reader: str
+    save_kwargs: Mapping[str, Any]
+    #: The package that pandas needs for it.
+    package: str | None = None
+
+
+_FORMATS: Mapping[str, _FileFormat] = {
+    "csv": _FileFormat(".csv", "to_csv", "read_csv", {}),
+    "excel": _FileFormat(".xlsx", "to_excel", "read_excel", {"engine": "openpyxl"}, "openpyxl"),
+    "feather": _FileFormat(".feather", "to_feather", "read_feather", {}, "pyarrow"),
+    "hdf": _FileFormat(".hdf", "to_hdf", "read_hdf", {"key": "data", "mode": "w"}, "tables"),
+    "json": _FileFormat(".json", "to_json", "read_json", {}),
+    "parquet": _FileFormat(".parquet", "to_parquet", "read_parquet", {}, "pyarrow"),
+    "pickle": _FileFormat(".pickle", "to_pickle", "read_pickle", {}),
+}
+
+
+def fname_to_dataframe(fname: _Fname, format: _DATAFRAME_FORMATS = "pickle") -> Path:  # noqa: A002
+    """Return where the dataframe of a learner is: ``dataframe.<name>`` beside its data.
+
+    Parameters
+    ----------
+    fname
+        The learner's data file. All learners of a `BalancingLearner` share
+        one dataframe, named after the first of their files.
+    format
+        One of csv, excel, feather, hdf, json, parquet, pickle.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such format, or `fname` is empty.
+    """
+    first: str | Path = fname if isinstance(fname, str | Path) else next(iter(fname), "")
+    path = Path(first)
+    if not path.name:
+        raise InvalidInputError(f"fname={fname!r} names no file, so its dataframe has no name.")
+    return path.with_name(f"dataframe.{path.stem}{_file_format(format).suffix}")
+
+
+def save_dataframe(
+    fname: _Fname,
+    *,
+    format: _DATAFRAME_FORMATS = "pickle",  # noqa: A002
+    save_kwargs: Mapping[str, Any] | None = None,
+    expand_dicts: bool = True,
+    atomically: bool = True,
+    **to_dataframe_kwargs: Any,
+) -> Callable[[BaseLearner], None]:
+    """Make a function that saves a learner's data as a dataframe.
+
+    Parameters
+    ----------
+    fname
+        The learner's data file; `fname_to_dataframe` says where the dataframe goes.
+    format
+        One of csv, excel, feather, hdf, json, parquet, pickle.
+    save_kwargs
+        Passed to pandas' function that writes this format.
+    expand_dicts
+        Turn columns of dictionaries into columns of values; see `expand_dict_columns`.
+    atomically
+        Never leave half a file, whatever happens during writing.
+    **to_dataframe_kwargs
+        Passed to the learner's ``to_dataframe``.
+
+    Returns
+    -------
+    callable
+        Takes the learner, and can be pickled. It raises `MissingPackageError`
+        if pandas needs another package for the format.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such format, or `fname` is empty.
+    """
+    return _SaveDataframe(
+        path=fname_to_dataframe(fname, format),
+        format=format,
+        save_kwargs=dict(save_kwargs or {}),
+        expand_dicts=expand_dicts,
+        atomically=atomically,
+        to_dataframe_kwargs=to_dataframe_kwargs,
+    )
+
+
+@dataclass(frozen=True)
+class _SaveDataframe:
+    path: Path
+    format: _DATAFRAME_FORMATS
+    save_kwargs: dict[str, Any]
+    expand_dicts: bool
+    atomically: bool
+    to_dataframe_kwargs: dict[str, Any]
+
+    def __call__(self, learner: BaseLearner) -> None:
+        df = learner.to_dataframe(**self.to_dataframe_kwargs)
+        if self.expand_dicts:
+            df = expand_dict_columns(df)
+        if self.atomically:
+            with atomic_write(self.path, return_path=True) as temporary:
+                self._write(df, temporary)
+        else:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(df, self.path)
+
+    def _write(self, df: pd.DataFrame, path: Path) -> None:
+        file_format = _file_format(self.format)
+        with _saying_what_to_install(file_format):
+            getattr(df, file_format.writer)(path, **{**file_format.save_kwargs, **self.save_kwargs})
+
+
+@overload
+def load_dataframes(
+    fnames: Sequence[_Fname],
+    *,
+    concat: Literal[True] = True,
+    read_kwargs: Mapping[str, Any] | None = None,
+    format: _DATAFRAME_FORMATS = "pickle",
+) -> pd.DataFrame: ...
+@overload
+def load_dataframes(
+    fnames: Sequence[_Fname],
+    *,
+    concat: bool,
+    read_kwargs: Mapping[str, Any] | None = None,
+    format: _DATAFRAME_FORMATS = "pickle",
+) -> pd.DataFrame | list[pd.DataFrame]: ...
+def load_dataframes(
+    fnames: Sequence[_Fname],
+    *,
+    concat: bool = True,
+    read_kwargs: Mapping[str, Any] | None = None,
+    format: _DATAFRAME_FORMATS = "pickle",  # noqa: A002
+) -> pd.DataFrame | list[pd.DataFrame]:
+    """Load the dataframes of many learners.
+
+    Those that are not there (yet) and those that can't be read are left out;
+    one warning of each kind says which.
+
+    Parameters
+    ----------
+    fnames
+        The learners' data files.
+    concat
+        Return one dataframe instead of a list.
+    read_kwargs
+        Passed to pandas' function that reads this format.
+    format
+        One of csv, excel, feather, hdf, json, parquet, pickle.
+
+    Returns
+    -------
+    DataFrame or list of DataFrame
+        With a column "fname" that holds the element of `fnames` that a row belongs to.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such format, or `fnames` is not a list.
+    MissingPackageError
+        pandas needs another package for the format.
+    """
+    import pandas as pd
+
+    if isinstance(fnames, str | Path):
+        raise InvalidInputError(f"fnames is a list of files; for one file use [{str(fnames)!r}].")
+    file_format = _file_format(format)
+    read = getattr(pd, file_format.reader)
+    dataframes: list[pd.DataFrame] = []
+    missing: list[str] = []
+    unreadable: list[str] = []
+    for fname in fnames:
+        path = fname_to_dataframe(fname, format)
+        try:
+            with _saying_what_to_install(file_format):
+                df = read(path, **(read_kwargs or {}))
+        except MissingPackageError:
+            raise
+        except FileNotFoundError:
+            missing.append(str(path))
+        except Exception as error:  # noqa: BLE001 - a torn file can raise anything, by format
+            unreadable.append(f"{path} ({type(error).__name__}: {error})")
+        else:
+            df["fname"] = [fname] * len(df)
+            dataframes.append(df)
+    _warn("do not exist (yet)", missing, len(fnames))
+    _warn("can't be read and are left out", unreadable, len(fnames))
+    if not concat:
+        return dataframes
+    return pd.concat(dataframes, axis=0) if dataframes else pd.DataFrame()
+
+
+def _file_format(name: str) -> _FileFormat:
+    if name not in _FORMATS:
+        raise InvalidInputError(
+            f"There is no dataframe format {name!r}. There are: {', '.join(_FORMATS)}."
+        )
+    return _FORMATS[name]
+
+
+@contextmanager
+def _saying_what_to_install(file_format: _FileFormat) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        if file_format.package is None:
+            raise
+        raise MissingPackageError(
+            f"Dataframes in {file_format.suffix} files need the package {file_format.package}, "
+            f"which can't be imported ({error}). Install it (`pip install {file_format.package}`) "
+            "where the notebook runs and where the jobs run, or use the format 'pickle'."
+        ) from error
+
+
+def _warn(what: str, files: list[str], n_all: int) -> None:
+    if files:
+        named = ", ".join(files[:_N_NAMED]) + (", ..." if len(files) > _N_NAMED else "")
+        warnings.warn(
+            f"{len(files)} of {n_all} dataframes {what}: {named}.", UserWarning, stacklevel=3
+        )
