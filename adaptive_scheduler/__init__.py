@@ -7,45 +7,23 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptive_scheduler import client_support, scheduler, server_support, utils, widgets
-    from adaptive_scheduler.executor import SlurmExecutor, SlurmTask
-    from adaptive_scheduler.scheduler import PBS, SLURM
-    from adaptive_scheduler.server_support import (
-        MultiRunManager,
-        RunManager,
-        slurm_run,
-        start_one_by_one,
-    )
+    from adaptive_scheduler import client_support, scheduler, server_support, utils
+    from adaptive_scheduler.server_support import RunManager
 
 #: Public names and the module that defines each. A job imports this package
 #: too, and must not pay for what only the manager's side needs.
 _HOME = {
-    "MultiRunManager": "adaptive_scheduler.server_support",
-    "PBS": "adaptive_scheduler.scheduler",
     "RunManager": "adaptive_scheduler.server_support",
-    "SLURM": "adaptive_scheduler.scheduler",
-    "SlurmExecutor": "adaptive_scheduler.executor",
-    "SlurmTask": "adaptive_scheduler.executor",
-    "slurm_run": "adaptive_scheduler.server_support",
-    "start_one_by_one": "adaptive_scheduler.server_support",
 }
-_MODULES = frozenset({"client_support", "scheduler", "server_support", "utils", "widgets"})
+_MODULES = frozenset({"client_support", "scheduler", "server_support", "utils"})
 
 __all__ = [
-    "PBS",
-    "SLURM",
-    "MultiRunManager",
     "RunManager",
-    "SlurmExecutor",
-    "SlurmTask",
     "__version__",
     "client_support",
     "scheduler",
     "server_support",
-    "slurm_run",
-    "start_one_by_one",
     "utils",
-    "widgets",
 ]
 
 

@@ -1,0 +1,1 @@
+"""The job's side: connect, learn, save, report, heed signals."""

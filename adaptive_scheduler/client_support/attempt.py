@@ -1,0 +1,283 @@
+"""One attempt at one learner, from loading its data to saving it for the last time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import traceback
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler import protocol as p
+from adaptive_scheduler.client_support.desk import Desk, Verdict
+from adaptive_scheduler.client_support.figures import Usage, learner_figures, runner_figures
+from adaptive_scheduler.client_support.job_log import note, note_fields
+from adaptive_scheduler.client_support.runner import start_runner, stop_runner
+from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.executors import open_executor
+from adaptive_scheduler.learners.paths import fname_to_str
+from adaptive_scheduler.learners.storage import DataFiles
+
+if TYPE_CHECKING:
+    from adaptive import AsyncRunner
+
+    from adaptive_scheduler.learners.pack import PackedLearner
+    from adaptive_scheduler.resources import EXECUTOR_TYPES
+    from adaptive_scheduler.settings import JobSettings
+
+#: Seconds before a save that failed is tried again; this doubles up to the save interval.
+_FIRST_SAVE_PAUSE = 2.0
+#: Seconds for which the last save of a learner that is done is tried again.
+_LAST_SAVE_PATIENCE = 600.0
+#: Seconds before a manager that did not answer is called again, and the most that this grows to.
+_FIRST_CALL_PAUSE = 2.0
+_LONGEST_CALL_PAUSE = 60.0
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """Why an attempt ends before its goal."""
+
+    #: Another job has the learner: nothing may be saved under its name.
+    is_superseded: bool
+    reason: str
+
+
+class AttemptRun:
+    """Runs one learner until its goal, an interrupt, or an error.
+
+    Parameters
+    ----------
+    packed
+        The learner with its fname and initializer.
+    attempt
+        Which attempt this is.
+    desk
+        Where progress is told.
+    settings
+        What is the same for all jobs.
+    executor_type, n_workers
+        How evaluations are spread over the cores of the job.
+    interrupted
+        Resolves when the job must end.
+    """
+
+    def __init__(
+        self,
+        packed: PackedLearner,
+        attempt: p.Attempt,
+        desk: Desk,
+        settings: JobSettings,
+        *,
+        executor_type: EXECUTOR_TYPES,
+        n_workers: int,
+        interrupted: asyncio.Future[Interrupt],
+    ) -> None:
+        self._learner = packed.learner
+        self._fname = packed.fname
+        self._initializer = packed.initializer
+        self._attempt = attempt
+        self._desk = desk
+        self._settings = settings
+        self._executor_type = executor_type
+        self._n_workers = n_workers
+        self._interrupted = interrupted
+        self._files = DataFiles(packed.learner, packed.fname)
+        self._usage = Usage()
+        self._save_error: str | None = None
+
+    async def run(self) -> p.Done | p.Failed | p.Released | None:
+        """Return what there is to report; nothing if another job has the learner."""
+        try:
+            self._load()
+            interrupt = await self._learn()
+        except Exception as error:  # noqa: BLE001  the user's function may raise anything
+            return await self._fail(error)
+        if interrupt is not None and interrupt.is_superseded:
+            self._save_beside()
+            return None
+        if not await self._save_for_good(give_up_early=interrupt is not None):
+            return self._failed(f"The data could not be saved: {self._save_error}", "")
+        if interrupt is not None:
+            return p.Released(self._desk.job, self._number, interrupt.reason)
+        return p.Done(self._desk.job, self._number, learner_figures(self._learner))
+
+    @property
+    def _number(self) -> p.Attempt:
+        """The attempt as it is known now: its number may have changed on the way."""
+        return self._desk.holding or self._attempt
+
+    def _load(self) -> None:
+        for aside in self._files.load():
+            note(
+                "a data file can't be read and was kept aside", level=logging.ERROR, file=str(aside)
+            )
+        note("loaded", learner=self._attempt.learner, npoints=self._learner.npoints)
+
+    async def _learn(self) -> Interrupt | None:
+        """Learn until the goal is reached; return why, if it ended before."""
+        executor = open_executor(
+            self._executor_type,
+            self._learner.function,
+            n_workers=self._n_workers,
+            initializer=self._initializer,
+            loky_start_method=self._settings.loky_start_method,
+        )
+        runner = start_runner(
+            self._learner, self._settings.goal, executor, self._settings.runner_kwargs
+        )
+        try:
+            async with self._in_background(runner) as watch:
+                await asyncio.wait(
+                    {runner.task, watch, self._interrupted}, return_when=asyncio.FIRST_COMPLETED
+                )
+                if runner.task.done():
+                    runner.task.result()
+                    return None
+                return self._interrupted.result() if self._interrupted.done() else watch.result()
+        finally:
+            await stop_runner(runner)
+            executor.close()
+            self._log_progress(runner)
+
+    @contextlib.asynccontextmanager
+    async def _in_background(self, runner: AsyncRunner) -> AsyncIterator[asyncio.Task[Interrupt]]:
+        """Save and report meanwhile; the task that is yielded ends if the manager says stop."""
+        saving = asyncio.create_task(self._keep_saving())
+        watch = asyncio.create_task(self._keep_reporting(runner))
+        try:
+            yield watch
+        finally:
+            for task in (saving, watch):
+                task.cancel()
+            # A save that has begun is finished: it runs in a thread.
+            await asyncio.gather(saving, watch, return_exceptions=True)
+
+    # Saving.
+
+    async def _keep_saving(self) -> None:
+        pause = _FIRST_SAVE_PAUSE
+        while True:
+            await asyncio.sleep(self._settings.save_interval if not self._save_error else pause)
+            pause = min(2 * pause, self._settings.save_interval)
+            if await self._save():
+                pause = _FIRST_SAVE_PAUSE
+
+    async def _save(self) -> bool:
+        """Save what is new; the evaluations go on meanwhile."""
+        try:
+            snapshot = self._files.snapshot()
+            writing = asyncio.create_task(asyncio.to_thread(self._files.write, snapshot))
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
+        except DataFileError as error:
+            self._note_save_error(error)
+            return False
+        self._save_error = None
+        self._save_dataframe()
+        return True
+
+    async def _save_for_good(self, *, give_up_early: bool) -> bool:
+        """Save for the last time, again and again if the disk is full."""
+        deadline = time.monotonic() + (0 if give_up_early else _LAST_SAVE_PATIENCE)
+        pause = _FIRST_SAVE_PAUSE
+        while not await self._save():
+            if time.monotonic() + pause > deadline:
+                return False
+            await asyncio.wait({self._interrupted}, timeout=pause)
+            if self._interrupted.done():
+                return await self._save()
+            pause = min(2 * pause, self._settings.save_interval)
+        return True
+
+    def _note_save_error(self, error: DataFileError) -> None:
+        self._save_error = str(error)
+        note("could not save", level=logging.ERROR, error=str(error))
+
+    def _save_dataframe(self) -> None:
+        if self._settings.dataframe_format is None:
+            return
+        from adaptive_scheduler.learners.dataframes import save_dataframe
+
+        try:
+            save_dataframe(fname_to_str(self._fname), format=self._settings.dataframe_format)(
+                self._learner
+            )
+        except Exception as error:  # noqa: BLE001  the data itself is saved already
+            note("could not save the dataframe", level=logging.ERROR, error=repr(error))
+
+    def _save_beside(self) -> None:
+        """Save under another name: what lies under the learner's own may be newer."""
+        name = f".superseded-{self._attempt.number}-{self._desk.job.job_id}"
+        beside = _with_suffix(fname_to_str(self._fname), name)
+        try:
+            DataFiles(self._learner, beside).save()
+        except DataFileError as error:
+            self._note_save_error(error)
+        note("superseded; points are kept beside", level=logging.WARNING, file=beside)
+
+    # Reporting.
+
+    async def _keep_reporting(self, runner: AsyncRunner) -> Interrupt:
+        """Log and tell the progress now and then; return when the manager says to end."""
+        npoints_start = self._learner.npoints
+        figures: p.Figures = {}
+        next_line, pause = time.monotonic(), _FIRST_CALL_PAUSE
+        while True:
+            if time.monotonic() >= next_line:
+                figures = self._log_progress(runner, npoints_start)
+                next_line = time.monotonic() + self._settings.log_interval
+            verdict = await self._desk.status(figures)
+            if verdict is not Verdict.GO_ON:
+                return Interrupt(
+                    is_superseded=verdict is Verdict.SUPERSEDED, reason="The run was cancelled."
+                )
+            pause = (
+                _FIRST_CALL_PAUSE if self._desk.is_heard else min(2 * pause, _LONGEST_CALL_PAUSE)
+            )
+            until_line = next_line - time.monotonic()
+            await asyncio.sleep(until_line if self._desk.is_heard else min(pause, until_line))
+
+    def _log_progress(self, runner: AsyncRunner, npoints_start: int = 0) -> p.Figures:
+        figures: p.Figures = {
+            "timestamp": datetime.now().isoformat(" "),  # noqa: DTZ005  read by people
+            **runner_figures(runner, npoints_start),
+            **self._usage.figures(),
+        }
+        if self._save_error is not None:
+            figures["save_error"] = p.clip(self._save_error, 1000)
+        ids = {"learner": self._attempt.learner, "attempt": self._number.number}
+        note_fields("current status", {**ids, **figures})
+        return figures
+
+    async def _fail(self, error: Exception) -> p.Failed:
+        text = "".join(traceback.format_exception(error))
+        note("failed", level=logging.ERROR, learner=self._attempt.learner, traceback=text)
+        if not isinstance(error, DataFileError):  # else nothing was computed
+            await self._save_for_good(give_up_early=True)
+        summary = traceback.format_exception_only(_root(error))[-1].strip()
+        return self._failed(summary, text)
+
+    def _failed(self, error: str, text: str) -> p.Failed:
+        return p.Failed(
+            self._desk.job, self._number, error=p.clip(error, 2000), traceback=p.clip(text)
+        )
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the error behind the runner's own, which only says that there was one."""
+    return error.__cause__ if isinstance(error.__cause__, Exception) else error
+
+
+def _with_suffix(fname: str | list[str], suffix: str) -> Any:
+    if isinstance(fname, str):
+        path = Path(fname)
+        return str(path.with_name(f"{path.name}{suffix}"))
+    return [_with_suffix(name, suffix) for name in fname]

@@ -1,0 +1,144 @@
+"""A job's dealings with the manager, or with the run folder while nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler import protocol as p
+from adaptive_scheduler.client_support.connection import ManagerConnection
+from adaptive_scheduler.client_support.job_log import note
+from adaptive_scheduler.client_support.offline import free_attempts, was_assigned
+from adaptive_scheduler.outbox import Outbox
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.settings import JobSettings
+
+#: Seconds after which a job finds out whether anybody listens.
+_LITTLE_PATIENCE = 3.0
+#: Seconds that it then waits for a manager that may be busy, before it goes on alone.
+_PATIENCE = 30.0
+
+
+class Verdict(enum.Enum):
+    """Whether a job may go on with its learner."""
+
+    GO_ON = enum.auto()
+    SUPERSEDED = enum.auto()
+    STOP = enum.auto()
+
+
+class Desk:
+    """Gets learners for a job, and delivers what it has to report.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    settings
+        What is the same for all jobs.
+    job, number
+        Who this job is.
+    n_learners
+        How many learners there are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: JobSettings,
+        job: p.JobIdentity,
+        number: int,
+        n_learners: int,
+    ) -> None:
+        self.job = job
+        self.number = number
+        self.job_name = f"{settings.job_name}-{number}"
+        self.holding: p.Attempt | None = None
+        self.is_heard = True
+        self._settings = settings
+        self._n_learners = n_learners
+        self._connection = ManagerConnection(folder / "connection.json")
+        self._outbox = Outbox(folder / "outbox")
+        self._tried: set[int] = set()
+
+    def _hello(self, holding: p.Attempt | None) -> p.Hello:
+        return p.Hello(
+            job=self.job,
+            job_name=self.job_name,
+            number=self.number,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            log_fname=str(self._settings.log_folder / f"{self.job_name}-{self.job.job_id}.log"),
+            holding=holding,
+        )
+
+    async def next_attempt(self) -> p.Attempt | None:
+        """Return the learner that this job has now; None if nothing is left for it."""
+        self.holding = None
+        answer = await self._ask(self._hello(None))
+        if isinstance(answer, p.Assigned):
+            self.holding = answer.attempt
+        elif answer is None:
+            self.holding = await asyncio.to_thread(self._claim)
+        return self.holding
+
+    async def status(self, figures: p.Figures) -> Verdict:
+        """Tell how far the learner is, and hear whether to go on."""
+        if self.holding is None:
+            return Verdict.STOP
+        answer = await self._ask(p.Status(self.job, self.holding, figures))
+        if isinstance(answer, p.Superseded):
+            # The manager may have thought that this job is gone: ask for the learner again.
+            answer = await self._ask(self._hello(self.holding))
+        match answer:
+            case p.Superseded() | p.NothingLeft():
+                return Verdict.SUPERSEDED
+            case p.Stop():
+                return Verdict.STOP
+            case p.Assigned():
+                self.holding = answer.attempt
+        return Verdict.GO_ON
+
+    async def report(self, message: p.Done | p.Failed | p.Released) -> None:
+        """Deliver the end of an attempt, to the manager or to the outbox."""
+        if await self._ask(message) is None:
+            await asyncio.to_thread(self._outbox.put, message)
+            note("left a report in the outbox", report=type(message).__name__.lower())
+        self.holding = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    async def _ask(self, message: p.Message) -> p.Answer | None:
+        answer = await self._connection.request(message, patience=_LITTLE_PATIENCE)
+        if answer is None and self.is_heard and not await self._connection.is_refused():
+            answer = await self._connection.request(message, patience=_PATIENCE)
+        if (answer is not None) != self.is_heard:
+            self.is_heard = answer is not None
+            event = "the manager answers again" if self.is_heard else "the manager does not answer"
+            note(event, level=logging.INFO if self.is_heard else logging.WARNING)
+        return answer
+
+    def _claim(self) -> p.Attempt | None:
+        """Take a learner that the run folder says is free, its own first.
+
+        The claim is on disk before the journal is read once more: of this job
+        and a manager that can't be reached, one sees what the other did.
+        """
+        for attempt in free_attempts(self._settings, self.number, self._n_learners):
+            if attempt.learner in self._tried:
+                continue
+            if self._outbox.claim(attempt, self._hello(attempt)):
+                self._tried.add(attempt.learner)
+                if not was_assigned(self._settings, attempt):
+                    note("took a learner unasked", learner=attempt.learner)
+                    return attempt
+                self._outbox.unclaim(attempt)
+        return None

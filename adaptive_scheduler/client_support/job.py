@@ -1,0 +1,102 @@
+"""The life of a job: learners one after another, until none is left or it must end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.client_support.attempt import AttemptRun, Interrupt
+from adaptive_scheduler.client_support.desk import Desk
+from adaptive_scheduler.client_support.job_log import add_log_file_handler, note
+from adaptive_scheduler.learners.pack import Pack
+from adaptive_scheduler.protocol import Failed, JobIdentity
+from adaptive_scheduler.settings import JobSettings
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.resources import EXECUTOR_TYPES
+
+#: Signals by which schedulers tell a job that its end is near.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What the command line of a job says."""
+
+    run_folder: Path
+    job_id: str
+    number: int
+    restarts: int
+    executor_type: EXECUTOR_TYPES
+    n_workers: int
+
+
+async def run_job(options: JobOptions) -> int:
+    """Run learners until none is left, and return the exit code.
+
+    The code is 0 unless the last attempt has failed.
+    """
+    pack = Pack(options.run_folder / "learners.pack")
+    pack.extend_sys_path()  # the settings, too, may refer to the user's modules
+    settings = JobSettings.from_file(options.run_folder / "settings.pickle")
+    job = JobIdentity(options.job_id, options.restarts)
+    desk = Desk(options.run_folder, settings, job, options.number, len(pack))
+    handler = add_log_file_handler(settings.log_folder / f"{desk.job_name}-{options.job_id}.log")
+    interrupted = _heed_signals()
+    note("started", job_id=options.job_id, restarts=options.restarts, job_name=desk.job_name)
+    exit_code = 0
+    try:
+        while not interrupted.done() and (attempt := await desk.next_attempt()) is not None:
+            note("begins", learner=attempt.learner, attempt=attempt.number)
+            run = AttemptRun(
+                pack.read(attempt.learner),
+                attempt,
+                desk,
+                settings,
+                executor_type=options.executor_type,
+                n_workers=options.n_workers,
+                interrupted=interrupted,
+            )
+            exit_code = await _run_attempt(run, desk)
+        note("ends", reason=interrupted.result().reason if interrupted.done() else "nothing left")
+    except Exception:
+        logging.getLogger("adaptive_scheduler.job").exception("the job itself failed")
+        raise
+    finally:
+        desk.close()
+        handler.close()
+    return exit_code
+
+
+async def _run_attempt(run: AttemptRun, desk: Desk) -> int:
+    report = await run.run()
+    if report is None:
+        return 0
+    note("reports", learner=report.attempt.learner, report=type(report).__name__.lower())
+    await desk.report(report)
+    if isinstance(report, Failed):
+        print(report.traceback or report.error, file=sys.stderr)  # noqa: T201  for the job's output
+        return 1
+    return 0
+
+
+def _heed_signals() -> asyncio.Future[Interrupt]:
+    """Return a future that resolves at the first signal that announces the end."""
+    loop = asyncio.get_running_loop()
+    interrupted: asyncio.Future[Interrupt] = loop.create_future()
+
+    def interrupt(number: signal.Signals) -> None:
+        if not interrupted.done():
+            note("told to end", signal=number.name)
+            interrupted.set_result(
+                Interrupt(is_superseded=False, reason=f"The job got {number.name}.")
+            )
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, interrupt, number)
+    return interrupted

@@ -1,0 +1,108 @@
+"""What runs in the worker processes of every executor.
+
+A worker serves one learner's function. It arrives once, when the worker
+starts, and not with each point.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+
+from adaptive_scheduler.errors import AdaptiveSchedulerError
+
+#: Option of prctl(2): send this signal to me when my parent dies.
+_PR_SET_PDEATHSIG = 1
+#: Types that the standard pickle always takes, and takes fastest.
+_PLAIN = (float, int, complex, bool, str, bytes, type(None))
+
+
+class WorkerError(AdaptiveSchedulerError):
+    """A worker could not evaluate the function, or could not send back what it raised."""
+
+
+class ByValue:
+    """Carries a value between processes, whatever it is made of.
+
+    Classes and functions of the user's script exist by value only: the
+    standard pickle, which names them, can't find them in another process.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return cloudpickle.loads, (cloudpickle.dumps(self.value),)
+
+
+def portable(value: Any) -> Any:
+    """Return `value` in a form that any pickler takes; it arrives as itself."""
+    is_array = type(value).__module__ == "numpy" and not value.dtype.hasobject
+    return value if is_array or isinstance(value, _PLAIN) else ByValue(value)
+
+
+class _Worker:
+    """The function that this process serves."""
+
+    function: Callable[[Any], Any] | None = None
+    #: What the user's initializer raised.
+    error: str = ""
+
+
+def start_worker(
+    function: Callable[[Any], Any] | bytes, initializer: Callable[[], None] | bytes | None
+) -> None:
+    """Prepare this process: it lives as long as its job, and leaves signals to it.
+
+    Both arguments may be pickled, for processes that are not forked.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)  # a forked worker shares that of the job's event loop
+    _die_with_parent()
+    try:
+        _Worker.function = _unpickled(function)
+        if (prepare := _unpickled(initializer)) is not None:
+            prepare()
+    except Exception:  # noqa: BLE001  the user's own, passed on with the first point
+        _Worker.error = traceback.format_exc()
+
+
+def evaluate(x: Any) -> Any:
+    """Evaluate this worker's function at one point."""
+    if _Worker.error or _Worker.function is None:
+        raise WorkerError(f"A worker could not be prepared:\n{_Worker.error}")
+    try:
+        return portable(_Worker.function(x))
+    except Exception as error:
+        if _can_travel(error):
+            raise
+        raise WorkerError("".join(traceback.format_exception_only(error)).strip()) from error
+
+
+def _unpickled(value: Any) -> Any:
+    return cloudpickle.loads(value) if isinstance(value, bytes) else value
+
+
+def _can_travel(error: Exception) -> bool:
+    """Whether the standard pickle takes an exception there and back."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001  a class of the user's may raise anything here
+        return False
+    return True
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when its parent dies, however that happens."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os.kill(os.getpid(), signal.SIGKILL)

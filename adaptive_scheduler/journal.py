@@ -1,0 +1,282 @@
+"""The journal: an append-only file of JSON lines that is the truth about a run.
+
+Each line is one of the records below. Any process may read it at any time; the
+last line may be torn, and is then ignored. The manager alone writes, and tells
+nobody of a record before it lies on disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.protocol import JobIdentity
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    """Something that happened to a run. `time` is in seconds since the epoch."""
+
+    time: float
+
+
+class ManagerStarted(Record, frozen=True, tag="manager-started"):
+    """A manager has taken over; the first of them began the run."""
+
+    host: str
+    pid: int
+    n_learners: int
+    #: Digest of all fnames: the same run has the same.
+    fnames_digest: str
+
+
+class Submitting(Record, frozen=True, tag="submitting"):
+    """Jobs are about to be submitted under a token."""
+
+    token: str
+    job_name: str
+    numbers: list[int]
+
+
+class Submitted(Record, frozen=True, tag="submitted"):
+    """The scheduler has taken the jobs of a token, and gave them ids (by number)."""
+
+    token: str
+    job_ids: dict[int, str]
+
+
+class NotSubmitted(Record, frozen=True, tag="not-submitted"):
+    """The jobs of a token do not exist."""
+
+    token: str
+    reason: str
+
+
+class Assigned(Record, frozen=True, tag="assigned"):
+    """A job holds a learner: attempt `number` begins."""
+
+    learner: int
+    number: int
+    job: JobIdentity
+    job_name: str
+    job_number: int
+    log_fname: str = ""
+    host: str = ""
+
+
+class Done(Record, frozen=True, tag="done"):
+    """The goal of a learner is reached."""
+
+    learner: int
+    npoints: int | None = None
+
+
+class Failed(Record, frozen=True, tag="failed"):
+    """An attempt has failed."""
+
+    learner: int
+    error: str
+    traceback: str = ""
+
+
+class Released(Record, frozen=True, tag="released"):
+    """A job gave its learner back."""
+
+    learner: int
+    reason: str
+
+
+class JobGone(Record, frozen=True, tag="job-gone"):
+    """A job is no longer in the queue."""
+
+    job_id: str
+    end: str
+    #: The last lines of its output, when it ended without a word.
+    output: str = ""
+    #: Whether it ended before it had asked for a learner.
+    is_failed_start: bool = False
+
+
+class Retried(Record, frozen=True, tag="retried"):
+    """A learner that had been given up gets new tries."""
+
+    learner: int
+
+
+class RunEnded(Record, frozen=True, tag="run-ended"):
+    """The run is over; `status` is finished, cancelled or failed."""
+
+    status: str
+
+
+class LearnerWas(Record, frozen=True, tag="learner-was"):
+    """A learner's state at the time of a compaction."""
+
+    learner: int
+    state: str
+    attempt: int = 0
+    fails: int = 0
+    error: str = ""
+    traceback: str = ""
+    job: JobIdentity | None = None
+    job_name: str = ""
+    log_fname: str = ""
+    started: float | None = None
+    ended: float | None = None
+    npoints: int | None = None
+
+
+class JobWas(Record, frozen=True, tag="job-was"):
+    """A living job at the time of a compaction."""
+
+    job_id: str
+    restarts: int
+    job_name: str
+    number: int
+    token: str
+    submitted: float
+    started: float | None = None
+
+
+AnyRecord: TypeAlias = (
+    ManagerStarted
+    | Submitting
+    | Submitted
+    | NotSubmitted
+    | Assigned
+    | Done
+    | Failed
+    | Released
+    | JobGone
+    | Retried
+    | RunEnded
+    | LearnerWas
+    | JobWas
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyRecord)
+
+
+def read_journal(path: Path) -> Iterator[AnyRecord]:
+    """Yield the records of a journal; none if there is no file.
+
+    Raises
+    ------
+    RunFolderError
+        If a line before the last can't be read.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):  # torn: its writer died, or is writing now
+                return
+            try:
+                yield _decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise RunFolderError(
+                    f"Line {number} of the journal '{path}' can't be read: {error}. Move the "
+                    "file aside to begin the run anew; data files are not touched by that."
+                ) from error
+
+
+class Journal:
+    """Appends records to a journal.
+
+    Records are collected by `append` and written by `flush`, which blocks
+    until they lie on disk and may run in another thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting: list[bytes] = []
+        _drop_torn_line(path)
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._good_size = os.fstat(self._fd).st_size
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether every record lies on disk."""
+        return not self._waiting
+
+    def append(self, record: AnyRecord) -> None:
+        """Add a record, to be written with the next `flush`."""
+        self._waiting.append(_encoder.encode(record))
+
+    def flush(self) -> None:
+        """Write what is waiting and wait until it lies on disk.
+
+        Raises
+        ------
+        OSError
+            If that failed. The records keep waiting for another flush, and the
+            file has no half-written line.
+        """
+        count = len(self._waiting)  # more may arrive while this thread writes
+        if count == 0:
+            return
+        data = b"\n".join(self._waiting[:count]) + b"\n"
+        try:
+            _write_all(self._fd, data)
+            os.fsync(self._fd)
+        except OSError:
+            os.ftruncate(self._fd, self._good_size)
+            raise
+        self._good_size += len(data)
+        del self._waiting[:count]
+
+    def compact(self, records: Iterable[AnyRecord]) -> None:
+        """Replace the whole journal by `records`, atomically.
+
+        Whoever reads it meanwhile sees the old one or the new one.
+        """
+        new = self.path.with_name(self.path.name + ".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            data = b"".join(_encoder.encode(record) + b"\n" for record in records)
+            _write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        new.replace(self.path)
+        _sync_folder(self.path.parent)
+        os.close(self._fd)
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._good_size = len(data)
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """Close the file. What has not been flushed is lost."""
+        os.close(self._fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what a dead writer has not finished, so that new lines begin at a line's start."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    whole = data.rfind(b"\n") + 1
+    if whole != len(data):
+        os.truncate(path, whole)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

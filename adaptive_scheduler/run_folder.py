@@ -1,0 +1,198 @@
+"""What a run keeps on disk, and where."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from adaptive_scheduler.errors import RunFolderError, RunFolderLockedError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Parameters
+    ----------
+    root
+        The run folder itself.
+    logs
+        Where the jobs' logs go.
+    scripts
+        Where job scripts go.
+    old_logs
+        Where logs of jobs that have ended go; None deletes them at cleanup.
+    journal
+        The file that is the truth about the run.
+    """
+
+    root: Path
+    logs: Path
+    scripts: Path
+    old_logs: Path | None
+    journal: Path
+
+    @classmethod
+    def at(
+        cls,
+        root: str | Path,
+        *,
+        logs: str | Path | None = None,
+        scripts: str | Path | None = None,
+        old_logs: str | Path | None = "old_logs",
+        journal: str | Path | None = None,
+    ) -> Self:
+        """Lay a run folder out. Relative `old_logs` lie inside it; the user's own paths don't."""
+        root = Path(root).expanduser().absolute()
+        return cls(
+            root=root,
+            logs=_absolute(logs) if logs else root / "logs",
+            scripts=_absolute(scripts) if scripts else root / "scripts",
+            old_logs=None if old_logs is None else root / Path(old_logs).expanduser(),
+            journal=_absolute(journal) if journal else root / "journal.jsonl",
+        )
+
+    @property
+    def connection(self) -> Path:
+        """Addresses and keys of the manager."""
+        return self.root / "connection.json"
+
+    @property
+    def pack(self) -> Path:
+        """All learners."""
+        return self.root / "learners.pack"
+
+    @property
+    def settings(self) -> Path:
+        """How jobs run their learners."""
+        return self.root / "settings.pickle"
+
+    @property
+    def outbox(self) -> Path:
+        """What jobs have to report while nobody listens."""
+        return self.root / "outbox"
+
+    @property
+    def lock(self) -> Path:
+        """Who manages the run."""
+        return self.root / "lock"
+
+    def log_of(self, job_name: str, job_id: str) -> Path:
+        """Return where a job logs what it does, one JSON object a line."""
+        return self.logs / f"{job_name}-{job_id}.log"
+
+    def output_of(self, job_name: str, job_id: str) -> Path:
+        """Return where the scheduler writes what a job prints."""
+        return self.logs / f"{job_name}-{job_id}.out"
+
+    def create(self) -> None:
+        """Make the folders; the run folder is for its owner only.
+
+        Raises
+        ------
+        RunFolderError
+            If that can't be done, or the folder belongs to another user.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.root.chmod(0o700)
+            for folder in (self.logs, self.scripts, self.outbox):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _check_writable(folder)
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"The run folder '{self.root}' can't be used: {error.strerror} "
+                f"({error.filename}). Name another one with `folder=...`."
+            ) from error
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+    new.replace(path)
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _check_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(13, os.strerror(13), str(folder))
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds a run folder."""
+
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+class RunFolderLock:
+    """Makes sure that one manager at a time works in a run folder.
+
+    The kernel lets go of the lock when its holder dies, however that happens.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises
+        ------
+        RunFolderLockedError
+            If a living manager has it.
+        """
+        fd = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(fd)
+            raise RunFolderLockedError(
+                f"The run in '{self._folder.root}' is managed by "
+                f"{read_holder(self._folder) or 'another process'}. Cancel or end that "
+                "manager first, or use another `job_name` or `folder`."
+            ) from error
+        me = Holder(socket.gethostname(), os.getpid(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, msgspec.json.encode(me), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        """Let go of the lock, if it is held."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+
+def read_holder(folder: RunFolder) -> Holder | None:
+    """Return who has last taken the lock and not let go of it."""
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(folder.lock.read_bytes(), type=Holder)
+    return None

@@ -1,0 +1,54 @@
+"""The program that every job runs: ``python -m adaptive_scheduler.run_learner``.
+
+Job scripts call it; what it needs to know beside its command line lies in the
+run folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import get_args
+
+from adaptive_scheduler.resources import EXECUTOR_TYPES
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m adaptive_scheduler.run_learner", description="Run learners in a job."
+    )
+    add = parser.add_argument
+    add("--run-folder", type=Path, required=True, help="what the run keeps on disk")
+    add("--job-id", required=True, help="the scheduler's id of this job")
+    add("--number", type=int, required=True, help="the number in this job's name")
+    add("--restarts", type=int, default=0, help="how often the scheduler has restarted this job")
+    add("--executor-type", choices=get_args(EXECUTOR_TYPES), default="process-pool")
+    add("--cores", type=int, default=1, help="evaluations to run at once")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a job and return its exit code."""
+    options = make_parser().parse_args(arguments)
+    import asyncio
+
+    from adaptive_scheduler.client_support.job import JobOptions, run_job
+
+    return asyncio.run(
+        run_job(
+            JobOptions(
+                run_folder=options.run_folder,
+                job_id=options.job_id,
+                number=options.number,
+                restarts=options.restarts,
+                executor_type=options.executor_type,
+                n_workers=options.cores,
+            )
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The manager's side: answers jobs, submits them, and shows how far they are.
+
+==================== ==========================================================
+module               subject
+==================== ==========================================================
+`run_manager`        a run from start to finish
+`database_manager`   who has which learner
+`job_manager`        submits jobs and watches the queue
+`kill_manager`       cancels jobs whose output says that they are lost
+`state`              what is believed about learners and jobs
+`message_handler`    the answer to each message of a job
+`server`             the socket
+`planning`           which jobs to submit next
+`queue_watch`        what a look at the queue tells
+`event_loop`         where all of them run
+==================== ==========================================================
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.errors import MaxRestartsReachedError
+    from adaptive_scheduler.server_support.addresses import get_allowed_url
+    from adaptive_scheduler.server_support.base_manager import BaseManager
+    from adaptive_scheduler.server_support.cleaning import cleanup_scheduler_files
+    from adaptive_scheduler.server_support.database_manager import DatabaseManager
+    from adaptive_scheduler.server_support.job_manager import JobManager
+    from adaptive_scheduler.server_support.kill_manager import KillManager
+    from adaptive_scheduler.server_support.logs import (
+        logs_with_string_or_condition,
+        parse_log_files,
+    )
+    from adaptive_scheduler.server_support.run_manager import RunManager
+
+_HOME = {
+    "BaseManager": "adaptive_scheduler.server_support.base_manager",
+    "DatabaseManager": "adaptive_scheduler.server_support.database_manager",
+    "JobManager": "adaptive_scheduler.server_support.job_manager",
+    "KillManager": "adaptive_scheduler.server_support.kill_manager",
+    "MaxRestartsReachedError": "adaptive_scheduler.errors",
+    "RunManager": "adaptive_scheduler.server_support.run_manager",
+    "cleanup_scheduler_files": "adaptive_scheduler.server_support.cleaning",
+    "get_allowed_url": "adaptive_scheduler.server_support.addresses",
+    "logs_with_string_or_condition": "adaptive_scheduler.server_support.logs",
+    "parse_log_files": "adaptive_scheduler.server_support.logs",
+}
+
+__all__ = [
+    "BaseManager",
+    "DatabaseManager",
+    "JobManager",
+    "KillManager",
+    "MaxRestartsReachedError",
+    "RunManager",
+    "cleanup_scheduler_files",
+    "get_allowed_url",
+    "logs_with_string_or_condition",
+    "parse_log_files",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

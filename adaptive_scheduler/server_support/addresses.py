@@ -1,0 +1,107 @@
+"""Where the manager listens, and where jobs look for it."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from typing import NamedTuple
+
+import psutil
+
+from adaptive_scheduler.errors import InvalidInputError
+
+_LOOPBACK = "127.0.0.1"
+_ANY = ("", "*", "0.0.0.0")  # noqa: S104  how users say "all interfaces"
+
+
+class Listening(NamedTuple):
+    """Where to bind: a host (an address of this machine or ``*``), and a port, if it matters."""
+
+    host: str
+    port: int | None
+
+
+def parse_url(url: str | None, *, is_local: bool) -> Listening:
+    """Say where a manager with this `url` listens.
+
+    Parameters
+    ----------
+    url
+        ``"tcp://host:port"``, where the host is an address, a name or an
+        interface of this machine or ``*``, and the port a number or ``*``.
+        None leaves both open.
+    is_local
+        Whether all jobs run on this machine: then nobody else need reach it.
+
+    Raises
+    ------
+    InvalidInputError
+        If the URL is anything else.
+    """
+    host, port = "*", "*"
+    if url is not None:
+        scheme, _, rest = url.partition("://")
+        host, _, port = rest.rpartition(":")
+        if scheme != "tcp" or not (port == "*" or port.isdigit()):
+            raise InvalidInputError(f"A url looks like 'tcp://host:port', not {url!r}.")
+    number = int(port) if port.isdigit() else None
+    if is_local:
+        return Listening(_LOOPBACK, number)
+    if host in _ANY:
+        return Listening("*", number)
+    return Listening(_address_of(host), number)
+
+
+def published_addresses(listening: Listening, port: int) -> tuple[str, ...]:
+    """Return the addresses that jobs try, the likeliest first."""
+    hosts = host_addresses() if listening.host == "*" else [listening.host]
+    return tuple(f"tcp://{host}:{port}" for host in hosts)
+
+
+def host_addresses() -> list[str]:
+    """Return the IPv4 addresses of this machine: that of its name first, loopback last."""
+    addresses = [
+        address.address
+        for interface in psutil.net_if_addrs().values()
+        for address in interface
+        if address.family == socket.AF_INET
+    ]
+    try:
+        named = socket.gethostbyname(socket.gethostname())
+    except OSError:  # a machine that can't resolve its own name
+        named = ""
+    return sorted(addresses, key=lambda a: (a.startswith("127."), a != named))
+
+
+def get_allowed_url() -> str:
+    """Return a URL on this machine where nobody listens, ``"tcp://host:port"``."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return f"tcp://{host_addresses()[0]}:{probe.getsockname()[1]}"
+
+
+def raise_descriptor_limit() -> int:
+    """Allow this process as many file descriptors as it may have; each job takes one.
+
+    Returns
+    -------
+    int
+        The limit that now holds.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _address_of(host: str) -> str:
+    """Return the IPv4 address of a host name, or of an interface of this machine."""
+    for address in psutil.net_if_addrs().get(host, ()):
+        if address.family == socket.AF_INET:
+            return address.address
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise InvalidInputError(
+            f"The url's host {host!r} is neither an interface nor a name of this machine: {error}."
+        ) from error

@@ -1,0 +1,110 @@
+"""What a run leaves behind, and how to put it away."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.scheduler.base import BaseScheduler
+
+
+def put_logs_away(folder: RunFolder, job_names: Iterable[str]) -> int:
+    """Move the logs and scripts of ended jobs to the folder for old logs, or delete them.
+
+    Returns
+    -------
+    int
+        How many files there were.
+    """
+    prefixes = tuple(f"{name}-" for name in job_names)
+    found = [path for path in _files(folder.logs) if path.name.startswith(prefixes)]
+    found += _files(folder.scripts)
+    _move_or_delete(found, folder.old_logs)
+    return len(found)
+
+
+def cleanup_scheduler_files(
+    job_names: Sequence[str],
+    scheduler: BaseScheduler,
+    *,
+    with_progress_bar: bool = True,
+    move_to: str | Path | None = None,
+) -> None:
+    """Move or delete the scripts and logs of jobs, where `scheduler` puts them.
+
+    Parameters
+    ----------
+    job_names
+        Names of jobs that have ended.
+    scheduler
+        Where they ran.
+    with_progress_bar
+        Show how many files are left.
+    move_to
+        Where to move them; None deletes them.
+    """
+    from rich.progress import track
+
+    folders = {Path(scheduler.log_folder or "."), Path(scheduler.batch_folder or ".")}
+    files = {path for folder in folders for path in _files(folder)}
+    prefixes = tuple(f"{name}{end}" for name in job_names for end in ("-", "."))
+    suffixes = {".log", ".out", ".err", scheduler.ext}
+    found = [f for f in sorted(files) if f.name.startswith(prefixes) and f.suffix in suffixes]
+    for path in track(found, "Cleaning up", disable=not with_progress_bar):
+        _move_or_delete([path], None if move_to is None else Path(move_to))
+
+
+def move_aside(paths: Sequence[Path], folder: Path | None) -> list[Path]:
+    """Move data files out of the way, never over others.
+
+    Parameters
+    ----------
+    paths
+        Files that may exist.
+    folder
+        Where to; None deletes them.
+
+    Returns
+    -------
+    list of Path
+        The files that existed.
+
+    Raises
+    ------
+    InvalidInputError
+        If a file of that name is there already; nothing was moved then.
+    """
+    there = [path for path in paths if path.exists()]
+    if folder is not None:
+        if taken := [folder / path.name for path in there if (folder / path.name).exists()]:
+            raise InvalidInputError(
+                f"'{taken[0]}' exists already. Name another folder with `move_to=...`."
+            )
+        if len({path.name for path in there}) < len(there):
+            raise InvalidInputError(
+                "Some data files have the same name in different folders, so they can't be "
+                "moved into one."
+            )
+    _move_or_delete(there, folder)
+    return there
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if path.is_file()] if folder.is_dir() else []
+
+
+def _move_or_delete(paths: Sequence[Path], folder: Path | None) -> None:
+    if folder is None:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return
+    if paths:
+        folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        shutil.move(path, folder / path.name)

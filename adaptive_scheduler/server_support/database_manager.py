@@ -1,0 +1,370 @@
+"""Who has which learner: answers the jobs, and writes everything down."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler import protocol as p
+from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.learners.pack import replace_learner, write_pack
+from adaptive_scheduler.learners.paths import fname_to_str
+from adaptive_scheduler.outbox import Outbox
+from adaptive_scheduler.run_folder import RunFolder, RunFolderLock, write_private
+from adaptive_scheduler.server_support.addresses import (
+    parse_url,
+    published_addresses,
+    raise_descriptor_limit,
+)
+from adaptive_scheduler.server_support.base_manager import BaseManager
+from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.message_handler import MessageHandler
+from adaptive_scheduler.server_support.server import Server
+from adaptive_scheduler.server_support.state import DONE, RunState
+from adaptive_scheduler.server_support.tables import database_rows
+from adaptive_scheduler.server_support.validation import check_dependencies, check_learners
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from adaptive import BaseLearner
+
+    from adaptive_scheduler.learners.paths import FnameTypes
+    from adaptive_scheduler.scheduler.base import BaseScheduler
+
+log = logging.getLogger(__name__)
+
+Listener: TypeAlias = Callable[[], None]
+
+#: A journal with more lines than this for each learner, and more than
+#: `_COMPACT_ABOVE` in all, is compacted when a manager starts.
+_COMPACT_LINES_PER_LEARNER = 4
+_COMPACT_ABOVE = 10_000
+
+
+class DatabaseManager(BaseManager):
+    """Keeps the record of a run, and gives learners to the jobs that ask.
+
+    Parameters
+    ----------
+    url
+        Where to listen: ``"tcp://host:port"``, see `get_allowed_url`; None
+        finds a free port on all interfaces that the jobs may need.
+    scheduler
+        Where the jobs run.
+    db_fname
+        The journal. The rest of the record lies in a folder beside it.
+    learners
+        The learners.
+    fnames
+        Where the data of each is saved; a list of them for a `BalancingLearner`.
+    dependencies
+        For some learners (by index) those that must be done before.
+    overwrite_db
+        Begin anew where a record of a run with these fnames exists. The old
+        journal is kept beside the new one; data files are never touched.
+    initializers
+        A function for each learner that its job calls in every worker, before
+        the first point.
+    with_progress_bar
+        Show that learners are being packed, if there are many.
+    run_folder
+        What the run keeps on disk, and where.
+    max_log_lines
+        How many lines of the output of a failed job are kept.
+
+    Raises
+    ------
+    InvalidInputError
+        If arguments don't fit each other.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        scheduler: BaseScheduler,
+        db_fname: str | Path | None,
+        learners: Sequence[BaseLearner],
+        fnames: Sequence[FnameTypes],
+        *,
+        dependencies: Mapping[int, Sequence[int]] | None = None,
+        overwrite_db: bool = False,
+        initializers: Sequence[Callable[[], None]] | None = None,
+        with_progress_bar: bool = True,
+        run_folder: RunFolder | None = None,
+        max_log_lines: int = 500,
+    ) -> None:
+        super().__init__()
+        check_learners(learners, fnames)
+        check_dependencies(dependencies, len(learners))
+        scheduler.check_n_learners(len(learners))
+        self.listening = parse_url(url, is_local=scheduler.is_local)
+        self.url = url
+        self.scheduler = scheduler
+        self.learners = list(learners)
+        self.fnames = list(fnames)
+        self.dependencies = {i: list(d) for i, d in (dependencies or {}).items()}
+        self.overwrite_db = overwrite_db
+        self.initializers = initializers
+        self.with_progress_bar = with_progress_bar
+        self.max_log_lines = max_log_lines
+        self.run_folder = run_folder or _folder_beside(Path(db_fname or "running.json"), scheduler)
+        self.groups = [scheduler.group(i) for i in range(len(learners))]
+        self.state = RunState(self.groups, dependencies=self.dependencies)
+        self.handler = MessageHandler(self.state, self.record)
+        self.outbox = Outbox(self.run_folder.outbox)
+        #: What is known of the jobs in the queue, by id, as of the last look.
+        self.queue: dict[str, Any] = {}
+        #: Tokens of submissions whose answer is awaited.
+        self.submitting: set[str] = set()
+        self._listeners: list[Listener] = []
+        self._hurried: list[Listener] = []
+        self._lock = RunFolderLock(self.run_folder)
+        self._journal: j.Journal | None = None
+        self._server: Server | None = None
+        self._stopping = asyncio.Event()
+
+    # For other managers, on the event loop.
+
+    def record(self, record: j.AnyRecord) -> None:
+        """Let a record take effect, write it down soon, and tell who listens."""
+        if self._journal is None:
+            raise RunFolderError("The record of this run is not open; call `start()` first.")
+        self.state.apply(record)
+        self._journal.append(record)
+        self._tell()
+
+    async def flushed(self) -> None:
+        """Wait until all that was recorded lies on disk."""
+        if self._server is not None:
+            await self._server.flushed()
+
+    @property
+    def disk_trouble(self) -> str:
+        """Why the journal can't be written at the moment; empty if it can."""
+        error = None if self._server is None else self._server.disk_error
+        return "" if error is None else f"The journal can't be written: {error}"
+
+    def listen(self, on_change: Listener, on_hurry: Listener) -> None:
+        """Have functions called after each change, and when a job seems to have ended."""
+        self._listeners.append(on_change)
+        self._hurried.append(on_hurry)
+
+    async def read_outbox(self) -> None:
+        """Handle what jobs have left while nobody listened."""
+        found = await asyncio.to_thread(lambda: list(self.outbox.messages()))
+        handled = []
+        for path, message in found:
+            if message is not None:
+                self.handler.answer(message)
+                handled.append(path)
+            else:
+                log.warning("The file '%s' holds no message of a job.", path)
+        await self.flushed()
+        if handled:
+            await asyncio.to_thread(_delete, handled)
+
+    # For users.
+
+    def n_done(self) -> int:
+        """Return how many learners have reached their goals."""
+        return event_loop.call(lambda: self.state.counts[DONE])
+
+    def n_unscheduled(self) -> int:
+        """Return how many learners no job has or is done with."""
+        return event_loop.call(lambda: self.state.n_unscheduled)
+
+    def is_done(self) -> bool:
+        """Return whether all learners have reached their goals."""
+        return event_loop.call(lambda: self.state.counts[DONE] == len(self.learners))
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return the record as a list with a dictionary for each learner."""
+        return event_loop.call(database_rows, self)
+
+    def as_df(self) -> pd.DataFrame:
+        """Return the record as a table with a row for each learner."""
+        import pandas as pd
+
+        return pd.DataFrame(self.as_dicts())
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The rows of `as_dicts` of learners that have been given up."""
+        return [row for row in self.as_dicts() if row["state"] == "failed"]
+
+    def update(self, queue: Mapping[str, Any] | None = None) -> None:
+        """Look at the queue now, or take note of a `queue` that was just looked at.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If the scheduler doesn't answer.
+        """
+        from adaptive_scheduler.server_support.queue_watch import note_queue
+
+        asked_at = time.time()
+        seen = self.scheduler.queue() if queue is None else queue
+        event_loop.run(note_queue(self, dict(seen), asked_at))
+
+    def replace_learner(self, index: int, new_learner: BaseLearner) -> None:
+        """Give the next job that takes learner `index` another one instead."""
+        replace_learner(self.run_folder.pack, index, new_learner)
+        self.learners[index] = new_learner
+
+    # The life of a manager.
+
+    def _setup(self) -> None:
+        raise_descriptor_limit()
+        self.run_folder.create()
+        self._lock.acquire()
+        try:
+            self._open_journal()
+            write_pack(
+                self.run_folder.pack,
+                self.learners,
+                self.fnames,
+                initializers=self.initializers,
+                sys_path=[str(Path(entry).absolute()) for entry in sys.path],
+            )
+            event_loop.run(self._open_server())
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open_journal(self) -> None:
+        path, digest = self.run_folder.journal, self._digest()
+        if self.overwrite_db:
+            keep_aside(path)
+        n_records = 0
+        for record in j.read_journal(path):
+            n_records += 1
+            if isinstance(record, j.ManagerStarted) and record.fnames_digest != digest:
+                raise RunFolderError(
+                    f"'{path}' is the record of a run with other fnames ({record.n_learners} "
+                    f"learners, begun on {record.host}). Use another `job_name` or `folder`, or "
+                    "begin anew with `overwrite_db=True`: that keeps the old record aside and "
+                    "touches no data."
+                )
+            self.state.apply(record)
+        self._journal = j.Journal(path)
+        started = j.ManagerStarted(
+            time=time.time(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            n_learners=len(self.learners),
+            fnames_digest=digest,
+        )
+        if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(self.learners)):
+            self._journal.compact([started, *self.state.as_records(time.time())])
+        self.state.apply(started)
+        self._journal.append(started)
+        self._journal.flush()
+
+    def _digest(self) -> str:
+        names = "\n".join(str(fname_to_str(fname)) for fname in self.fnames)
+        return hashlib.sha256(names.encode()).hexdigest()
+
+    async def _open_server(self) -> None:
+        assert self._journal is not None  # noqa: S101  opened before
+        server = Server(self._handle, self._journal, self._confirm, self._hurry)
+        port = server.start(self.listening.host, self.listening.port)
+        connection = p.Connection(
+            addresses=published_addresses(self.listening, port),
+            manager_key=server.manager_keys.public,
+            job_keys=server.job_keys,
+        )
+        write_private(self.run_folder.connection, connection.to_json())
+        self._server = server
+
+    async def _manage(self) -> None:
+        assert self._server is not None  # noqa: S101  `_setup` has opened it
+        await self.read_outbox()
+        try:
+            await self._stopping.wait()
+        finally:
+            await self._server.stop()
+            self._close()
+
+    def _close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        self._lock.release()
+
+    def cancel(self) -> None:
+        """Stop answering jobs, and let go of the run folder. Jobs go on."""
+        if self.task is not None and not self.task.done():
+            event_loop.call(self._stopping.set)
+            self.task.result()
+
+    async def stop(self) -> None:
+        """Do what `cancel` does, on the event loop."""
+        self._stopping.set()
+        await self.over()
+
+    def flush_now(self) -> None:
+        """Write the journal while everybody waits: the process ends."""
+        if self._journal is not None:
+            self._journal.flush()
+
+    def _handle(self, request: p.Request) -> p.Answer:
+        answer = self.handler.handle(request)
+        if isinstance(answer, p.NothingLeft | p.Stop):
+            self._hurry()
+        return answer
+
+    def _confirm(self, request: p.Request, answer: p.Answer) -> bool:
+        """Take an assignment back if a job that could not reach us has claimed the learner.
+
+        The record of the assignment is on disk, and such a job reads the
+        journal after it has left its claim: one of the two sees the other.
+        """
+        if not isinstance(answer, p.Assigned) or not isinstance(request.message, p.Hello):
+            return True
+        if request.message.holding is not None or not self.outbox.is_claimed(answer.attempt):
+            return True
+        self.record(
+            j.Released(
+                time=time.time(), learner=answer.attempt.learner, reason="Claimed by another job."
+            )
+        )
+        self.handler.forget(request.message.job.job_id)
+        return False
+
+    def _tell(self) -> None:
+        for on_change in self._listeners:
+            on_change()
+
+    def _hurry(self) -> None:
+        for on_hurry in self._hurried:
+            on_hurry()
+
+
+def _folder_beside(db_fname: Path, scheduler: BaseScheduler) -> RunFolder:
+    return RunFolder.at(
+        db_fname.with_name(f"{db_fname.stem}-run"),
+        logs=scheduler.log_folder or None,
+        scripts=scheduler.batch_folder or None,
+        journal=db_fname,
+    )
+
+
+def _delete(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def keep_aside(journal: Path) -> None:
+    """Rename a journal, if there is one, so that the next run begins anew."""
+    if journal.exists():
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        journal.rename(journal.with_name(f"{journal.stem}-until-{stamp}{journal.suffix}"))

@@ -1,0 +1,105 @@
+"""The one event loop, in a daemon thread, on which all managers of a process run.
+
+It is the only global state of this package. A notebook's own loop is deaf while
+a cell runs; this one isn't. Public methods of the managers are plain functions
+that hand over to it and may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Tenant(Protocol):
+    """A manager that holds a run folder."""
+
+    def detach(self) -> None:
+        """Stop managing, and leave the jobs as they are."""
+
+    def leave(self) -> None:
+        """Be told, on the loop, that the process ends."""
+
+
+class EventLoop:
+    """An asyncio loop in a daemon thread, which starts when it is first used."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._tenants: dict[Path, Tenant] = {}
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop. A forked child gets one of its own."""
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop = asyncio.new_event_loop()
+                self._pid = os.getpid()
+                self._tenants = {}
+                atexit.register(self._say_goodbye, self._pid)
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="adaptive-scheduler", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the loop."""
+        return self._thread is threading.current_thread()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run a coroutine on the loop, and return its future at once."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for its result."""
+        if self.is_current:
+            coroutine.close()
+            raise RuntimeError("This would wait for the event loop on the event loop.")
+        return self.submit(coroutine).result()
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a quick function on the loop and wait for its result.
+
+        What it reads or changes can't change meanwhile.
+        """
+        if self.is_current:
+            return function(*args)
+
+        async def call() -> T:
+            return function(*args)
+
+        return self.submit(call()).result()
+
+    def take_over(self, folder: Path, tenant: Tenant) -> None:
+        """Let `tenant` manage a run folder instead of another manager in this process."""
+        previous = self._tenants.get(folder)
+        if previous is not None and previous is not tenant:
+            previous.detach()
+        self._tenants[folder] = tenant
+
+    def give_up(self, folder: Path, tenant: Tenant) -> None:
+        """Note that `tenant` manages its run folder no longer."""
+        if self._tenants.get(folder) is tenant:
+            del self._tenants[folder]
+
+    def _say_goodbye(self, pid: int) -> None:
+        if pid == os.getpid():
+            for tenant in list(self._tenants.values()):
+                self.call(tenant.leave)
+
+
+#: The event loop of this process.
+event_loop = EventLoop()

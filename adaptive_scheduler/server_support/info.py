@@ -1,0 +1,135 @@
+"""How a run is, in figures and in words."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.server_support.state import DELAYED, DONE, FAILED, READY, RUNNING, WAITING
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.server_support.run_manager import RunManager
+
+#: Failures that are shown in words; the others are counted.
+_FAILURES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong with a learner last."""
+
+    learner: int
+    fails: int
+    is_given_up: bool
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """A run at one moment.
+
+    Attributes
+    ----------
+    name, folder, status
+        Which run, where, and how it is.
+    n_learners, n_done, n_running, n_ready, n_waiting, n_failed
+        Learners by state. Ready ones have no job yet, waiting ones depend on
+        others or pause after a failure.
+    jobs_running, jobs_pending
+        Jobs that live.
+    elapsed_time
+        Seconds since `start`.
+    npoints
+        Points of all learners, as far as their jobs have told.
+    trouble
+        What the scheduler, or the disk, can't do at the moment.
+    failures
+        The learners that failed last time, those given up first.
+    """
+
+    name: str
+    folder: str
+    status: str
+    n_learners: int
+    n_done: int
+    n_running: int
+    n_ready: int
+    n_waiting: int
+    n_failed: int
+    jobs_running: int
+    jobs_pending: int
+    elapsed_time: float
+    npoints: int
+    trouble: str = ""
+    failures: list[Failure] = field(default_factory=list)
+
+
+def collect_info(run_manager: RunManager) -> RunInfo:
+    """Return how a run is: call it on the event loop."""
+    database = run_manager.database_manager
+    state, counts = database.state, database.state.counts
+    n_started = sum(job.started is not None for job in state.jobs.values())
+    known = {i: entry.npoints for i, entry in enumerate(state.learners) if entry.npoints}
+    for index, figures in database.handler.figures.items():
+        npoints = figures.get("npoints")
+        if isinstance(npoints, int):
+            known[index] = npoints
+    failures = [
+        Failure(entry.index, entry.fails, entry.state == FAILED, entry.error)
+        for entry in state.learners
+        if entry.state == FAILED or entry.fails > 0
+    ]
+    return RunInfo(
+        name=run_manager.job_name,
+        folder=str(run_manager.run_folder.root),
+        status=run_manager.status(),
+        n_learners=len(state.learners),
+        n_done=counts[DONE],
+        n_running=counts[RUNNING],
+        n_ready=counts[READY],
+        n_waiting=counts[WAITING] + counts[DELAYED],
+        n_failed=counts[FAILED],
+        jobs_running=n_started,
+        jobs_pending=len(state.jobs) - n_started,
+        elapsed_time=run_manager.elapsed_time(),
+        npoints=sum(known.values()),
+        trouble=run_manager.job_manager.trouble or database.disk_trouble,
+        failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
+    )
+
+
+def as_line(info: RunInfo) -> str:
+    """Return the state of a run in one line."""
+    parts = [
+        f"{info.n_done}/{info.n_learners} learners done",
+        f"{info.n_running} running",
+        f"{info.n_ready} ready" if info.n_ready else "",
+        f"{info.n_waiting} waiting" if info.n_waiting else "",
+        f"{info.n_failed} failed" if info.n_failed else "",
+        f"jobs: {info.jobs_running} running, {info.jobs_pending} pending",
+        f"{info.npoints:,} points",
+    ]
+    elapsed = timedelta(seconds=round(info.elapsed_time))
+    return f"{info.name} {info.status} {elapsed}: " + ", ".join(p for p in parts if p)
+
+
+def as_text(info: RunInfo) -> str:
+    """Return the state of a run in some lines."""
+    lines = [as_line(info), f"  folder: {info.folder}"]
+    if info.trouble:
+        lines.append(f"  trouble: {info.trouble}")
+    for failure in info.failures[:_FAILURES_SHOWN]:
+        what = "given up" if failure.is_given_up else "will be tried again"
+        lines.append(
+            f"  learner {failure.learner} failed {failure.fails} times, {what}: {failure.error}"
+        )
+    if len(info.failures) > _FAILURES_SHOWN:
+        lines.append(f"  ... and {len(info.failures) - _FAILURES_SHOWN} more have failed")
+    return "\n".join(lines)
+
+
+def time_since(start: float | None, end: float | None) -> float:
+    """Return seconds from `start` until `end`, or until now."""
+    return 0.0 if start is None else (end or time.time()) - start

@@ -1,0 +1,337 @@
+"""Keeps as many jobs in the queue as there is work for."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.errors import (
+    MaxRestartsReachedError,
+    SchedulerUnavailableError,
+    SubmissionRejectedError,
+)
+from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
+from adaptive_scheduler.resources import LOKY_START_METHODS, Resources
+from adaptive_scheduler.run_folder import write_private
+from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
+from adaptive_scheduler.server_support.base_manager import BaseManager
+from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.planning import numbers_to_submit
+from adaptive_scheduler.server_support.queue_watch import note_queue
+from adaptive_scheduler.server_support.state import pause_after
+from adaptive_scheduler.server_support.validation import (
+    check_count,
+    check_interval,
+    split_job_names,
+)
+from adaptive_scheduler.settings import JobSettings
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.server_support.database_manager import DatabaseManager
+
+log = logging.getLogger(__name__)
+
+#: Seconds that running jobs get, at the end of a run, to hear that nothing is left.
+_FAREWELL = 10.0
+
+
+class JobManager(BaseManager):
+    """Submits jobs, watches the queue, and submits again what failed.
+
+    It ends when every learner is done or given up.
+
+    Parameters
+    ----------
+    job_names
+        ``"{name}-0"``, ``"{name}-1"`` and so on: one for each learner.
+    database_manager
+        Who has which learner; must have been started before.
+    scheduler
+        Where the jobs run.
+    interval
+        Seconds between two looks at the queue.
+    max_simultaneous_jobs
+        How many jobs may be in the queue, pending or running.
+    max_fails_per_job
+        Failures in a row after which a learner is given up, and starts in a
+        row without a sign of life after which the run is.
+    save_dataframe, dataframe_format
+        Whether jobs save data as dataframes, too, and how.
+    loky_start_method
+        How loky starts its workers.
+    log_interval, save_interval
+        Seconds between lines in a job's log, and between its saves.
+    runner_kwargs
+        Further arguments for `adaptive.Runner`.
+    goal
+        When a learner is done, see `smart_goal`.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value can't be.
+    """
+
+    def __init__(
+        self,
+        job_names: Sequence[str],
+        database_manager: DatabaseManager,
+        scheduler: BaseScheduler,
+        interval: float = 30,
+        *,
+        max_simultaneous_jobs: int = 100,
+        max_fails_per_job: int = 50,
+        save_dataframe: bool = True,
+        dataframe_format: str = "pickle",
+        loky_start_method: LOKY_START_METHODS = "loky",
+        log_interval: float = 60,
+        save_interval: float = 300,
+        runner_kwargs: Mapping[str, Any] | None = None,
+        goal: GoalTypes = None,
+    ) -> None:
+        super().__init__()
+        check_goal(goal)
+        for name, seconds in {
+            "interval": interval,
+            "log_interval": log_interval,
+            "save_interval": save_interval,
+        }.items():
+            check_interval(name, seconds)
+        check_count("max_simultaneous_jobs", max_simultaneous_jobs)
+        check_count("max_fails_per_job", max_fails_per_job)
+        self.name = split_job_names(job_names, len(database_manager.learners))
+        self.job_names = list(job_names)
+        self.database_manager = database_manager
+        self.scheduler = scheduler
+        self.interval = interval
+        self.max_simultaneous_jobs = max_simultaneous_jobs
+        self.max_fails_per_job = max_fails_per_job
+        self.workdir = Path.cwd()
+        folder = database_manager.run_folder
+        self.settings = JobSettings(
+            job_name=self.name,
+            log_folder=folder.logs,
+            journal=folder.journal,
+            goal=smart_goal(goal, database_manager.learners),
+            runner_kwargs=dict(runner_kwargs or {}),
+            save_interval=save_interval,
+            log_interval=log_interval,
+            loky_start_method=loky_start_method,
+            dataframe_format=dataframe_format if save_dataframe else None,
+            groups=_numbered(database_manager.groups),
+            dependencies=database_manager.dependencies,
+        )
+        self._settings_bytes = self.settings.to_bytes()
+        self._woken = asyncio.Event()
+        self._is_stopping = False
+        self._scripts: dict[Resources, Path] = {}
+        self._next_look = 0.0
+        self._last_look = 0.0
+        self._pause_until = 0.0
+        self._failed_starts = 0
+        #: What the scheduler has said last, if it could not do as it was asked.
+        self.trouble: str = ""
+
+    @property
+    def max_job_starts(self) -> int:
+        """How many starts of jobs there may be at the very most."""
+        return self.max_fails_per_job * len(self.job_names)
+
+    @property
+    def n_started(self) -> int:
+        """How many jobs have been submitted."""
+        return event_loop.call(lambda: self.database_manager.state.totals.submitted)
+
+    def trigger(self) -> None:
+        """Look at the queue now, and submit what is missing."""
+        event_loop.call(self._look_now)
+
+    def cancel(self) -> None:
+        """Stop managing; jobs go on. A submission that is under way is waited for."""
+        if self.task is not None and not self.task.done():
+            event_loop.call(self.stop_soon)
+            concurrent.futures.wait([self.task])
+
+    def stop_soon(self) -> None:
+        """Have the task end after what it is doing now: call it on the event loop."""
+        self._is_stopping = True
+        self._woken.set()
+
+    def _look_now(self) -> None:
+        self._next_look = 0.0
+        self._woken.set()
+
+    def _hurry(self) -> None:
+        """Look at the queue soon: a job seems to have ended."""
+        soon = self._last_look + self.scheduler.min_poll_interval
+        self._next_look = min(self._next_look, max(soon, time.time()))
+        self._woken.set()
+
+    def _setup(self) -> None:
+        folder = self.database_manager.run_folder
+        write_private(folder.settings, self._settings_bytes)
+        event_loop.call(self._attach)
+
+    def _attach(self) -> None:
+        self.database_manager.state.limit_fails(self.max_fails_per_job)
+        self.database_manager.listen(self._woken.set, self._hurry)
+
+    async def _manage(self) -> None:
+        state = self.database_manager.state
+        while not self._is_stopping:
+            self._woken.clear()
+            if time.time() >= self._next_look:
+                await self._look()
+            state.end_pauses(time.time())
+            if state.is_complete:
+                await self._say_farewell()
+                return
+            self._check_starts()
+            await self._submit_missing()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Sleep until something happens or is due."""
+        if self._is_stopping:
+            return
+        state, now = self.database_manager.state, time.time()
+        due = [self._next_look, state.next_pause_end()]
+        if self._pause_until > now:
+            due.append(self._pause_until)
+        timeout = max(0.0, min(t for t in due if t is not None) - now)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), timeout)
+
+    async def _look(self) -> None:
+        """Ask the queue once for all jobs. Without an answer, nothing that we believe changes."""
+        asked_at = self._last_look = time.time()
+        self._next_look = asked_at + self.interval
+        state = self.database_manager.state
+        if not state.jobs and not state.submissions:
+            return
+        try:
+            queue = await asyncio.to_thread(self.scheduler.queue)
+        except SchedulerUnavailableError as error:
+            self._note_trouble(error)
+            return
+        self.trouble = ""
+        await self.database_manager.read_outbox()
+        await note_queue(self.database_manager, queue, asked_at)
+        if state.leaving:
+            self._hurry()
+
+    def _note_trouble(self, error: Exception) -> None:
+        if str(error) != self.trouble:
+            log.warning("%s", error)
+        self.trouble = str(error)
+
+    def _check_starts(self) -> None:
+        """Slow down when jobs end before they have begun, and give up at the limit."""
+        state = self.database_manager.state
+        n_failed = state.totals.failed_starts_in_a_row
+        if n_failed >= self.max_fails_per_job:
+            worst = max(state.learners, key=lambda entry: (entry.ended or 0.0, entry.index))
+            raise MaxRestartsReachedError(
+                f"{n_failed} jobs of '{self.name}' in a row ended before they asked for a "
+                f"learner. {worst.error}\nThe last lines of its output:\n{worst.traceback}\n"
+                f"Logs: {self.database_manager.run_folder.logs}"
+            )
+        if n_failed != self._failed_starts:
+            self._failed_starts = n_failed
+            self._pause_until = time.time() + pause_after(n_failed)
+
+    async def _submit_missing(self) -> None:
+        if time.time() < self._pause_until:
+            return
+        wanted = numbers_to_submit(
+            self.database_manager.state, len(self.job_names), self.max_simultaneous_jobs
+        )
+        by_resources: dict[Resources, list[int]] = {}
+        for number in wanted:
+            by_resources.setdefault(self.scheduler.resources(number), []).append(number)
+        for resources, numbers in by_resources.items():
+            await self._submit(resources, sorted(numbers))
+
+    async def _submit(self, resources: Resources, numbers: list[int]) -> None:
+        """Submit jobs with equal resources; each step is on disk before the next is done."""
+        database = self.database_manager
+        batch = await asyncio.to_thread(self._make_batch, resources, numbers)
+        database.submitting.add(batch.token)
+        try:
+            database.record(
+                j.Submitting(
+                    time=time.time(), token=batch.token, job_name=self.name, numbers=numbers
+                )
+            )
+            await database.flushed()
+            job_ids = await asyncio.to_thread(self.scheduler.submit, batch)
+            database.record(j.Submitted(time=time.time(), token=batch.token, job_ids=job_ids))
+        except SchedulerUnavailableError as error:
+            self._note_trouble(error)  # the next look at the queue tells what became of it
+            self._hurry()
+        except SubmissionRejectedError as error:
+            database.record(j.NotSubmitted(time=time.time(), token=batch.token, reason=str(error)))
+            raise
+        finally:
+            database.submitting.discard(batch.token)
+        await database.flushed()
+
+    def _make_batch(self, resources: Resources, numbers: list[int]) -> Batch:
+        folder = self.database_manager.run_folder
+        path = self._scripts.get(resources)
+        if path is None:
+            path = folder.scripts / f"{self.name}-{len(self._scripts)}{self.scheduler.ext}"
+            options = {
+                "run_folder": folder.root,
+                "executor_type": resources.executor_type,
+                "cores": resources.cores,
+            }
+            path.write_text(self.scheduler.job_script(options, resources=resources))
+            self._scripts[resources] = path
+        return Batch(
+            job_name=self.name,
+            numbers=tuple(numbers),
+            script=path.read_text(),
+            script_path=path,
+            resources=resources,
+            workdir=self.workdir,
+            log_folder=folder.logs,
+            token=uuid.uuid4().hex,
+        )
+
+    async def _say_farewell(self) -> None:
+        """Let running jobs hear that nothing is left, then cancel what is still in the queue."""
+        state = self.database_manager.state
+        deadline = time.time() + _FAREWELL
+        while self._running_jobs() and time.time() < deadline and not self._is_stopping:
+            self._woken.clear()
+            self._next_look = min(self._next_look, deadline)
+            await self._wait()
+            if time.time() >= self._next_look:
+                await self._look()
+        if left := sorted(set(state.jobs) - state.leaving):
+            try:
+                await asyncio.to_thread(self.scheduler.cancel_ids, left)
+            except SchedulerUnavailableError as error:
+                self._note_trouble(error)
+
+    def _running_jobs(self) -> list[str]:
+        """Return the ids of running jobs that have not heard yet that nothing is left."""
+        state = self.database_manager.state
+        running = (job.job_id for job in state.jobs.values() if job.started is not None)
+        return [job_id for job_id in running if job_id not in state.leaving]
+
+
+def _numbered(groups: Sequence[Hashable]) -> list[int] | None:
+    """Give each group a number, in the order of their first members."""
+    numbers: dict[Hashable, int] = {}
+    numbered = [numbers.setdefault(group, len(numbers)) for group in groups]
+    return numbered if len(numbers) > 1 else None

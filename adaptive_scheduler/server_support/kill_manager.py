@@ -1,0 +1,123 @@
+"""Cancels jobs whose output says that they are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.server_support.base_manager import BaseManager
+from adaptive_scheduler.server_support.logs import LogReader, matches
+from adaptive_scheduler.server_support.validation import check_count, check_interval
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.server_support.database_manager import DatabaseManager
+
+log = logging.getLogger(__name__)
+
+
+class KillManager(BaseManager):
+    """Reads what is new in the output of running jobs, and cancels those that match.
+
+    Parameters
+    ----------
+    scheduler
+        Where the jobs run.
+    database_manager
+        Who has which learner.
+    error
+        A string to look for in each line, or a function of all lines of a
+        job's output that says whether to cancel it.
+    interval
+        Seconds between two looks.
+    max_cancel_tries
+        How often to ask the scheduler to cancel a job.
+    move_to
+        A folder for the output of cancelled jobs; None leaves it where it is.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value can't be.
+    """
+
+    def __init__(
+        self,
+        scheduler: BaseScheduler,
+        database_manager: DatabaseManager,
+        *,
+        error: str | Callable[[list[str]], bool] = "srun: error:",
+        interval: float = 600,
+        max_cancel_tries: int = 5,
+        move_to: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        check_interval("kill_interval", interval)
+        check_count("max_cancel_tries", max_cancel_tries)
+        self.scheduler = scheduler
+        self.database_manager = database_manager
+        self.error = error
+        self.interval = interval
+        self.max_cancel_tries = max_cancel_tries
+        self.move_to = None if move_to is None else Path(move_to)
+        #: Ids of the jobs that were cancelled.
+        self.cancelled: list[str] = []
+        self._reader = LogReader()
+        self._lines: dict[str, list[str]] = {}
+        self._tries: dict[str, int] = {}
+
+    async def _manage(self) -> None:
+        while True:
+            await asyncio.sleep(self.interval)
+            lost = await self._lost_jobs()
+            if lost:
+                await self._kill(lost)
+
+    async def _lost_jobs(self) -> dict[str, list[Path]]:
+        """Return the files, by job id, of living jobs whose output matches."""
+        folder = self.database_manager.run_folder
+        files = {
+            job.job_id: [folder.output_of(job.job_name, job.job_id)]
+            for job in self.database_manager.state.jobs.values()
+            if job.started is not None
+        }
+        for gone in self._lines.keys() - files.keys():
+            del self._lines[gone]
+        found = await asyncio.to_thread(self._read, files)
+        return {i: files[i] for i in found if self._tries.get(i, 0) < self.max_cancel_tries}
+
+    def _read(self, files: dict[str, list[Path]]) -> list[str]:
+        found = []
+        for job_id, paths in files.items():
+            new = [line for path in paths for line in self._reader.new_lines(path)]
+            if not isinstance(self.error, str):
+                # A condition is one on all lines: they are kept, not read again.
+                new = self._lines.setdefault(job_id, []) + new
+                self._lines[job_id] = new
+            if job_id in self._tries or matches(self.error, new):
+                found.append(job_id)
+        return found
+
+    async def _kill(self, lost: dict[str, list[Path]]) -> None:
+        for job_id in lost:
+            self._tries[job_id] = self._tries.get(job_id, 0) + 1
+        log.warning("Cancelling jobs whose output matches: %s", ", ".join(lost))
+        try:
+            await asyncio.to_thread(self.scheduler.cancel_ids, list(lost))
+        except SchedulerUnavailableError as error:
+            log.warning("%s", error)
+            return
+        self.cancelled += [job_id for job_id in lost if job_id not in self.cancelled]
+        if self.move_to is not None:
+            await asyncio.to_thread(self._move, lost, self.move_to)
+
+    def _move(self, lost: dict[str, list[Path]], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in [path for paths in lost.values() for path in paths]:
+            if path.exists():
+                path.rename(folder / path.name)
+                self._reader.forget(path)

@@ -1,0 +1,168 @@
+"""What the manager answers to each message of a job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler import protocol as p
+from adaptive_scheduler.server_support.state import (
+    DELAYED,
+    DONE,
+    READY,
+    LearnerEntry,
+    RunState,
+    attempt_of,
+)
+
+
+class MessageHandler:
+    """Answers jobs, and records what they said.
+
+    Handling a message twice does no harm: a job that repeats a request because
+    the answer was lost gets the same answer again.
+
+    Parameters
+    ----------
+    state
+        What is believed about learners and jobs.
+    record
+        Applies a record to the state and puts it into the journal.
+    """
+
+    def __init__(self, state: RunState, record: Callable[[j.AnyRecord], None]) -> None:
+        self._state = state
+        self._record = record
+        self._last: dict[p.JobIdentity, tuple[int, p.Answer]] = {}
+        #: Whether jobs are told to stop.
+        self.is_stopping = False
+        #: The last status of each learner, by index.
+        self.figures: dict[int, p.Figures] = {}
+        #: When each learner's job was last heard of, in seconds since the epoch.
+        self.last_seen: dict[int, float] = {}
+
+    def stop(self) -> None:
+        """Tell jobs to stop from now on."""
+        self.is_stopping = True
+
+    def handle(self, request: p.Request) -> p.Answer:
+        """Return the answer to a request; its records may still have to be written."""
+        job = request.message.job
+        last_seq, last_answer = self._last.get(job, (-1, None))
+        if last_answer is not None and request.seq == last_seq:
+            return last_answer
+        answer = self.answer(request.message)
+        self._last[job] = (request.seq, answer)
+        return answer
+
+    def forget(self, job_id: str) -> None:
+        """Forget a job that is gone."""
+        for job in [job for job in self._last if job.job_id == job_id]:
+            del self._last[job]
+
+    def answer(self, message: p.Message) -> p.Answer:
+        """Return the answer to a message that has not been answered before."""
+        if isinstance(message, p.Hello):
+            return self._hello(message)
+        if message.attempt.learner >= len(self._state.learners):
+            return p.Superseded()
+        entry = self._state.learners[message.attempt.learner]
+        match message:
+            case p.Status():
+                return self._status(message, entry)
+            case p.Done():
+                return self._done(message, entry)
+            case p.Failed():
+                return self._failed(message, entry)
+            case p.Released():
+                return self._released(message, entry)
+
+    def _hello(self, hello: p.Hello) -> p.Answer:  # noqa: PLR0911  one line a case
+        state, now = self._state, time.time()
+        state.end_pauses(now)
+        job = state.jobs.get(hello.job.job_id)
+        if job is not None and hello.job.restarts < job.restarts:
+            return p.Superseded()  # the scheduler has started this job again elsewhere
+        if hello.holding is not None:
+            return self._resume(hello, hello.holding)
+        if self.is_stopping:
+            return p.Stop()
+        if job is not None and job.learner is not None:
+            entry = state.learners[job.learner]
+            if entry.job == hello.job:
+                return p.Assigned(attempt_of(entry))
+            return self._assign(entry, hello)  # requeued: it gets its learner back
+        index = state.next_ready(hello.number)
+        if index is None:
+            state.job_leaves(state.job_of(hello.job, hello.job_name, hello.number, now))
+            return p.NothingLeft()
+        return self._assign(state.learners[index], hello)
+
+    def _resume(self, hello: p.Hello, holding: p.Attempt) -> p.Answer:
+        """Let a job go on that was not heard for a while, unless its learner went elsewhere."""
+        if holding.learner >= len(self._state.learners):
+            return p.Superseded()
+        entry = self._state.learners[holding.learner]
+        if entry.is_held_by(hello.job, holding.number):
+            return p.Stop() if self.is_stopping else p.Assigned(holding)
+        if entry.state in (READY, DELAYED):
+            return self._assign(entry, hello, at_least=holding.number)
+        return p.Superseded()
+
+    def _assign(self, entry: LearnerEntry, hello: p.Hello, *, at_least: int = 1) -> p.Answer:
+        self._record(
+            j.Assigned(
+                time=time.time(),
+                learner=entry.index,
+                number=max(entry.attempt + 1, at_least),
+                job=hello.job,
+                job_name=hello.job_name,
+                job_number=hello.number,
+                log_fname=hello.log_fname,
+                host=hello.host,
+            )
+        )
+        self.last_seen[entry.index] = time.time()
+        return p.Assigned(attempt_of(entry))
+
+    def _status(self, status: p.Status, entry: LearnerEntry) -> p.Answer:
+        if not entry.is_held_by(status.job, status.attempt.number):
+            return p.Superseded()
+        self.figures[entry.index] = status.figures
+        self.last_seen[entry.index] = time.time()
+        return p.Stop() if self.is_stopping else p.Accepted()
+
+    def _done(self, done: p.Done, entry: LearnerEntry) -> p.Answer:
+        # A job that was given up too early and made it all the same is done, too.
+        is_free = entry.state in (READY, DELAYED)
+        if is_free or entry.is_held_by(done.job, done.attempt.number):
+            npoints = done.figures.get("npoints")
+            self.figures[entry.index] = done.figures
+            self.last_seen[entry.index] = time.time()
+            self._record(
+                j.Done(
+                    time=time.time(),
+                    learner=entry.index,
+                    npoints=npoints if isinstance(npoints, int) else None,
+                )
+            )
+            return p.Accepted()
+        return p.Accepted() if entry.state == DONE else p.Superseded()
+
+    def _failed(self, failed: p.Failed, entry: LearnerEntry) -> p.Answer:
+        if entry.is_held_by(failed.job, failed.attempt.number):
+            self._record(
+                j.Failed(
+                    time=time.time(),
+                    learner=entry.index,
+                    error=failed.error,
+                    traceback=failed.traceback,
+                )
+            )
+        return p.Accepted()
+
+    def _released(self, released: p.Released, entry: LearnerEntry) -> p.Answer:
+        if entry.is_held_by(released.job, released.attempt.number):
+            self._record(j.Released(time=time.time(), learner=entry.index, reason=released.reason))
+        return p.Accepted()

@@ -1,0 +1,99 @@
+"""What a look at the queue tells about the jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.server_support.logs import last_lines
+from adaptive_scheduler.server_support.state import JobEntry, RunState
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.scheduler.base import JobEnd, QueuedJob
+    from adaptive_scheduler.server_support.database_manager import DatabaseManager
+
+#: Looks at the queue that must miss a doubtful submission before it is repeated.
+_LOOKS_FOR_SUBMISSION = 2
+
+
+async def note_queue(
+    database: DatabaseManager, queue: Mapping[str, QueuedJob], asked_at: float
+) -> None:
+    """Take note of the queue as it was at some time after `asked_at`.
+
+    Jobs that are gone are recorded with how they ended and what their output
+    says. Submissions that were in doubt are found by their tokens.
+    """
+    state = database.state
+    find_submissions(database, queue, asked_at)
+    for job_id, seen in queue.items():
+        job = state.jobs.get(job_id)
+        if job is not None and seen["running"]:
+            state.job_runs(job, asked_at)
+    database.queue = {i: dict(seen) for i, seen in queue.items() if i in state.jobs}
+    if gone := gone_jobs(state, queue, asked_at):
+        # What they left in the outbox was said before they ended.
+        await database.read_outbox()
+        ids = [job.job_id for job in gone]
+        ends = await asyncio.to_thread(database.scheduler.ends, ids)
+        for job in gone:
+            await _record_gone(database, job, ends.get(job.job_id))
+    await database.flushed()
+
+
+def gone_jobs(state: RunState, queue: Mapping[str, QueuedJob], asked_at: float) -> list[JobEntry]:
+    """Return the jobs that have ended: submitted before the look, and not alive in it."""
+    return [
+        job
+        for job_id, job in state.jobs.items()
+        if job.submitted < asked_at and not (job_id in queue and queue[job_id]["alive"])
+    ]
+
+
+async def _record_gone(database: DatabaseManager, job: JobEntry, end: JobEnd | None) -> None:
+    is_stopping = database.handler.is_stopping
+    is_failed_start = database.state.is_failed_start(job) and not is_stopping
+    output = ""
+    if is_stopping and job.learner is not None:
+        database.record(
+            j.Released(time=time.time(), learner=job.learner, reason="The run was cancelled.")
+        )
+    elif job.learner is not None or is_failed_start:
+        path = database.run_folder.output_of(job.job_name, job.job_id)
+        output = await asyncio.to_thread(last_lines, path, database.max_log_lines)
+    database.record(
+        j.JobGone(
+            time=time.time(),
+            job_id=job.job_id,
+            end=str(end) if end is not None else "nothing is known of its end",
+            output=output,
+            is_failed_start=is_failed_start,
+        )
+    )
+    database.handler.forget(job.job_id)
+
+
+def find_submissions(
+    database: DatabaseManager, queue: Mapping[str, QueuedJob], asked_at: float
+) -> None:
+    """Settle submissions whose answer was lost: their jobs are in the queue, or don't exist."""
+    state = database.state
+    by_token: dict[str, dict[int, str]] = {}
+    for job_id, seen in queue.items():
+        if seen["token"] in state.submissions:
+            number = int(seen["job_name"].rpartition("-")[2])
+            by_token.setdefault(seen["token"], {})[number] = job_id
+    for token, submission in list(state.submissions.items()):
+        if token in database.submitting or submission.time >= asked_at:
+            continue
+        if token in by_token:
+            database.record(j.Submitted(time=time.time(), token=token, job_ids=by_token[token]))
+            continue
+        submission.times_missed += 1
+        if submission.times_missed >= _LOOKS_FOR_SUBMISSION:
+            database.record(
+                j.NotSubmitted(time=time.time(), token=token, reason="It is not in the queue.")
+            )

@@ -1,0 +1,442 @@
+"""What the manager believes about learners and jobs, and the only way to change it.
+
+A `RunState` changes by `RunState.apply` alone, one journal record at a time, so
+that replaying a journal gives the state in which its writer was. Each step
+costs the same with a hundred learners and with a hundred thousand.
+
+======== ==========================================================
+learner  meaning
+======== ==========================================================
+waiting  a learner that it depends on isn't done
+ready    a job may have it
+delayed  ready, after a pause that followed a failure
+running  a job has it
+done     its goal is reached
+failed   given up: it failed too often, or depends on one that did
+======== ==========================================================
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.protocol import Attempt, JobIdentity
+
+WAITING: Final = "waiting"
+READY: Final = "ready"
+DELAYED: Final = "delayed"
+RUNNING: Final = "running"
+DONE: Final = "done"
+FAILED: Final = "failed"
+LEARNER_STATES: Final = (WAITING, READY, DELAYED, RUNNING, DONE, FAILED)
+
+#: Seconds before a learner that has failed twice in a row is tried again; this
+#: doubles with each further failure. The first failure costs no pause.
+_FIRST_PAUSE = 1.0
+#: Longest pause between two tries, in seconds.
+_LONGEST_PAUSE = 300.0
+
+
+def pause_after(fails: int) -> float:
+    """Return how long to wait, in seconds, after the `fails`-th failure in a row."""
+    return 0.0 if fails <= 1 else min(_FIRST_PAUSE * 2.0 ** min(fails - 2, 60), _LONGEST_PAUSE)
+
+
+@dataclass(slots=True)
+class LearnerEntry:
+    """One learner, as the manager sees it."""
+
+    index: int
+    state: str = READY
+    #: Number of the current or last attempt.
+    attempt: int = 0
+    fails: int = 0
+    #: Why the last attempt failed or was released.
+    error: str = ""
+    traceback: str = ""
+    #: The job that has or had it last.
+    job: JobIdentity | None = None
+    job_name: str = ""
+    log_fname: str = ""
+    host: str = ""
+    started: float | None = None
+    ended: float | None = None
+    ready_at: float = 0.0
+    npoints: int | None = None
+
+    def is_held_by(self, job: JobIdentity, number: int) -> bool:
+        """Whether `job` has this learner, in attempt `number`."""
+        return self.state == RUNNING and self.job == job and self.attempt == number
+
+
+@dataclass(slots=True)
+class JobEntry:
+    """One living job, as the manager sees it."""
+
+    job_id: str
+    job_name: str
+    number: int
+    token: str
+    submitted: float
+    restarts: int = 0
+    #: When it was first seen or heard running.
+    started: float | None = None
+    #: The learner that it has.
+    learner: int | None = None
+    #: Whether it has ever had a learner.
+    has_worked: bool = False
+
+
+@dataclass(slots=True)
+class Submission:
+    """Jobs whose submission has begun and whose ids are not known."""
+
+    job_name: str
+    numbers: tuple[int, ...]
+    time: float
+    #: Looks at the queue in which the jobs were not found.
+    times_missed: int = 0
+
+
+@dataclass
+class Totals:
+    """What has happened so far."""
+
+    submitted: int = 0
+    gone: int = 0
+    failed_starts_in_a_row: int = 0
+    starting_times: list[float] = field(default_factory=list)
+
+
+class RunState:
+    """The table of learners and jobs of one run.
+
+    Parameters
+    ----------
+    groups
+        For each learner a key; jobs take learners of their own group.
+    dependencies
+        For some learners, the learners that must be done before.
+    max_fails
+        Failures in a row after which a learner is given up.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Hashable],
+        *,
+        dependencies: Mapping[int, Sequence[int]] | None = None,
+        max_fails: int = 50,
+    ) -> None:
+        self.max_fails = max_fails
+        self.groups = groups
+        self.dependencies = {i: tuple(d) for i, d in (dependencies or {}).items() if d}
+        self.learners = [LearnerEntry(i) for i in range(len(groups))]
+        self.jobs: dict[str, JobEntry] = {}
+        self.submissions: dict[str, Submission] = {}
+        self.ended: str | None = None
+        #: Ids of jobs that gave their learner back, or for which nothing was left.
+        self.leaving: set[str] = set()
+        self.totals = Totals()
+        self.counts: Counter[str] = Counter({READY: len(groups)})
+        self._ready: dict[Hashable, dict[int, None]] = {}
+        self._delayed: list[tuple[float, int]] = []
+        self._dependents: dict[int, list[int]] = {}
+        for index, group in enumerate(groups):
+            self._ready.setdefault(group, {})[index] = None
+        for index, needed in self.dependencies.items():
+            for other in needed:
+                self._dependents.setdefault(other, []).append(index)
+            self._move(self.learners[index], WAITING)
+
+    # Questions.
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every learner is done or given up."""
+        return self.counts[DONE] + self.counts[FAILED] == len(self.learners)
+
+    def ready_groups(self) -> Iterator[tuple[Hashable, dict[int, None]]]:
+        """Yield the groups that have ready learners, with these in the order to take them."""
+        return ((group, ready) for group, ready in self._ready.items() if ready)
+
+    def next_ready(self, number: int) -> int | None:
+        """Return the learner that job `number` takes next: its own, or the first of its group."""
+        ready = self._ready.get(self.groups[number]) if number < len(self.groups) else None
+        if not ready:
+            return None
+        return number if number in ready else next(iter(ready))
+
+    def live_numbers(self) -> set[int]:
+        """Return the numbers of all jobs that live or may live."""
+        numbers = {job.number for job in self.jobs.values()}
+        return numbers.union(*(s.numbers for s in self.submissions.values()))
+
+    def next_pause_end(self) -> float | None:
+        """Return when the next learner's pause ends, in seconds since the epoch."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def end_pauses(self, now: float) -> None:
+        """Make learners ready whose pause is over. This needs no record: time does it again."""
+        while self._delayed and self._delayed[0][0] <= now:
+            _, index = heapq.heappop(self._delayed)
+            entry = self.learners[index]
+            if entry.state == DELAYED and entry.ready_at <= now:
+                self._move(entry, READY)
+
+    @property
+    def n_unscheduled(self) -> int:
+        """How many learners no job has, and that are neither done nor given up."""
+        return self.counts[WAITING] + self.counts[READY] + self.counts[DELAYED]
+
+    # Changes.
+
+    def limit_fails(self, max_fails: int) -> None:
+        """Give learners up that fail `max_fails` times in a row from now on."""
+        self.max_fails = max_fails
+
+    def apply(self, record: j.AnyRecord) -> None:  # noqa: C901, PLR0912  one case a record
+        """Take note of what has happened."""
+        match record:
+            case j.Assigned():
+                self._assigned(record)
+            case j.Done():
+                self._done(record)
+            case j.Failed():
+                entry = self.learners[record.learner]
+                self._let_go(entry)
+                self._fail(entry, record.time, record.error, record.traceback)
+            case j.Released():
+                entry = self.learners[record.learner]
+                entry.error = record.reason
+                self._let_go(entry, is_leaving=True)
+                self._move(entry, READY)
+            case j.Submitting():
+                self.submissions[record.token] = Submission(
+                    record.job_name, tuple(record.numbers), record.time
+                )
+            case j.Submitted():
+                self._submitted(record)
+            case j.NotSubmitted():
+                self.submissions.pop(record.token, None)
+            case j.JobGone():
+                self._job_gone(record)
+            case j.Retried():
+                self._retried(record.learner)
+            case j.RunEnded():
+                self.ended = record.status
+            case j.ManagerStarted():
+                self.ended = None
+            case j.LearnerWas():
+                self._learner_was(record)
+            case j.JobWas():
+                self._job_was(record)
+
+    def _assigned(self, record: j.Assigned) -> None:
+        entry = self.learners[record.learner]
+        self._let_go(entry)
+        job = self.job_of(record.job, record.job_name, record.job_number, record.time)
+        job.learner, job.has_worked = record.learner, True
+        self.leaving.discard(job.job_id)
+        self.job_runs(job, record.time)
+        self.totals.failed_starts_in_a_row = 0
+        entry.attempt, entry.job, entry.job_name = record.number, record.job, record.job_name
+        entry.log_fname, entry.host = record.log_fname, record.host
+        entry.started, entry.ended = record.time, None
+        self._move(entry, RUNNING)
+
+    def job_of(self, identity: JobIdentity, name: str, number: int, now: float) -> JobEntry:
+        """Return the entry of a job that has been heard of, however it came to be."""
+        job = self.jobs.get(identity.job_id)
+        if job is None:
+            job = JobEntry(identity.job_id, name, number, "", submitted=now)
+            self.jobs[identity.job_id] = job
+        job.restarts = max(job.restarts, identity.restarts)
+        return job
+
+    def job_runs(self, job: JobEntry, now: float) -> None:
+        """Note that a job has been seen or heard running."""
+        if job.started is None:
+            job.started = now
+            self.totals.starting_times.append(now - job.submitted)
+
+    def job_leaves(self, job: JobEntry) -> None:
+        """Note that a job was told that nothing is left for it, or to stop."""
+        self.leaving.add(job.job_id)
+
+    def _done(self, record: j.Done) -> None:
+        entry = self.learners[record.learner]
+        self._let_go(entry)
+        entry.ended, entry.npoints = record.time, record.npoints
+        entry.fails, entry.error, entry.traceback = 0, "", ""
+        self._move(entry, DONE)
+        for index in self._dependents.get(record.learner, ()):
+            other = self.learners[index]
+            needed = self.dependencies[index]
+            if other.state == WAITING and all(self.learners[i].state == DONE for i in needed):
+                self._move(other, READY)
+
+    def _fail(self, entry: LearnerEntry, now: float, error: str, traceback: str) -> None:
+        entry.fails += 1
+        entry.ended, entry.error, entry.traceback = now, error, traceback
+        if entry.fails >= self.max_fails:
+            self._give_up(entry)
+        elif pause := pause_after(entry.fails):
+            entry.ready_at = now + pause
+            heapq.heappush(self._delayed, (entry.ready_at, entry.index))
+            self._move(entry, DELAYED)
+        else:
+            self._move(entry, READY)
+
+    def _give_up(self, entry: LearnerEntry) -> None:
+        """Give a learner up, and all that depend on it."""
+        self._move(entry, FAILED)
+        failed = [entry.index]
+        while failed:
+            needed = failed.pop()
+            for index in self._dependents.get(needed, ()):
+                other = self.learners[index]
+                if other.state == WAITING:
+                    other.error = f"Learner {needed}, on which it depends, failed."
+                    self._move(other, FAILED)
+                    failed.append(index)
+
+    def _retried(self, index: int) -> None:
+        entry = self.learners[index]
+        if entry.state not in (FAILED, DELAYED):
+            return
+        entry.fails = 0
+        needed = self.dependencies.get(index, ())
+        is_free = all(self.learners[i].state == DONE for i in needed)
+        self._move(entry, READY if is_free else WAITING)
+
+    def _submitted(self, record: j.Submitted) -> None:
+        submission = self.submissions.pop(record.token)
+        for number, job_id in record.job_ids.items():
+            # A quick job may have said hello before its submission was written down.
+            job = self.jobs.setdefault(
+                job_id, JobEntry(job_id, "", number, record.token, record.time)
+            )
+            job.job_name, job.token = f"{submission.job_name}-{number}", record.token
+        self.totals.submitted += len(record.job_ids)
+
+    def is_failed_start(self, job: JobEntry) -> bool:
+        """Whether a job that has ended never got as far as asking for a learner."""
+        return not job.has_worked and job.job_id not in self.leaving
+
+    def _job_gone(self, record: j.JobGone) -> None:
+        job = self.jobs.pop(record.job_id, None)
+        self.leaving.discard(record.job_id)
+        if job is None:
+            return
+        self.totals.gone += 1
+        if job.learner is not None:
+            entry = self.learners[job.learner]
+            job.learner = None
+            self._fail(entry, record.time, f"The job ended: {record.end}.", record.output)
+        elif record.is_failed_start:
+            self.totals.failed_starts_in_a_row += 1
+            entry = self.learners[job.number]
+            if entry.state in (READY, DELAYED):
+                error = f"The job ended before it asked for a learner: {record.end}."
+                self._fail(entry, record.time, error, record.output)
+
+    def _learner_was(self, record: j.LearnerWas) -> None:
+        entry = self.learners[record.learner]
+        entry.attempt, entry.fails = record.attempt, record.fails
+        entry.error, entry.traceback = record.error, record.traceback
+        entry.job, entry.job_name, entry.log_fname = record.job, record.job_name, record.log_fname
+        entry.started, entry.ended, entry.npoints = record.started, record.ended, record.npoints
+        # A pause need not outlive a compaction.
+        self._move(entry, READY if record.state == DELAYED else record.state)
+        if record.state == RUNNING and record.job is not None:
+            job = self.jobs.get(record.job.job_id)
+            if job is not None:
+                job.learner, job.has_worked = record.learner, True
+
+    def _job_was(self, record: j.JobWas) -> None:
+        self.jobs[record.job_id] = JobEntry(
+            record.job_id,
+            record.job_name,
+            record.number,
+            record.token,
+            record.submitted,
+            record.restarts,
+            record.started,
+        )
+
+    def _let_go(self, entry: LearnerEntry, *, is_leaving: bool = False) -> None:
+        """Take a learner from the job that has it."""
+        if entry.state == RUNNING and entry.job is not None:
+            job = self.jobs.get(entry.job.job_id)
+            if job is not None and job.learner == entry.index:
+                job.learner = None
+                if is_leaving:
+                    self.leaving.add(job.job_id)
+
+    def _move(self, entry: LearnerEntry, state: str) -> None:
+        """Change a learner's state; every change goes through here."""
+        self.counts[entry.state] -= 1
+        self.counts[state] += 1
+        group = self.groups[entry.index]
+        if entry.state == READY:
+            self._ready[group].pop(entry.index, None)
+        if state == READY:
+            self._ready.setdefault(group, {})[entry.index] = None
+        entry.state = state
+
+    # Compaction.
+
+    def as_records(self, now: float) -> Iterator[j.AnyRecord]:
+        """Yield the records from which an empty state becomes this one."""
+        for token, submission in self.submissions.items():
+            yield j.Submitting(
+                time=submission.time,
+                token=token,
+                job_name=submission.job_name,
+                numbers=list(submission.numbers),
+            )
+        for job in self.jobs.values():
+            yield j.JobWas(
+                time=now,
+                job_id=job.job_id,
+                restarts=job.restarts,
+                job_name=job.job_name,
+                number=job.number,
+                token=job.token,
+                submitted=job.submitted,
+                started=job.started,
+            )
+        for entry in self.learners:
+            if entry.attempt or entry.fails or entry.state in (DONE, FAILED):
+                yield _as_record(entry, now)
+        if self.ended is not None:
+            yield j.RunEnded(time=now, status=self.ended)
+
+
+def _as_record(entry: LearnerEntry, now: float) -> j.LearnerWas:
+    return j.LearnerWas(
+        time=now,
+        learner=entry.index,
+        state=entry.state,
+        attempt=entry.attempt,
+        fails=entry.fails,
+        error=entry.error,
+        traceback=entry.traceback,
+        job=entry.job,
+        job_name=entry.job_name,
+        log_fname=entry.log_fname,
+        started=entry.started,
+        ended=entry.ended,
+        npoints=entry.npoints,
+    )
+
+
+def attempt_of(entry: LearnerEntry) -> Attempt:
+    """Return the current attempt of a learner that is running."""
+    return Attempt(entry.index, entry.attempt)

@@ -1,0 +1,163 @@
+"""Checks of what users give, before anything is written or submitted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.errors import DependencyError, InvalidInputError
+from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+
+if TYPE_CHECKING:
+    from adaptive import BaseLearner
+
+#: Names that every scheduler takes: PBS allows these characters, up to 230 of them.
+_JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,199}")
+
+
+def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]) -> None:
+    """Check that each learner has a data file of its own.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are none, their numbers differ, or a file name occurs twice.
+    """
+    if len(learners) == 0:
+        raise InvalidInputError("`learners` is empty: there is nothing to run.")
+    if len(learners) != len(fnames):
+        raise InvalidInputError(
+            f"Each learner needs one fname, but there are {len(learners)} learners "
+            f"and {len(fnames)} fnames."
+        )
+    owners: dict[str, int] = {}
+    for index, (learner, fname) in enumerate(zip(learners, fnames, strict=True)):
+        _check_kind(index, learner, fname)
+        for path in fname_to_paths(fname):
+            name = str(path.absolute())
+            if name in owners:
+                raise InvalidInputError(
+                    f"Learners {owners[name]} and {index} have the same fname '{path}': "
+                    "one would overwrite the other's data."
+                )
+            owners[name] = index
+
+
+def _check_kind(index: int, learner: BaseLearner, fname: FnameTypes) -> None:
+    children = getattr(learner, "learners", None)  # of a BalancingLearner
+    is_list = isinstance(fname, list | tuple)
+    if isinstance(children, list) and not is_list:
+        raise InvalidInputError(
+            f"Learner {index} is a BalancingLearner: its fname is a list with a file name for "
+            f"each of its {len(children)} learners, not {fname!r}."
+        )
+    if is_list and (not isinstance(children, list) or len(children) != len(fname_to_paths(fname))):
+        n_children = len(children) if isinstance(children, list) else 1
+        raise InvalidInputError(
+            f"Learner {index} wants {n_children} fname(s), but got {len(fname_to_paths(fname))}."
+        )
+
+
+def check_dependencies(dependencies: Mapping[int, Sequence[int]] | None, n_learners: int) -> None:
+    """Check that every learner can become ready at some time.
+
+    Raises
+    ------
+    DependencyError
+        If a number is out of range, or learners wait for each other.
+    """
+    for index, needed in (dependencies or {}).items():
+        for other in (index, *needed):
+            if not 0 <= other < n_learners:
+                raise DependencyError(
+                    f"`dependencies` speaks of learner {other}, but they are numbered "
+                    f"from 0 to {n_learners - 1}."
+                )
+    if cycle := _find_cycle(dependencies or {}):
+        chain = " -> ".join(map(str, cycle))
+        raise DependencyError(f"These learners wait for each other for ever: {chain}.")
+
+
+def _find_cycle(dependencies: Mapping[int, Sequence[int]]) -> list[int]:
+    """Return learners that wait for each other, the first of them again at the end."""
+    finished: set[int] = set()
+    for start in dependencies:
+        path: dict[int, None] = {}
+        stack = [(start, iter(dependencies[start]))]
+        path[start] = None
+        while stack:
+            index, others = stack[-1]
+            other = next((o for o in others if o not in finished), None)
+            if other is None:
+                finished.add(index)
+                del path[index]
+                stack.pop()
+            elif other in path:
+                members = list(path)
+                return [*members[members.index(other) :], other]
+            else:
+                path[other] = None
+                stack.append((other, iter(dependencies.get(other, ()))))
+    return []
+
+
+def check_job_name(name: str) -> None:
+    """Check that schedulers take `name` as the beginning of a job's name.
+
+    Raises
+    ------
+    InvalidInputError
+        If they don't.
+    """
+    if not _JOB_NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"The job name {name!r} can't be used: it may have letters, digits and any of "
+            "'_.+-', begins with a letter, and has no spaces."
+        )
+
+
+def split_job_names(job_names: Sequence[str], n_learners: int) -> str:
+    """Return what the names of all jobs begin with.
+
+    Raises
+    ------
+    InvalidInputError
+        If the names are not ``"{name}-0"``, ``"{name}-1"`` and so on.
+    """
+    if not job_names:
+        raise InvalidInputError("`job_names` is empty: there would be no jobs.")
+    name = job_names[0].rpartition("-")[0]
+    if list(job_names) != [f"{name}-{i}" for i in range(len(job_names))]:
+        raise InvalidInputError(
+            "`job_names` must be '{name}-0', '{name}-1' and so on: the number says for which "
+            f"learner a job is submitted. They begin with {job_names[0]!r}."
+        )
+    if len(job_names) > n_learners:
+        raise InvalidInputError(f"There are {len(job_names)} job names for {n_learners} learners.")
+    check_job_name(name)
+    return name
+
+
+def check_interval(name: str, seconds: object) -> None:
+    """Check that a number of seconds is positive.
+
+    Raises
+    ------
+    InvalidInputError
+        If it isn't.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise InvalidInputError(f"`{name}` is a positive number of seconds, not {seconds!r}.")
+
+
+def check_count(name: str, count: object) -> None:
+    """Check that a number is whole and positive.
+
+    Raises
+    ------
+    InvalidInputError
+        If it isn't.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InvalidInputError(f"`{name}` is a positive whole number, not {count!r}.")

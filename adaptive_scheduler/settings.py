@@ -1,0 +1,92 @@
+"""How jobs run their learners: what the manager's side tells every job once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from adaptive_scheduler.errors import RunFolderError, UnpicklableError
+from adaptive_scheduler.resources import LOKY_START_METHODS
+
+if TYPE_CHECKING:
+    from adaptive import BaseLearner
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSettings:
+    """What is the same for all jobs of a run.
+
+    Attributes
+    ----------
+    job_name
+        What the names of the jobs begin with.
+    log_folder, journal
+        Where logs and the journal lie.
+    goal
+        Function of a learner that says whether it is done.
+    runner_kwargs
+        Further arguments for `adaptive.Runner`.
+    save_interval, log_interval
+        Seconds between saves, and between lines in the log.
+    loky_start_method
+        How loky starts its workers.
+    dataframe_format
+        Format in which data is saved as a dataframe, too; None for not at all.
+    groups
+        For each learner the number of its group; None if there is only one.
+    dependencies
+        For some learners, the learners that must be done before.
+    """
+
+    job_name: str
+    log_folder: Path
+    journal: Path
+    goal: Callable[[BaseLearner], bool]
+    runner_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    save_interval: float = 300
+    log_interval: float = 300
+    loky_start_method: LOKY_START_METHODS = "loky"
+    dataframe_format: DataFrameFormat | None = None
+    groups: Sequence[int] | None = None
+    dependencies: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Return what goes into the run folder.
+
+        Raises
+        ------
+        UnpicklableError
+            If the goal or an argument of the runner can't travel.
+        """
+        for name in ("goal", "runner_kwargs"):
+            try:
+                cloudpickle.dumps(getattr(self, name))
+            except Exception as error:
+                raise UnpicklableError(
+                    f"`{name}` must be pickled to travel to the jobs, but can't be: {error}"
+                ) from error
+        return bytes(cloudpickle.dumps(self))
+
+    @classmethod
+    def from_file(cls, path: Path) -> JobSettings:
+        """Read the settings of a run.
+
+        Raises
+        ------
+        RunFolderError
+            If there are none, or they can't be read.
+        """
+        try:
+            settings = cloudpickle.load(io.BytesIO(path.read_bytes()))
+        except FileNotFoundError as error:
+            raise RunFolderError(
+                f"There is no run in '{path.parent}': no '{path.name}'."
+            ) from error
+        if not isinstance(settings, cls):
+            raise RunFolderError(f"'{path}' holds no settings of a run.")
+        return settings
