@@ -24,6 +24,8 @@ from adaptive_scheduler.scheduler.script import JobVariables
 
 #: Seconds between SIGTERM and SIGKILL when a job has to end.
 KILL_WAIT = 30.0
+#: Bytes of a job's name; with number, id and ending a file's name has 255 at most.
+_MAX_NAME = 200
 
 
 class Local(BaseScheduler):
@@ -81,9 +83,9 @@ class Local(BaseScheduler):
         kill_wait: float = KILL_WAIT,
         **keywords: Any,
     ) -> None:
-        if max_cores is not None and max_cores < 1:
+        if max_cores is not None and not _is_number(max_cores, int, 1):
             raise InvalidInputError(f"`max_cores` is a positive whole number, not {max_cores!r}.")
-        if not kill_wait >= 0:
+        if not _is_number(kill_wait, int | float, 0):
             raise InvalidInputError(f"`kill_wait` is a number of seconds, not {kill_wait!r}.")
         self.max_cores = max_cores
         self.kill_wait = kill_wait
@@ -191,10 +193,12 @@ class Local(BaseScheduler):
             raise SubmissionRejectedError(
                 f"Local refused the jobs of {batch.job_name!r}: {error}"
             ) from error
-        if re.search(r"[/\0]", batch.job_name):
+        name = batch.job_name
+        if re.search(r"[/\0]", name) or len(os.fsencode(name)) > _MAX_NAME:
             raise SubmissionRejectedError(
-                f"Local refused the jobs of {batch.job_name!r}: their output is named after "
-                "them, and no file's name may hold '/'. Choose another `job_name`."
+                f"Local refused the jobs of {name!r}: their output is named after them, and a "
+                f"file's name can't hold '/' nor be much longer than {_MAX_NAME} bytes. Choose "
+                "another `job_name`."
             )
 
 
@@ -230,6 +234,10 @@ def _ask_if_used(do: str, wanted: str = "", **question: Any) -> Any:
     if not spool.journal.exists():
         return {}
     return ask(spool, {"do": do, **question}).get(wanted)
+
+
+def _is_number(value: object, kind: Any, least: int) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and value >= least
 
 
 def _umask() -> int:

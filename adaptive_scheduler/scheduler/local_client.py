@@ -75,9 +75,7 @@ def _start_daemon(spool: Spool) -> None:
     with _only_one(spool):
         try:
             exchange(spool, {"do": "ends", "job_ids": []}, time.monotonic() + ANSWER_TIMEOUT)
-        except ConnectionError:
-            pass
-        except FileNotFoundError:
+        except (ConnectionError, FileNotFoundError):
             pass
         else:
             return  # somebody else has started it

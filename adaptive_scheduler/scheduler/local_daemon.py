@@ -14,6 +14,7 @@ import selectors
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -114,12 +115,11 @@ class Daemon:
         del self._conversations[conversation]
 
     def _answer(self, question: Message) -> Message:
-        if question.get("version") != VERSION:
+        version = question.get("version")
+        if isinstance(version, int) and version != VERSION:
             # The client starts a daemon of its own age, which takes the jobs over.
             self._is_outdated = True
             return {"outdated": True}
-        if time.monotonic() > question["deadline"]:
-            return {"error": "the question came too late"}  # nobody waits for the answer
         answers: dict[str, Callable[[Message], Message]] = {
             "submit": self._submit,
             "queue": lambda _: {"groups": self._jobs.queue()},
@@ -127,9 +127,14 @@ class Daemon:
             "ends": lambda question: {"ends": self._jobs.ends(question["job_ids"])},
         }
         try:
+            if time.monotonic() > question["deadline"]:
+                return {"error": "the question came too late"}  # nobody waits for the answer
             return answers[question["do"]](question)
         except OSError as error:
             return {"error": str(error)}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            traceback.print_exc()
+            return {"error": "the daemon does not understand the question"}
 
     def _submit(self, question: Message) -> Message:
         batch = LocalBatch.read(question)

@@ -25,7 +25,7 @@ from adaptive_scheduler.scheduler.local_processes import (
     send_signal,
 )
 
-#: Seconds between SIGTERM and SIGKILL for what a job leaves behind when it ends by itself.
+#: Seconds, at most, between SIGTERM and SIGKILL for what is left when a job ends by itself.
 LEFTOVER_WAIT = 5.0
 #: Bytes of a job's status. They are written before the job starts, and later
 #: only overwritten: a full disk can't lose the end of a job.
@@ -133,13 +133,14 @@ class Keeper:
         self._status = status
         self._main = 0
         self._wait_status: int | None = None
+        self._leftover_wait = min(LEFTOVER_WAIT, order.kill_wait)
 
     def keep(self, *, leftovers_only: bool) -> None:
         """Run the job, or what is left of it, to its end."""
         _adopt_orphans()
         if leftovers_only:
             self._write("COMPLETING", reason=_KEEPER_KILLED)
-            self._end_everything(LEFTOVER_WAIT)
+            self._end_everything(self._leftover_wait)
             self._write("FAILED", reason=_KEEPER_KILLED)
             return
         try:
@@ -149,7 +150,7 @@ class Keeper:
             return
         cause = self._wait_for_main()
         self._write("COMPLETING", reason=cause)
-        self._end_everything(self._order.kill_wait if cause else LEFTOVER_WAIT)
+        self._end_everything(self._order.kill_wait if cause else self._leftover_wait)
         self._write_end(cause)
 
     def _start(self) -> None:
