@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.learners.dict_columns import expand_dict_columns
+from adaptive_scheduler.learners.paths import FnameTypes
 from adaptive_scheduler.learners.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from adaptive import BaseLearner
-
-    _Fname: TypeAlias = str | Path | Sequence[str | Path]
 
 __all__ = ["fname_to_dataframe", "load_dataframes", "save_dataframe"]
 
@@ -53,7 +52,7 @@ _FORMATS: Mapping[str, _FileFormat] = {
 }
 
 
-def fname_to_dataframe(fname: _Fname, format: _DATAFRAME_FORMATS = "pickle") -> Path:  # noqa: A002
+def fname_to_dataframe(fname: FnameTypes, format: _DATAFRAME_FORMATS = "pickle") -> Path:  # noqa: A002
     """Return where the dataframe of a learner is: ``dataframe.<name>`` beside its data.
 
     Parameters
@@ -69,15 +68,15 @@ def fname_to_dataframe(fname: _Fname, format: _DATAFRAME_FORMATS = "pickle") -> 
     InvalidInputError
         There is no such format, or `fname` is empty.
     """
-    first: str | Path = fname if isinstance(fname, str | Path) else next(iter(fname), "")
-    path = Path(first)
+    fnames = [fname] if isinstance(fname, str | Path) else fname
+    path = Path(fnames[0] if fnames else "")
     if not path.name:
         raise InvalidInputError(f"fname={fname!r} names no file, so its dataframe has no name.")
     return path.with_name(f"dataframe.{path.stem}{_file_format(format).suffix}")
 
 
 def save_dataframe(
-    fname: _Fname,
+    fname: FnameTypes,
     *,
     format: _DATAFRAME_FORMATS = "pickle",  # noqa: A002
     save_kwargs: Mapping[str, Any] | None = None,
@@ -114,7 +113,7 @@ def save_dataframe(
         There is no such format, or `fname` is empty.
     """
     return _SaveDataframe(
-        path=fname_to_dataframe(fname, format),
+        path=fname_to_dataframe(fname, format).expanduser(),
         format=format,
         save_kwargs=dict(save_kwargs or {}),
         expand_dicts=expand_dicts,
@@ -151,7 +150,7 @@ class _SaveDataframe:
 
 @overload
 def load_dataframes(
-    fnames: Sequence[_Fname],
+    fnames: Sequence[FnameTypes],
     *,
     concat: Literal[True] = True,
     read_kwargs: Mapping[str, Any] | None = None,
@@ -159,14 +158,14 @@ def load_dataframes(
 ) -> pd.DataFrame: ...
 @overload
 def load_dataframes(
-    fnames: Sequence[_Fname],
+    fnames: Sequence[FnameTypes],
     *,
     concat: bool,
     read_kwargs: Mapping[str, Any] | None = None,
     format: _DATAFRAME_FORMATS = "pickle",
 ) -> pd.DataFrame | list[pd.DataFrame]: ...
 def load_dataframes(
-    fnames: Sequence[_Fname],
+    fnames: Sequence[FnameTypes],
     *,
     concat: bool = True,
     read_kwargs: Mapping[str, Any] | None = None,
@@ -210,7 +209,7 @@ def load_dataframes(
     missing: list[str] = []
     unreadable: list[str] = []
     for fname in fnames:
-        path = fname_to_dataframe(fname, format)
+        path = fname_to_dataframe(fname, format).expanduser()
         try:
             with _saying_what_to_install(file_format):
                 df = read(path, **(read_kwargs or {}))

@@ -11,7 +11,7 @@ import math
 import pickle
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.errors import UnpicklableError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "FnamesTypes",
     "add_constant_to_fname",
     "combo2fname",
     "combo_to_fname",
@@ -27,9 +26,6 @@ __all__ = [
     "maybe_round",
     "round_sigfigs",
 ]
-
-#: One file for each learner, or a list of files for each `BalancingLearner`.
-FnamesTypes: TypeAlias = list[str] | list[Path] | list[list[str]] | list[list[Path]]
 
 #: Hashes are parts of file names, so this must not follow Python's default.
 _PICKLE_PROTOCOL = 4

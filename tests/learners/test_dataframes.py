@@ -121,6 +121,14 @@ def test_a_dataframe_can_be_written_in_its_place(folder):
     assert len(load_dataframes(["data/a.pickle"])) == 3
 
 
+@pytest.mark.parametrize("atomically", [True, False])
+def test_a_file_can_be_in_the_home_folder(folder, monkeypatch, atomically):
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    save_dataframe("~/data/a.pickle", atomically=atomically)(line(3))
+    assert (folder / "home/data/dataframe.a.pickle").exists()
+    assert len(load_dataframes(["~/data/a.pickle"])) == 3
+
+
 def test_what_pandas_is_told_is_passed_on(folder):
     save_dataframe("a.pickle", format="csv", save_kwargs={"index": False, "sep": ";"})(line(2))
     df = load_dataframes(["a.pickle"], format="csv", read_kwargs={"sep": ";"})
