@@ -21,6 +21,7 @@ Data on disk
 
 From the notebook to the jobs and their workers
     - `pack`: all learners of a run in one file
+    - `learner_files`: a learner by the name of its data file
     - `pack_file`: the bytes of that file
     - `empty_copies`: learners without the data that lies in files already
     - `pickling`: pickle, and say what is to blame if that fails
