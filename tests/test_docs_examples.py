@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -31,8 +32,9 @@ def steps_of(text):
         if block["kind"] == "python":
             program.append(block["text"])
             continue
-        commands = re.findall(r"^\$ (.*)$", block["text"] or "", re.MULTILINE)
-        commands = [c for c in map(shlex.split, commands) if c[0] in COMMANDS]
+        lines = re.findall(r"^\$ (.*)$", block["text"] or "", re.MULTILINE)
+        commands = [shlex.split(line, comments=True) for line in lines]
+        commands = [command for command in commands if command[0] in COMMANDS]
         if program and (block["new"] or commands):
             yield "\n".join(program)
             program = []
@@ -73,7 +75,9 @@ def test_a_page_is_read_in_order():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_examples_of_a_page_run(page, tmp_path):
+@pytest.mark.usefixtures("local_spool")
+def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     steps = list(steps_of(page.read_text()))
     for number, step in enumerate(steps):
         command = step
@@ -81,8 +85,6 @@ def test_the_examples_of_a_page_run(page, tmp_path):
             script = tmp_path / f"example_{number}.py"
             script.write_text(step)
             command = [sys.executable, script]
-        elif step[0] == "adaptive-scheduler":
-            command = [sys.executable, "-m", "adaptive_scheduler.cli", *step[1:]]
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
         )

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures("local_spool")
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
