@@ -45,13 +45,11 @@ def show_table(run, combos):
     from rich.table import Table
 
     table = Table("learner", "pow", "a", "points", "seconds", title="What was computed")
-    logs = run.parse_log_files().set_index("fname")
-    for index, (learner, fname, combo) in enumerate(
-        zip(run.learners, run.fnames, combos, strict=True)
-    ):
-        seconds = logs.loc[fname, "elapsed_time"].total_seconds()
-        cells = [index, combo["pow"], combo["a"], learner.npoints, f"{seconds:.1f}"]
-        table.add_row(*map(str, cells))
+    seconds = run.parse_log_files().set_index("fname")["elapsed_time"]
+    for index, combo in enumerate(combos):
+        npoints = run.learners[index].npoints
+        elapsed = f"{seconds[str(run.fnames[index])]:.2f}"
+        table.add_row(*map(str, [index, combo["pow"], combo["a"], npoints, elapsed]))
     Console().print(table)
 
 
