@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.desk import Desk, Verdict
-from adaptive_scheduler.client_support.figures import Usage, learner_figures, runner_figures
+from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.errors import DataFileError
@@ -90,8 +90,9 @@ class AttemptRun:
         self._files = DataFiles(packed.learner, packed.fname)
         self._usage = Usage()
         self._save_error: str | None = None
+        self._figures: p.Figures = {}
 
-    async def run(self) -> p.Done | p.Failed | p.Released | None:
+    async def run(self) -> p.Report | None:
         """Return what there is to report; nothing if another job has the learner."""
         try:
             self._load()
@@ -105,7 +106,7 @@ class AttemptRun:
             return self._failed(f"The data could not be saved: {self._save_error}", "")
         if interrupt is not None:
             return p.Released(self._desk.job, self._number, interrupt.reason)
-        return p.Done(self._desk.job, self._number, learner_figures(self._learner))
+        return p.Done(self._desk.job, self._number, self._figures)
 
     @property
     def _number(self) -> p.Attempt:
@@ -128,11 +129,12 @@ class AttemptRun:
             initializer=self._initializer,
             loky_start_method=self._settings.loky_start_method,
         )
+        npoints_start = self._learner.npoints
         runner = start_runner(
             self._learner, self._settings.goal, executor, self._settings.runner_kwargs
         )
         try:
-            async with self._in_background(runner) as watch:
+            async with self._in_background(runner, npoints_start) as watch:
                 await asyncio.wait(
                     {runner.task, watch, self._interrupted}, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -143,13 +145,15 @@ class AttemptRun:
         finally:
             await stop_runner(runner)
             executor.close()
-            self._log_progress(runner)
+            self._figures = self._log_progress(runner, npoints_start)
 
     @contextlib.asynccontextmanager
-    async def _in_background(self, runner: AsyncRunner) -> AsyncIterator[asyncio.Task[Interrupt]]:
+    async def _in_background(
+        self, runner: AsyncRunner, npoints_start: int
+    ) -> AsyncIterator[asyncio.Task[Interrupt]]:
         """Save and report meanwhile; the task that is yielded ends if the manager says stop."""
         saving = asyncio.create_task(self._keep_saving())
-        watch = asyncio.create_task(self._keep_reporting(runner))
+        watch = asyncio.create_task(self._keep_reporting(runner, npoints_start))
         try:
             yield watch
         finally:
@@ -225,9 +229,8 @@ class AttemptRun:
 
     # Reporting.
 
-    async def _keep_reporting(self, runner: AsyncRunner) -> Interrupt:
+    async def _keep_reporting(self, runner: AsyncRunner, npoints_start: int) -> Interrupt:
         """Log and tell the progress now and then; return when the manager says to end."""
-        npoints_start = self._learner.npoints
         figures: p.Figures = {}
         next_line, pause = time.monotonic(), _FIRST_CALL_PAUSE
         while True:
@@ -245,7 +248,7 @@ class AttemptRun:
             until_line = next_line - time.monotonic()
             await asyncio.sleep(until_line if self._desk.is_heard else min(pause, until_line))
 
-    def _log_progress(self, runner: AsyncRunner, npoints_start: int = 0) -> p.Figures:
+    def _log_progress(self, runner: AsyncRunner, npoints_start: int) -> p.Figures:
         figures: p.Figures = {
             "timestamp": datetime.now().isoformat(" "),  # noqa: DTZ005  read by people
             **runner_figures(runner, npoints_start),

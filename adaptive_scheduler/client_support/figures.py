@@ -73,13 +73,9 @@ def learner_figures(learner: Any) -> Figures:
 
 
 def latest_loss(learner: Any) -> float | None:
-    """Return the loss that a learner has computed last, or else its loss now.
-
-    None where it has none yet.
-    """
-    cached = getattr(learner, "_cache", {}).get("loss")
+    """Return the loss of a learner; None where it has none yet."""
     try:
-        return finite(float(learner.loss() if cached is None else cached))
+        return finite(float(learner.loss()))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return None  # too early: some learners have no loss before their first points
 
