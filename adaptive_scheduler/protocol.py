@@ -101,7 +101,14 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     reason: Text
 
 
-Message: TypeAlias = Hello | Status | Done | Failed | Released
+class CancelRun(msgspec.Struct, frozen=True, tag="cancel-run"):
+    """Somebody at a shell wants the run to end; `job` names the asking process."""
+
+    job: JobIdentity
+
+
+Report: TypeAlias = Done | Failed | Released
+Message: TypeAlias = Hello | Status | Done | Failed | Released | CancelRun
 
 # Manager -> job.
 

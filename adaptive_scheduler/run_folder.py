@@ -183,6 +183,20 @@ class RunFolderLock:
         os.pwrite(fd, msgspec.json.encode(me), 0)
         self._fd = fd
 
+    def is_held(self) -> bool:
+        """Whether a living process, this one included, has the lock."""
+        try:
+            fd = os.open(self._folder.lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def release(self) -> None:
         """Let go of the lock, if it is held."""
         if self._fd is not None:

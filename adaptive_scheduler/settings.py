@@ -16,6 +16,8 @@ from adaptive_scheduler.resources import LOKY_START_METHODS
 if TYPE_CHECKING:
     from adaptive import BaseLearner
 
+    from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
@@ -41,6 +43,9 @@ class JobSettings:
         For each learner the number of its group; None if there is only one.
     dependencies
         For some learners, the learners that must be done before.
+    scheduler
+        Where the jobs run, pickled: no job needs it, but a shell does that
+        cancels them.
     """
 
     job_name: str
@@ -51,9 +56,10 @@ class JobSettings:
     save_interval: float = 300
     log_interval: float = 300
     loky_start_method: LOKY_START_METHODS = "loky"
-    dataframe_format: DataFrameFormat | None = None
+    dataframe_format: _DATAFRAME_FORMATS | None = None
     groups: Sequence[int] | None = None
     dependencies: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    scheduler: bytes = b""
 
     def to_bytes(self) -> bytes:
         """Return what goes into the run folder.

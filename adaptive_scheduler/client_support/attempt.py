@@ -20,6 +20,7 @@ from adaptive_scheduler.client_support.job_log import note, note_fields
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.executors import open_executor
+from adaptive_scheduler.executors.worker import FunctionError
 from adaptive_scheduler.learners.paths import fname_to_str
 from adaptive_scheduler.learners.storage import DataFiles
 
@@ -261,11 +262,10 @@ class AttemptRun:
         return figures
 
     async def _fail(self, error: Exception) -> p.Failed:
-        text = "".join(traceback.format_exception(error))
+        summary, text = describe(error)
         note("failed", level=logging.ERROR, learner=self._attempt.learner, traceback=text)
         if not isinstance(error, DataFileError):  # else nothing was computed
             await self._save_for_good(give_up_early=True)
-        summary = traceback.format_exception_only(_root(error))[-1].strip()
         return self._failed(summary, text)
 
     def _failed(self, error: str, text: str) -> p.Failed:
@@ -274,9 +274,14 @@ class AttemptRun:
         )
 
 
-def _root(error: BaseException) -> BaseException:
-    """Return the error behind the runner's own, which only says that there was one."""
-    return error.__cause__ if isinstance(error.__cause__, Exception) else error
+def describe(error: Exception) -> tuple[str, str]:
+    """Return an error in one line, and its traceback: that of the user's function, if it raised."""
+    cause = error.__cause__  # the runner wraps what an evaluation raised
+    if isinstance(cause, FunctionError):
+        return cause.summary, cause.traceback_text
+    root = cause if isinstance(cause, Exception) else error
+    summary = traceback.format_exception_only(root)[-1].strip()
+    return summary, "".join(traceback.format_exception(error))
 
 
 def _with_suffix(fname: str | list[str], suffix: str) -> Any:

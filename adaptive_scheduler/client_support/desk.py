@@ -105,7 +105,7 @@ class Desk:
                 self.holding = answer.attempt
         return Verdict.GO_ON
 
-    async def report(self, message: p.Done | p.Failed | p.Released) -> None:
+    async def report(self, message: p.Report) -> None:
         """Deliver the end of an attempt, to the manager or to the outbox."""
         if await self._ask(message) is None:
             await asyncio.to_thread(self._outbox.put, message)

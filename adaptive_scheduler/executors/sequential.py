@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from adaptive_scheduler.executors.base import FunctionExecutor
+from adaptive_scheduler.executors.worker import FunctionError
 
 
 class Sequential(FunctionExecutor):
@@ -45,7 +46,7 @@ class Sequential(FunctionExecutor):
                     prepare = None
                 result = self.function(x)
             except Exception as error:  # noqa: BLE001  the user's own, passed on
-                future.set_exception(error)
+                future.set_exception(FunctionError.of(error, x))
             else:
                 future.set_result(result)
 

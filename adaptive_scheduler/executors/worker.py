@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pickle
 import signal
 import traceback
 from collections.abc import Callable
@@ -25,7 +24,37 @@ _PLAIN = (float, int, complex, bool, str, bytes, type(None))
 
 
 class WorkerError(AdaptiveSchedulerError):
-    """A worker could not evaluate the function, or could not send back what it raised."""
+    """A worker died, or could not be prepared."""
+
+
+class FunctionError(AdaptiveSchedulerError):
+    """The user's function raised an exception.
+
+    It travels in words: the class of the exception may be known to the worker only.
+
+    Parameters
+    ----------
+    summary
+        Class and message of the exception, and where it was raised.
+    traceback_text
+        The traceback, from the function on.
+    """
+
+    def __init__(self, summary: str, traceback_text: str) -> None:
+        super().__init__(summary, traceback_text)
+        self.summary = summary
+        self.traceback_text = traceback_text
+
+    def __str__(self) -> str:
+        return self.summary
+
+    @classmethod
+    def of(cls, error: Exception, x: Any) -> FunctionError:
+        """Describe what the function raised at point `x`, caught where it was called."""
+        summary = traceback.format_exception_only(error)[-1].strip()
+        frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+        text = "".join(traceback.format_exception(type(error), error, frames))
+        return cls(f"{summary}, raised at {x!r:.200}", text)
 
 
 class ByValue:
@@ -80,24 +109,14 @@ def evaluate(x: Any) -> Any:
     if _Worker.error or _Worker.function is None:
         raise WorkerError(f"A worker could not be prepared:\n{_Worker.error}")
     try:
-        return portable(_Worker.function(x))
-    except Exception as error:
-        if _can_travel(error):
-            raise
-        raise WorkerError("".join(traceback.format_exception_only(error)).strip()) from error
+        result = _Worker.function(x)
+    except Exception as error:  # noqa: BLE001  the user's own, passed on
+        raise FunctionError.of(error, x) from None
+    return portable(result)
 
 
 def _unpickled(value: Any) -> Any:
     return cloudpickle.loads(value) if isinstance(value, bytes) else value
-
-
-def _can_travel(error: Exception) -> bool:
-    """Whether the standard pickle takes an exception there and back."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001  a class of the user's may raise anything here
-        return False
-    return True
 
 
 def _die_with_parent() -> None:

@@ -119,7 +119,7 @@ class DatabaseManager(BaseManager):
         self.run_folder = run_folder or _folder_beside(Path(db_fname or "running.json"), scheduler)
         self.groups = [scheduler.group(i) for i in range(len(learners))]
         self.state = RunState(self.groups, dependencies=self.dependencies)
-        self.handler = MessageHandler(self.state, self.record)
+        self.handler = MessageHandler(self.state, self.record, self._cancel_wanted)
         self.outbox = Outbox(self.run_folder.outbox)
         #: What is known of the jobs in the queue, by id, as of the last look.
         self.queue: dict[str, Any] = {}
@@ -127,6 +127,7 @@ class DatabaseManager(BaseManager):
         self.submitting: set[str] = set()
         self._listeners: list[Listener] = []
         self._hurried: list[Listener] = []
+        self._cancelled: list[Listener] = []
         self._lock = RunFolderLock(self.run_folder)
         self._journal: j.Journal | None = None
         self._server: Server | None = None
@@ -153,10 +154,27 @@ class DatabaseManager(BaseManager):
         error = None if self._server is None else self._server.disk_error
         return "" if error is None else f"The journal can't be written: {error}"
 
-    def listen(self, on_change: Listener, on_hurry: Listener) -> None:
-        """Have functions called after each change, and when a job seems to have ended."""
-        self._listeners.append(on_change)
-        self._hurried.append(on_hurry)
+    def listen(
+        self,
+        *,
+        on_change: Listener | None = None,
+        on_hurry: Listener | None = None,
+        on_cancel: Listener | None = None,
+    ) -> None:
+        """Have functions called on the loop.
+
+        Parameters
+        ----------
+        on_change
+            Called after each change.
+        on_hurry
+            Called when a job seems to have ended.
+        on_cancel
+            Called when somebody outside of this process wants the run to end.
+        """
+        self._listeners += [on_change] if on_change else []
+        self._hurried += [on_hurry] if on_hurry else []
+        self._cancelled += [on_cancel] if on_cancel else []
 
     async def read_outbox(self) -> None:
         """Handle what jobs have left while nobody listened."""
@@ -339,6 +357,10 @@ class DatabaseManager(BaseManager):
         )
         self.handler.forget(request.message.job.job_id)
         return False
+
+    def _cancel_wanted(self) -> None:
+        for on_cancel in self._cancelled:
+            on_cancel()
 
     def _tell(self) -> None:
         for on_change in self._listeners:

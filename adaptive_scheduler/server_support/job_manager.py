@@ -12,6 +12,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
+
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
     MaxRestartsReachedError,
@@ -35,6 +37,7 @@ from adaptive_scheduler.server_support.validation import (
 from adaptive_scheduler.settings import JobSettings
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
 
 log = logging.getLogger(__name__)
@@ -90,7 +93,7 @@ class JobManager(BaseManager):
         max_simultaneous_jobs: int = 100,
         max_fails_per_job: int = 50,
         save_dataframe: bool = True,
-        dataframe_format: str = "pickle",
+        dataframe_format: _DATAFRAME_FORMATS = "pickle",
         loky_start_method: LOKY_START_METHODS = "loky",
         log_interval: float = 60,
         save_interval: float = 300,
@@ -128,6 +131,7 @@ class JobManager(BaseManager):
             dataframe_format=dataframe_format if save_dataframe else None,
             groups=_numbered(database_manager.groups),
             dependencies=database_manager.dependencies,
+            scheduler=cloudpickle.dumps(scheduler),
         )
         self._settings_bytes = self.settings.to_bytes()
         self._woken = asyncio.Event()
@@ -182,7 +186,7 @@ class JobManager(BaseManager):
 
     def _attach(self) -> None:
         self.database_manager.state.limit_fails(self.max_fails_per_job)
-        self.database_manager.listen(self._woken.set, self._hurry)
+        self.database_manager.listen(on_change=self._woken.set, on_hurry=self._hurry)
 
     async def _manage(self) -> None:
         state = self.database_manager.state

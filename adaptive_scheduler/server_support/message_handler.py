@@ -29,11 +29,19 @@ class MessageHandler:
         What is believed about learners and jobs.
     record
         Applies a record to the state and puts it into the journal.
+    on_cancel
+        Called when somebody asks for the end of the run.
     """
 
-    def __init__(self, state: RunState, record: Callable[[j.AnyRecord], None]) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        record: Callable[[j.AnyRecord], None],
+        on_cancel: Callable[[], None],
+    ) -> None:
         self._state = state
         self._record = record
+        self._on_cancel = on_cancel
         self._last: dict[p.JobIdentity, tuple[int, p.Answer]] = {}
         #: Whether jobs are told to stop.
         self.is_stopping = False
@@ -63,8 +71,16 @@ class MessageHandler:
 
     def answer(self, message: p.Message) -> p.Answer:
         """Return the answer to a message that has not been answered before."""
-        if isinstance(message, p.Hello):
-            return self._hello(message)
+        match message:
+            case p.Hello():
+                return self._hello(message)
+            case p.CancelRun():
+                self._on_cancel()
+                return p.Accepted()
+            case _:
+                return self._about_attempt(message)
+
+    def _about_attempt(self, message: p.Status | p.Report) -> p.Answer:
         if message.attempt.learner >= len(self._state.learners):
             return p.Superseded()
         entry = self._state.learners[message.attempt.learner]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from adaptive import BaseLearner
 
-    from adaptive_scheduler.learners.dataframes import DataFrameFormat
+    from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
     from adaptive_scheduler.resources import LOKY_START_METHODS
     from adaptive_scheduler.scheduler.base import BaseScheduler
 
@@ -152,7 +152,7 @@ class RunManager(BaseManager):
         loky_start_method: LOKY_START_METHODS = "loky",
         cleanup_first: bool = False,
         save_dataframe: bool = False,
-        dataframe_format: DataFrameFormat = "pickle",
+        dataframe_format: _DATAFRAME_FORMATS = "pickle",
         max_log_lines: int = 500,
         max_fails_per_job: int = 50,
         max_simultaneous_jobs: int = 100,
@@ -170,7 +170,7 @@ class RunManager(BaseManager):
         self.job_name = job_name
         self.job_names = [f"{job_name}-{i}" for i in range(len(self.learners))]
         self.cleanup_first = cleanup_first
-        self.dataframe_format: DataFrameFormat = dataframe_format
+        self.dataframe_format: _DATAFRAME_FORMATS = dataframe_format
         self.quiet = quiet
         self.run_folder = RunFolder.at(
             folder or f"{job_name}-run",
@@ -272,11 +272,15 @@ class RunManager(BaseManager):
             if self.check_goal_on_start:
                 event_loop.call(self._note_done, self._already_done())
             self.job_manager.start()
+            event_loop.call(self._listen)
         except BaseException:
             self.database_manager.cancel()
             raise
         if self.kill_manager is not None:
             self.kill_manager.start()
+
+    def _listen(self) -> None:
+        self.database_manager.listen(on_cancel=lambda: self._stop("cancelled"))
 
     def _already_done(self) -> list[int]:
         """Return the learners that are done in memory."""

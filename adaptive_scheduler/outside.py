@@ -1,0 +1,140 @@
+"""A run as another process sees it: by its folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cloudpickle
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler import protocol as p
+from adaptive_scheduler.client_support.connection import ManagerConnection
+from adaptive_scheduler.errors import ConnectionLostError, RunFolderLockedError
+from adaptive_scheduler.run_folder import Holder, RunFolder, RunFolderLock, read_holder
+from adaptive_scheduler.server_support.state import RunState
+from adaptive_scheduler.settings import JobSettings
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.scheduler.base import BaseScheduler
+
+#: Seconds that a living manager gets to answer.
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class OutsideView:
+    """What the folder of a run says.
+
+    Attributes
+    ----------
+    folder
+        Where everything lies.
+    settings
+        How jobs run their learners.
+    state
+        What the manager has written down.
+    holder
+        The manager that has the folder; None if none lives.
+    """
+
+    folder: RunFolder
+    settings: JobSettings
+    state: RunState
+    holder: Holder | None
+
+    @property
+    def status(self) -> str:
+        """How the run is, in a word."""
+        if self.state.ended is not None:
+            return self.state.ended
+        return "running" if self.holder is not None else "left alone"
+
+
+def look_at(root: str | Path) -> OutsideView:
+    """Read the folder of a run; nothing is changed.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run.
+    """
+    settings = JobSettings.from_file(Path(root).expanduser().absolute() / "settings.pickle")
+    folder = RunFolder.at(root, logs=settings.log_folder, journal=settings.journal)
+    records = list(j.read_journal(folder.journal))
+    n_learners = max((r.n_learners for r in records if isinstance(r, j.ManagerStarted)), default=0)
+    state = RunState([0] * n_learners, dependencies=settings.dependencies)
+    for record in records:
+        state.apply(record)
+    return OutsideView(folder, settings, state, _living_holder(folder))
+
+
+def cancel_from_outside(root: str | Path) -> str:
+    """Cancel a run and its jobs, and return what was done.
+
+    A living manager is asked to do it; where there is none, the scheduler is.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run.
+    ConnectionLostError
+        If a manager lives and does not answer.
+    SchedulerError
+        If the scheduler could not be asked.
+    """
+    lock = RunFolderLock(look_at(root).folder)
+    try:
+        lock.acquire()
+    except RunFolderLockedError:
+        return _ask_manager(look_at(root))
+    try:
+        return _cancel_jobs(look_at(root))
+    finally:
+        lock.release()
+
+
+def _ask_manager(view: OutsideView) -> str:
+    me = p.JobIdentity(f"shell-{socket.gethostname()}-{os.getpid()}")
+
+    async def ask() -> p.Answer | None:
+        connection = ManagerConnection(view.folder.connection)
+        try:
+            return await connection.request(p.CancelRun(me), patience=_PATIENCE)
+        finally:
+            connection.close()
+
+    if asyncio.run(ask()) is None:
+        raise ConnectionLostError(
+            f"The run is managed by {view.holder}, which does not answer. End that process, and "
+            "then cancel the run again."
+        )
+    return f"The manager of the run ({view.holder}) cancels it."
+
+
+def _cancel_jobs(view: OutsideView) -> str:
+    scheduler: BaseScheduler = cloudpickle.loads(view.settings.scheduler)
+    state = view.state
+    jobs = set(state.jobs)
+    for job_id, seen in scheduler.queue().items():
+        if seen["token"] in state.submissions:
+            jobs.add(job_id)
+    if jobs:
+        scheduler.cancel_ids(sorted(jobs))
+    journal = j.Journal(view.folder.journal)
+    try:
+        journal.append(j.RunEnded(time=time.time(), status="cancelled"))
+        journal.flush()
+    finally:
+        journal.close()
+    return f"{len(jobs)} jobs are being cancelled; nobody manages the run."
+
+
+def _living_holder(folder: RunFolder) -> Holder | None:
+    """Return who holds the lock; its file alone does not tell that, a dead holder's stays."""
+    return read_holder(folder) if RunFolderLock(folder).is_held() else None
