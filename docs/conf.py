@@ -16,6 +16,8 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
+# Names in docstrings are links where they can be.
+default_role = "py:obj"
 
 html_theme = "furo"
 html_title = "adaptive scheduler"
@@ -30,12 +32,17 @@ nb_execution_mode = "off"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_typehints = "signature"
+# Shown as they are written; what they stand for fills the page.
+autodoc_type_aliases = {
+    name: name for name in ("PerLearner", "EXECUTOR_TYPES", "FnamesTypes", "FnameTypes", "GoalTypes")
+}
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-napoleon_use_ivar = True
+# Several names that are described together stay together.
+napoleon_custom_sections = [("Attributes", "params_style")]
 
 # A prompt or a result is not what somebody wants to copy.
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
