@@ -33,9 +33,8 @@ autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_typehints = "signature"
 # Shown as they are written; what they stand for fills the page.
-autodoc_type_aliases = {
-    name: name for name in ("PerLearner", "EXECUTOR_TYPES", "FnamesTypes", "FnameTypes", "GoalTypes")
-}
+_ALIASES = ["EXECUTOR_TYPES", "FnameTypes", "FnamesTypes", "GoalTypes", "PerLearner"]
+autodoc_type_aliases = {name: name for name in _ALIASES}
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
