@@ -19,9 +19,10 @@ from adaptive_scheduler.learners.atomic import atomic_write
 from adaptive_scheduler.learners.data_file import Changed, DataFile, SetAside
 from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.progress import tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from adaptive import BaseLearner
 
@@ -31,7 +32,6 @@ __all__ = ["DataFiles", "SetAside", "Snapshot", "atomic_write", "load_parallel",
 #: system on the network answers late, but answers many at once.
 _MAX_WORKERS = 8
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 #: Names that a message lists; it counts the others.
@@ -288,7 +288,7 @@ def _for_all(
     pool = ThreadPoolExecutor(max_workers or _MAX_WORKERS)
     try:
         futures = [pool.submit(action, each) for each in files]
-        for future in _progress(futures, description, shown=with_progress_bar):
+        for future in tracked(futures, description, shown=with_progress_bar):
             try:
                 results.append(future.result())
             except DataFileError as error:
@@ -297,14 +297,6 @@ def _for_all(
         pool.shutdown(cancel_futures=True)
     _raise_together(errors)
     return results
-
-
-def _progress(items: list[Item], description: str, *, shown: bool) -> Iterable[Item]:
-    if not shown:
-        return items
-    from rich.progress import track
-
-    return track(items, description)
 
 
 def _raise_together(errors: list[DataFileError]) -> None:
