@@ -41,6 +41,10 @@ class RunFolderLockedError(RunFolderError):
     """Another live manager holds the run folder."""
 
 
+class LearnerNotFoundError(RunFolderError, FileNotFoundError):
+    """Nothing on disk knows the learner of an fname."""
+
+
 class DataFileError(AdaptiveSchedulerError):
     """A data file can't be read or written."""
 
