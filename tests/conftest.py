@@ -20,28 +20,23 @@ def local_spool(tmp_path, monkeypatch):
     spool = tmp_path / "spool"
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(spool))
     yield spool
-    wait_until(lambda: not _kill_all_with(f"ADAPTIVE_SCHEDULER_LOCAL_DIR={spool}"))
+    wait_until(lambda: not _kill_all_with(f"ADAPTIVE_SCHEDULER_LOCAL_DIR={tmp_path}/"))
 
 
 def _kill_all_with(variable: str) -> list[int]:
-    """Kill the processes that have `variable` in their environment; return which there were."""
-    found = [pid for pid in _other_processes() if variable.encode() in _environment(pid)]
-    # A daemon that is still there would see to it that others come to their end.
-    for pid in sorted(found):
+    """Kill the processes with a variable that begins so; return which there were."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    found = [pid for pid in pids if pid != os.getpid() and _has(pid, variable)]
+    for pid in found:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return found
 
 
-def _other_processes() -> list[int]:
-    return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
-
-
-def _environment(pid: int) -> list[bytes]:
-    """Return the environment with which a process began; [] if it is gone or not ours."""
-    if pid == os.getpid():
-        return []
+def _has(pid: int, variable: str) -> bool:
+    """Return whether a process began with such a variable; not if it is gone or not ours."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
-        return []
+        return False
+    return b"\0" + variable.encode() in b"\0" + environment

@@ -59,9 +59,10 @@ class Local(BaseScheduler):
 
     Notes
     -----
-    Jobs are kept in a folder below ``~/.local/state``, or where the environment
-    variable ``ADAPTIVE_SCHEDULER_LOCAL_DIR`` says. It has to be on a disk
-    that knows locks and sockets, as all usual ones do.
+    What is known about jobs lies in ``/var/tmp/adaptive-scheduler-<user id>``, or
+    where the environment variable ``ADAPTIVE_SCHEDULER_LOCAL_DIR`` says; machines
+    can't share such a folder. Where the system ends all processes of users who
+    log out, it ends these jobs, too.
     """
 
     ext: ClassVar[str] = ".sh"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
@@ -20,8 +20,8 @@ from adaptive_scheduler.scheduler.local_spool import SPOOL_VARIABLE, Spool
 ANSWER_TIMEOUT = 10.0
 #: Seconds that a daemon may take to start; a loaded machine is slow.
 START_TIMEOUT = 30.0
-#: How often to ask when daemons go away in the middle of it.
-_TRIES = 5
+#: Seconds until the question is asked again when the daemon goes away in the middle of it.
+_PAUSES = (0.02, 0.1, 0.5, 1.0, 2.0)
 _LOCK_PAUSE = 0.02
 #: Without the site's and the user's packages: quick, and safe from what they change.
 _DAEMON = ("-S", "-P", "-m", "adaptive_scheduler.scheduler.local_daemon")
@@ -56,18 +56,21 @@ def ask(spool: Spool, question: Message) -> Message:
 
 
 def _ask(spool: Spool, question: Message) -> Message:
-    for _ in range(_TRIES):
+    for pause in _PAUSES:
         try:
             answer = exchange(spool, question, time.monotonic() + ANSWER_TIMEOUT)
         except (ConnectionRefusedError, FileNotFoundError):
             _start_daemon(spool)
         except ConnectionError:
-            continue  # it went away; what it did is in its journal
+            time.sleep(pause)  # it went away; what it did is in its journal
         else:
             if not answer.get("outdated"):
                 return answer
+            time.sleep(pause)
     raise SchedulerUnavailableError(
-        f"The daemon of Local went away {_TRIES} times without an answer; see {spool.log}."
+        f"The daemon of Local (process {_daemon(spool)}) can't be reached, nor can another one "
+        f"take its place. {spool.log} may say why. If {spool.folder} is shared with another "
+        f"machine, name a folder for this one in the variable {SPOOL_VARIABLE}."
     )
 
 
@@ -119,15 +122,19 @@ def _only_one(spool: Spool) -> Iterator[None]:
 
 
 def _no_answer(spool: Spool) -> str:
-    try:
-        pid = spool.lock.read_text()
-    except OSError:
-        pid = "?"
+    daemon = _daemon(spool)
+    pid = daemon.split()[0]
     return (
-        f"The daemon of Local (process {pid}, folder {spool.folder}) does not answer. If it was "
-        f"stopped, `kill -CONT {pid}` lets it go on. `kill -KILL {pid}` is safe, too: jobs run "
-        "on, and the next call starts another daemon."
+        f"The daemon of Local (process {daemon}, folder {spool.folder}) does not answer. If it "
+        f"was stopped, `kill -CONT {pid}` lets it go on. `kill -KILL {pid}` is safe, too: jobs "
+        "run on, and the next call starts another daemon."
     )
+
+
+def _daemon(spool: Spool) -> str:
+    with suppress(OSError):
+        return spool.daemon.read_text().strip() or "?"
+    return "?"
 
 
 def _way_out() -> str:

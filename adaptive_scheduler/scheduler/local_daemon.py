@@ -12,6 +12,7 @@ import fcntl
 import os
 import selectors
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -21,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from adaptive_scheduler.scheduler.local_jobs import LocalJobs
+from adaptive_scheduler.scheduler.local_processes import handle_signals_as_new
 from adaptive_scheduler.scheduler.local_socket import VERSION, Conversation, Message, listen
 from adaptive_scheduler.scheduler.local_spool import Spool
 from adaptive_scheduler.scheduler.local_state import LocalBatch
@@ -157,23 +159,28 @@ def main(arguments: list[str]) -> int:
 
     Returns when the daemon can be reached, or when another one is there.
     """
+    os.umask(0o077)
     spool = Spool(Path(arguments[0]))
-    lock = os.open(spool.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # A lock on the folder also keeps the system from clearing it out.
+    lock = os.open(spool.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 0
+    handle_signals_as_new()
+    for signum in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
     try:
         daemon = Daemon(spool)
         log = os.open(spool.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if os.fork():
+    if pid := os.fork():
+        with suppress(OSError):  # only people read it
+            spool.daemon.write_text(f"{pid} on {socket.gethostname()}\n")
         return 0
     _detach(log)
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
     daemon.serve()
     return 0
 
@@ -181,8 +188,6 @@ def main(arguments: list[str]) -> int:
 def _detach(log: int) -> None:
     os.setsid()
     os.chdir("/")
-    os.umask(0o077)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     for descriptor, standard in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(descriptor, standard)

@@ -222,6 +222,8 @@ class LocalJobs:
             self._ledger.record(ended([str(key)], state, exit_code, reason))
         except OSError as error:
             self._trouble = f"can't be recorded now: {error}"
+            self._unwatch(key)
+            self._watched[key] = None
             return
         self._unwatch(key)
         self._spool.status(str(key)).unlink(missing_ok=True)
@@ -234,8 +236,8 @@ class LocalJobs:
     def _watch(self, key: JobKey, job: RunningJob) -> None:
         try:
             descriptor = watch(job.keeper)
-        except ProcessLookupError:
-            descriptor = None  # `note_ends` will find that it is gone
+        except OSError:
+            descriptor = None  # it is gone, or there are no more descriptors: look now and then
         self._watched[key] = descriptor
         if descriptor is not None:
             self._wake_on(descriptor)

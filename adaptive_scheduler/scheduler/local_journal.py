@@ -12,7 +12,7 @@ from pathlib import Path
 from adaptive_scheduler.scheduler.local_state import LocalState, Record
 
 #: Records after which the journal is rewritten, without those that don't count any more.
-_MAX_OLD_RECORDS = 20_000
+_MAX_OLD_RECORDS = 5_000
 
 
 class Journal:

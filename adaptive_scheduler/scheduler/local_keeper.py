@@ -20,6 +20,7 @@ from typing import NoReturn
 from adaptive_scheduler.scheduler.local_processes import (
     MARK,
     Process,
+    handle_signals_as_new,
     identify,
     job_processes,
     send_signal,
@@ -35,8 +36,6 @@ _MAX_REASON = 400
 #: Signals that a keeper waits for. All others that could end it are blocked.
 _AWAITED = (signal.SIGCHLD, signal.SIGTERM)
 _BLOCKED = (*_AWAITED, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-#: What Python and the daemon ignore, but programs expect to be ended by.
-_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT)
 #: Seconds between two looks at processes that are told to end: first, and at most.
 _PAUSES = (0.02, 1.0)
 _KEEPER_KILLED = "the process that kept the job was killed"
@@ -255,9 +254,7 @@ def _become_the_job(order: Order, output: int) -> NoReturn:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor, standard in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(descriptor, standard)
-        for signum in _RESTORED:
-            signal.signal(signum, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        handle_signals_as_new()
         environment = order.environment | {MARK: order.mark}
         os.execvpe("bash", ["bash", order.script], environment)  # noqa: S606
     except OSError as error:

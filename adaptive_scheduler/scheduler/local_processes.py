@@ -114,6 +114,13 @@ def job_processes(mark: str, *, ancestor: int) -> list[Process]:
     return [Process(pid, stats[pid].began) for pid in found if stats[pid].state not in "ZX"]
 
 
+def handle_signals_as_new() -> None:
+    """Let each signal do what it does in a new program, whatever was inherited."""
+    for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def _pids() -> list[int]:
     return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
-import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,8 +28,8 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        #: Held by the daemon as long as it lives, and with its process number in it.
-        self.lock = folder / "lock"
+        #: Says which process is the daemon. It holds a lock on the folder.
+        self.daemon = folder / "daemon"
         #: Held by whoever starts a daemon.
         self.starting = folder / "starting"
         self.journal = folder / "journal.jsonl"
@@ -83,12 +81,11 @@ def open_spool() -> Spool:
     failures = []
     for root in _roots():
         try:
-            # Machines may share the place, but not their processes.
-            return Spool(_private_folder(_private_folder(root) / socket.gethostname()))
+            return Spool(_private_folder(root))
         except OSError as error:
-            failures.append(f"{root}: {error.strerror}")
+            failures.append(f"{root} ({error.strerror})")
     raise SchedulerUnavailableError(
-        "Local has no place to keep its jobs in; tried " + "; ".join(failures) + ". "
+        "Local has no place to keep its jobs in; tried " + ", ".join(failures) + ". "
         f"Name a folder of yours on a local disk in the variable {SPOOL_VARIABLE}."
     )
 
@@ -96,24 +93,13 @@ def open_spool() -> Spool:
 def _roots() -> list[Path]:
     """Return where the spool may be, in order of preference.
 
-    Not where the session's end removes it: jobs go on when their user logs out.
+    Each of them is this machine's alone, as the processes are; and none is
+    emptied when the user logs out, since jobs go on then.
     """
     if named := os.environ.get(SPOOL_VARIABLE):
         return [Path(named).absolute() / "local"]
-    temporary = Path(f"/tmp/adaptive-scheduler-{os.getuid()}")  # noqa: S108  owner is checked
-    state = os.environ.get("XDG_STATE_HOME")
-    home = os.environ.get("HOME") or _home()
-    if not state and not home:
-        return [temporary]
-    base = Path(state) if state else Path(home) / ".local" / "state"
-    return [base / "adaptive-scheduler" / "local", temporary]
-
-
-def _home() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return ""
+    name = f"adaptive-scheduler-{os.getuid()}"
+    return [Path("/var/tmp", name), Path("/tmp", name)]  # noqa: S108  the owner is checked
 
 
 def _private_folder(folder: Path) -> Path:

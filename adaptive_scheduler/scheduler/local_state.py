@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field, fields
+from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
 from adaptive_scheduler.scheduler.local_processes import Process
@@ -133,8 +134,8 @@ class LocalState:
             numbers = [*(key.number for key in started), *live.pending]
             yield submitted(number, numbers, live.batch)
             yield from (started_as(key, self.running[key]) for key in started)
-        for job_id, end in self.ends.items():
-            yield ended([job_id], end["state"], end["exit_code"], end["reason"])
+        for end, job_ids in groupby(self.ends, key=self.ends.__getitem__):
+            yield ended(list(job_ids), **end)
         yield {"event": "counted", "next_batch": self.next_batch}
 
     def next_to_start(self) -> JobKey | None:

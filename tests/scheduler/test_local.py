@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,7 +94,7 @@ def running(submit, folder):
 
 
 def daemon_pid():
-    return int(wait_until(open_spool().lock.read_text))
+    return int(wait_until(open_spool().daemon.read_text).split()[0])
 
 
 def kill_daemon():
@@ -117,7 +117,7 @@ def test_without_jobs_there_is_no_daemon(local_spool):
     assert scheduler.queue() == {}
     assert scheduler.ends(["1_0"]) == {}
     scheduler.cancel_ids(["1_0"])
-    assert not open_spool().lock.exists()
+    assert list(open_spool().folder.iterdir()) == []
 
 
 def test_the_daemon_goes_away_when_there_is_nothing_to_do(submit):
@@ -349,19 +349,14 @@ def test_a_daemon_that_a_job_starts_is_not_a_part_of_the_job(submit, folder, tmp
         "print(s.submit(Batch(job_name='inner', numbers=(0,), script=script, script_path=here,\n"
         "    resources=s.resources(0), workdir=here, log_folder=here, token=''))[0])\n"
     )
-    try:
-        (outer,) = submit(script)
-        wait_until(lambda: outer not in alive(Local()))
-        assert Local().ends([outer])[outer].exit_code == 0
-        said = folder / "inner-pid"
-        pid = wait_until(lambda: said.exists() and said.read_text())
-        assert exists(int(pid))
-        (folder / "go").touch()
-        wait_until(lambda: not exists(int(pid)))
-    finally:
-        for path in inner.glob("local/*/lock"):
-            with suppress(ProcessLookupError):
-                os.kill(int(path.read_text()), signal.SIGKILL)
+    (outer,) = submit(script)
+    wait_until(lambda: outer not in alive(Local()))
+    assert Local().ends([outer])[outer].exit_code == 0
+    said = folder / "inner-pid"
+    pid = int(wait_until(lambda: said.exists() and said.read_text()))
+    assert exists(pid)
+    (folder / "go").touch()
+    wait_until(lambda: not exists(pid))
 
 
 # The spool.
@@ -370,8 +365,9 @@ def test_a_daemon_that_a_job_starts_is_not_a_part_of_the_job(submit, folder, tmp
 def test_nobody_else_can_look_into_the_spool(submit):
     submit("true")
     spool = open_spool()
-    for folder in (spool.folder, spool.folder.parent):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(spool.folder.stat().st_mode) == 0o700
+    for path in spool.folder.iterdir():
+        assert path.name == "socket" or stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_batch_of_many_jobs_takes_few_files_and_little_space(submit):
@@ -389,7 +385,7 @@ def test_nothing_is_left_in_the_spool_when_jobs_have_ended(submit):
     submit("true", 5)
     wait_until(lambda: not alive(Local()))
     kept = {path.name for path in open_spool().folder.iterdir()}
-    assert kept == {"lock", "starting", "socket", "journal.jsonl", "daemon.log"}
+    assert kept == {"daemon", "starting", "socket", "journal.jsonl", "daemon.log"}
     assert open_spool().log.read_text() == ""
 
 
@@ -397,8 +393,6 @@ def test_a_long_path_of_the_spool_works(tmp_path, monkeypatch, local_spool, subm
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(local_spool / ("x" * 200)))
     (job_id,) = submit("true")
     wait_until(lambda: job_id not in alive(Local()))
-    # The fixture knows only the first spool.
-    os.kill(daemon_pid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
