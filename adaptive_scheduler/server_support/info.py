@@ -70,7 +70,8 @@ def collect_info(run_manager: RunManager) -> RunInfo:
     """Return how a run is: call it on the event loop."""
     database = run_manager.database_manager
     state, counts = database.state, database.state.counts
-    n_started = sum(job.started is not None for job in state.jobs.values())
+    jobs = [job for job in state.jobs.values() if job.job_id not in state.leaving]
+    n_started = sum(job.started is not None for job in jobs)
     known = {i: entry.npoints for i, entry in enumerate(state.learners) if entry.npoints}
     for index, figures in database.handler.figures.items():
         npoints = figures.get("npoints")
@@ -92,7 +93,7 @@ def collect_info(run_manager: RunManager) -> RunInfo:
         n_waiting=counts[WAITING] + counts[DELAYED],
         n_failed=counts[FAILED],
         jobs_running=n_started,
-        jobs_pending=len(state.jobs) - n_started,
+        jobs_pending=len(jobs) - n_started,
         elapsed_time=run_manager.elapsed_time(),
         npoints=sum(known.values()),
         trouble=run_manager.job_manager.trouble or database.disk_trouble,
@@ -104,13 +105,14 @@ def as_line(info: RunInfo) -> str:
     """Return the state of a run in one line."""
     parts = [
         f"{info.n_done}/{info.n_learners} learners done",
-        f"{info.n_running} running",
+        f"{info.n_running} running" if info.n_running else "",
         f"{info.n_ready} ready" if info.n_ready else "",
         f"{info.n_waiting} waiting" if info.n_waiting else "",
         f"{info.n_failed} failed" if info.n_failed else "",
-        f"jobs: {info.jobs_running} running, {info.jobs_pending} pending",
         f"{info.npoints:,} points",
     ]
+    if info.status == "running":
+        parts.append(f"jobs: {info.jobs_running} running, {info.jobs_pending} pending")
     elapsed = timedelta(seconds=round(info.elapsed_time))
     return f"{info.name} {info.status} {elapsed}: " + ", ".join(p for p in parts if p)
 

@@ -5,50 +5,42 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import shutil
+import shlex
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
-    InvalidInputError,
     MaxRestartsReachedError,
     SchedulerUnavailableError,
 )
-from adaptive_scheduler.learners.dataframes import load_dataframes
 from adaptive_scheduler.learners.goals import GoalTypes, smart_goal
 from adaptive_scheduler.learners.pack import check_picklable
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
-from adaptive_scheduler.learners.storage import load_parallel
+from adaptive_scheduler.learners.paths import FnameTypes
 from adaptive_scheduler.run_folder import RunFolder
-from adaptive_scheduler.server_support.base_manager import BaseManager
-from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away
-from adaptive_scheduler.server_support.database_manager import DatabaseManager, keep_aside
+from adaptive_scheduler.server_support.cleaning import put_logs_away
+from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.info import RunInfo, as_text, collect_info, time_since
 from adaptive_scheduler.server_support.job_manager import JobManager
 from adaptive_scheduler.server_support.kill_manager import KillManager
 from adaptive_scheduler.server_support.live_view import watch
-from adaptive_scheduler.server_support.logs import parse_log_files
+from adaptive_scheduler.server_support.run_report import Outcome, RunReport
 from adaptive_scheduler.server_support.state import FAILED, READY
 from adaptive_scheduler.server_support.validation import check_job_name
 
 if TYPE_CHECKING:
     from typing import Self
 
-    import pandas as pd
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
     from adaptive_scheduler.resources import LOKY_START_METHODS
     from adaptive_scheduler.scheduler.base import BaseScheduler
-
-Outcome: TypeAlias = Literal["finished", "cancelled", "failed"]
 
 #: Exit code of a shell's command that was ended by Ctrl-C.
 _EXIT_CODE_OF_INTERRUPT = 130
@@ -56,7 +48,7 @@ _EXIT_CODE_OF_INTERRUPT = 130
 _GRACE = 30.0
 
 
-class RunManager(BaseManager):
+class RunManager(RunReport):
     """Submits jobs for learners, and sees to it that every goal is reached.
 
     Nothing is written or submitted before `start`, and `start` continues a run
@@ -224,6 +216,7 @@ class RunManager(BaseManager):
         self.end_time: float | None = None
         self._outcome: Outcome | None = None
         self._has_asked_scheduler = threading.Event()
+        self._has_explained = False
         self._wait_for: RunManager | None = None
 
     def __repr__(self) -> str:
@@ -419,7 +412,7 @@ class RunManager(BaseManager):
             else:
                 watch(self._info, lambda s: bool(concurrent.futures.wait([task], s).done), timeout)
         except KeyboardInterrupt:
-            print(self._how_to_come_back("Interrupted"), file=sys.stderr)  # noqa: T201
+            self._explain("Interrupted")
             if is_interactive():
                 raise
             raise SystemExit(_EXIT_CODE_OF_INTERRUPT) from None
@@ -439,14 +432,19 @@ class RunManager(BaseManager):
     def leave(self) -> None:
         """Say what becomes of the jobs when this process ends: call it on the event loop."""
         if self.task is not None and not self.task.done():
-            print(self._how_to_come_back("The script ends"), file=sys.stderr)  # noqa: T201
+            self._explain("The script ends")
             self.database_manager.flush_now()
 
-    def _how_to_come_back(self, event: str) -> str:
-        return (
-            f"{event}; the jobs of run '{self.job_name}' go on. Start the same program again to "
-            f"come back, or cancel them with: adaptive-scheduler cancel {self.run_folder.root}"
-        )
+    def _explain(self, event: str) -> None:
+        """Say, once, how to come back to the jobs."""
+        if not self._has_explained:
+            self._has_explained = True
+            folder = shlex.quote(str(self.run_folder.root))
+            print(  # noqa: T201  this is what it is for
+                f"{event}; the jobs of run '{self.job_name}' go on. Start the same program again "
+                f"to come back, or cancel them with: adaptive-scheduler cancel {folder}",
+                file=sys.stderr,
+            )
 
     def _started_task(self) -> concurrent.futures.Future[None]:
         if self.task is None:
@@ -454,120 +452,6 @@ class RunManager(BaseManager):
                 f"Run '{self.job_name}' has not been started: call `start()` first."
             )
         return self.task
-
-    # How it does.
-
-    def status(self) -> Literal["not yet started", "running"] | Outcome:
-        """Return how the run is, in a word."""
-        if self.task is None:
-            return "not yet started"
-        if not self.task.done():
-            return self._outcome or "running"
-        return "failed" if self.task.exception() is not None else self._outcome or "cancelled"
-
-    def task_status(self) -> dict[str, str]:
-        """Return how each of the managers is; an error stands there in words."""
-        managers = {
-            "run_manager": self,
-            "database_manager": self.database_manager,
-            "job_manager": self.job_manager,
-            "kill_manager": self.kill_manager,
-        }
-        return {name: manager.state_of_task() for name, manager in managers.items() if manager}
-
-    def elapsed_time(self) -> float:
-        """Return the seconds from `start` to the end, or until now."""
-        return time_since(self.start_time, self.end_time)
-
-    def info(self, format: Literal["text", "data"] = "text") -> str | RunInfo:  # noqa: A002  the public name
-        """Return how the run does, in words or in figures."""
-        info = self._info()
-        if format == "data":
-            return info
-        if format != "text":
-            raise InvalidInputError(f"`format` is 'text' or 'data', not {format!r}.")
-        return as_text(info)
-
-    def _info(self) -> RunInfo:
-        return event_loop.call(collect_info, self)
-
-    def get_database(self) -> pd.DataFrame:
-        """Return a table with a row for each learner."""
-        return self.database_manager.as_df()
-
-    def parse_log_files(self, *, only_last: bool = True) -> pd.DataFrame:
-        """Return what the jobs have logged, see `parse_log_files`."""
-        return parse_log_files(self.database_manager, self.scheduler, only_last=only_last)
-
-    def job_starting_times(self) -> list[float]:
-        """Return how long each job was pending, in seconds."""
-        return event_loop.call(lambda: list(self.database_manager.state.totals.starting_times))
-
-    # Data.
-
-    def load_learners(self) -> None:
-        """Load what the jobs have saved into `learners`."""
-        load_parallel(self.learners, self.fnames, with_progress_bar=not self.quiet)
-
-    def load_dataframes(self) -> pd.DataFrame:
-        """Return what the jobs have saved as dataframes, as one."""
-        return load_dataframes(self.fnames, format=self.dataframe_format)
-
-    def cleanup(self, *, remove_old_logs_folder: bool = False) -> None:
-        """Put logs and scripts away, see ``move_old_logs_to``.
-
-        Parameters
-        ----------
-        remove_old_logs_folder
-            Delete the folder for old logs afterwards.
-
-        Raises
-        ------
-        AdaptiveSchedulerError
-            If the run is not over.
-        """
-        self._refuse_while_running("clean up")
-        put_logs_away(self.run_folder, [self.job_name])
-        if remove_old_logs_folder and self.run_folder.old_logs is not None:
-            shutil.rmtree(self.run_folder.old_logs, ignore_errors=True)
-
-    def remove_existing_data(
-        self, *, move_to: str | Path | None = None, force: bool = False
-    ) -> list[Path]:
-        """Delete or move all data files, so that the run begins anew.
-
-        Parameters
-        ----------
-        move_to
-            A folder for them; None deletes them.
-        force
-            Do it even while the run is not over: jobs save what they have again.
-
-        Returns
-        -------
-        list of Path
-            The files that there were.
-
-        Raises
-        ------
-        AdaptiveSchedulerError
-            If the run is not over and `force` isn't set.
-        InvalidInputError
-            If a file would be overwritten.
-        """
-        if not force:
-            self._refuse_while_running("remove data")
-        paths = [path for fname in self.fnames for path in fname_to_paths(fname)]
-        moved = move_aside(paths, None if move_to is None else Path(move_to))
-        if self.status() != "running":
-            keep_aside(self.run_folder.journal)
-        return moved
-
-    def _refuse_while_running(self, what: str) -> None:
-        if self.status() == "running":
-            raise AdaptiveSchedulerError(
-                f"Run '{self.job_name}' is running: cancel it or wait for its end to {what}."
-            )
 
 
 def is_interactive() -> bool:

@@ -1,0 +1,163 @@
+"""How a run does, and what came out of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
+from adaptive_scheduler.learners.dataframes import load_dataframes
+from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.storage import load_parallel
+from adaptive_scheduler.server_support.base_manager import BaseManager
+from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away
+from adaptive_scheduler.server_support.database_manager import keep_aside
+from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.info import RunInfo, as_text, collect_info, time_since
+from adaptive_scheduler.server_support.logs import parse_log_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from adaptive import BaseLearner
+
+    from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
+    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.server_support.database_manager import DatabaseManager
+    from adaptive_scheduler.server_support.job_manager import JobManager
+    from adaptive_scheduler.server_support.kill_manager import KillManager
+
+#: How a run can end.
+Outcome: TypeAlias = Literal["finished", "cancelled", "failed"]
+
+
+class RunReport(BaseManager):
+    """The side of a `RunManager` that answers questions, and handles what jobs have saved."""
+
+    scheduler: BaseScheduler
+    learners: list[BaseLearner]
+    fnames: Sequence[FnameTypes]
+    job_name: str
+    run_folder: RunFolder
+    dataframe_format: _DATAFRAME_FORMATS
+    quiet: bool
+    database_manager: DatabaseManager
+    job_manager: JobManager
+    kill_manager: KillManager | None
+    start_time: float | None
+    end_time: float | None
+    _outcome: Outcome | None
+
+    def status(self) -> Literal["not yet started", "running"] | Outcome:
+        """Return how the run is, in a word."""
+        if self.task is None:
+            return "not yet started"
+        if not self.task.done():
+            return self._outcome or "running"
+        return "failed" if self.task.exception() is not None else self._outcome or "cancelled"
+
+    def task_status(self) -> dict[str, str]:
+        """Return how each of the managers is; an error stands there in words."""
+        managers = {
+            "run_manager": self,
+            "database_manager": self.database_manager,
+            "job_manager": self.job_manager,
+            "kill_manager": self.kill_manager,
+        }
+        return {name: manager.state_of_task() for name, manager in managers.items() if manager}
+
+    def elapsed_time(self) -> float:
+        """Return the seconds from `start` to the end, or until now."""
+        return time_since(self.start_time, self.end_time)
+
+    def info(self, format: Literal["text", "data"] = "text") -> str | RunInfo:  # noqa: A002  the public name
+        """Return how the run does, in words or in figures."""
+        info = self._info()
+        if format == "data":
+            return info
+        if format != "text":
+            raise InvalidInputError(f"`format` is 'text' or 'data', not {format!r}.")
+        return as_text(info)
+
+    def _info(self) -> RunInfo:
+        return event_loop.call(collect_info, self)
+
+    def get_database(self) -> pd.DataFrame:
+        """Return a table with a row for each learner."""
+        return self.database_manager.as_df()
+
+    def parse_log_files(self, *, only_last: bool = True) -> pd.DataFrame:
+        """Return what the jobs have logged, see `parse_log_files`."""
+        return parse_log_files(self.database_manager, self.scheduler, only_last=only_last)
+
+    def job_starting_times(self) -> list[float]:
+        """Return how long each job was pending, in seconds."""
+        return event_loop.call(lambda: list(self.database_manager.state.totals.starting_times))
+
+    # Data.
+
+    def load_learners(self) -> None:
+        """Load what the jobs have saved into `learners`."""
+        load_parallel(self.learners, self.fnames, with_progress_bar=not self.quiet)
+
+    def load_dataframes(self) -> pd.DataFrame:
+        """Return what the jobs have saved as dataframes, as one."""
+        return load_dataframes(self.fnames, format=self.dataframe_format)
+
+    def cleanup(self, *, remove_old_logs_folder: bool = False) -> None:
+        """Put logs and scripts away, see ``move_old_logs_to``.
+
+        Parameters
+        ----------
+        remove_old_logs_folder
+            Delete the folder for old logs afterwards.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If the run is not over.
+        """
+        self._refuse_while_running("clean up")
+        put_logs_away(self.run_folder, [self.job_name])
+        if remove_old_logs_folder and self.run_folder.old_logs is not None:
+            shutil.rmtree(self.run_folder.old_logs, ignore_errors=True)
+
+    def remove_existing_data(
+        self, *, move_to: str | Path | None = None, force: bool = False
+    ) -> list[Path]:
+        """Delete or move all data files, so that the run begins anew.
+
+        Parameters
+        ----------
+        move_to
+            A folder for them; None deletes them.
+        force
+            Do it even while the run is not over: jobs save what they have again.
+
+        Returns
+        -------
+        list of Path
+            The files that there were.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If the run is not over and `force` isn't set.
+        InvalidInputError
+            If a file would be overwritten.
+        """
+        if not force:
+            self._refuse_while_running("remove data")
+        paths = [path for fname in self.fnames for path in fname_to_paths(fname)]
+        moved = move_aside(paths, None if move_to is None else Path(move_to))
+        if self.status() != "running":
+            keep_aside(self.run_folder.journal)
+        return moved
+
+    def _refuse_while_running(self, what: str) -> None:
+        if self.status() == "running":
+            raise AdaptiveSchedulerError(
+                f"Run '{self.job_name}' is running: cancel it or wait for its end to {what}."
+            )
