@@ -7,6 +7,7 @@ and nothing is computed twice.
 """
 
 from functools import partial
+from pathlib import Path
 
 import adaptive
 
@@ -81,6 +82,7 @@ def draw(learners, combos):
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper right", ncols=2, frameon=False, fontsize=10)
     figure.savefig("demo.png", dpi=160)
+    print("The picture:", Path("demo.png").absolute())
 
 
 if __name__ == "__main__":
