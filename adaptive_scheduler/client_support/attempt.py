@@ -27,7 +27,7 @@ from adaptive_scheduler.learners.storage import DataFiles
 if TYPE_CHECKING:
     from adaptive import AsyncRunner
 
-    from adaptive_scheduler.learners.pack import PackedLearner
+    from adaptive_scheduler.learners.pack import Pack
     from adaptive_scheduler.resources import EXECUTOR_TYPES
     from adaptive_scheduler.settings import JobSettings
 
@@ -54,8 +54,8 @@ class AttemptRun:
 
     Parameters
     ----------
-    packed
-        The learner with its fname and initializer.
+    pack
+        Where the learner lies.
     attempt
         Which attempt this is.
     desk
@@ -70,7 +70,7 @@ class AttemptRun:
 
     def __init__(
         self,
-        packed: PackedLearner,
+        pack: Pack,
         attempt: p.Attempt,
         desk: Desk,
         settings: JobSettings,
@@ -79,16 +79,13 @@ class AttemptRun:
         n_workers: int,
         interrupted: asyncio.Future[Interrupt],
     ) -> None:
-        self._learner = packed.learner
-        self._fname = packed.fname
-        self._initializer = packed.initializer
+        self._pack = pack
         self._attempt = attempt
         self._desk = desk
         self._settings = settings
         self._executor_type = executor_type
         self._n_workers = n_workers
         self._interrupted = interrupted
-        self._files = DataFiles(packed.learner, packed.fname)
         self._usage = Usage()
         self._save_error: str | None = None
         self._figures: p.Figures = {}
@@ -97,9 +94,13 @@ class AttemptRun:
         """Return what there is to report; nothing if another job has the learner."""
         try:
             self._load()
+        except Exception as error:  # noqa: BLE001  unpickling runs the user's code
+            return self._fail(error)
+        try:
             interrupt = await self._learn()
         except Exception as error:  # noqa: BLE001  the user's function may raise anything
-            return await self._fail(error)
+            await self._save_for_good(give_up_early=True)
+            return self._fail(error)
         if interrupt is not None and interrupt.is_superseded:
             self._save_beside()
             return None
@@ -115,6 +116,13 @@ class AttemptRun:
         return self._desk.holding or self._attempt
 
     def _load(self) -> None:
+        packed = self._pack.read(self._attempt.learner)
+        self._learner, self._fname, self._initializer = (
+            packed.learner,
+            packed.fname,
+            packed.initializer,
+        )
+        self._files = DataFiles(packed.learner, packed.fname)
         for aside in self._files.load():
             note(
                 "a data file can't be read and was kept aside", level=logging.ERROR, file=str(aside)
@@ -261,11 +269,9 @@ class AttemptRun:
         note_fields("current status", {**ids, **figures})
         return figures
 
-    async def _fail(self, error: Exception) -> p.Failed:
+    def _fail(self, error: Exception) -> p.Failed:
         summary, text = describe(error)
         note("failed", level=logging.ERROR, learner=self._attempt.learner, traceback=text)
-        if not isinstance(error, DataFileError):  # else nothing was computed
-            await self._save_for_good(give_up_early=True)
         return self._failed(summary, text)
 
     def _failed(self, error: str, text: str) -> p.Failed:

@@ -54,10 +54,11 @@ async def run_job(options: JobOptions) -> int:
         while not interrupted.done() and (attempt := await desk.next_attempt()) is not None:
             note("begins", learner=attempt.learner, attempt=attempt.number)
             run = AttemptRun(
-                pack.read(attempt.learner),
+                pack,
                 attempt,
                 desk,
-                settings,
+                # A manager that was started again may have brought another goal.
+                JobSettings.from_file(options.run_folder / "settings.pickle"),
                 executor_type=options.executor_type,
                 n_workers=options.n_workers,
                 interrupted=interrupted,

@@ -96,8 +96,18 @@ def collect_info(run_manager: RunManager) -> RunInfo:
         jobs_pending=len(jobs) - n_started,
         elapsed_time=run_manager.elapsed_time(),
         npoints=sum(known.values()),
-        trouble=run_manager.job_manager.trouble or database.disk_trouble,
+        trouble=_trouble(run_manager),
         failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
+    )
+
+
+def _trouble(run_manager: RunManager) -> str:
+    kill_manager = run_manager.kill_manager
+    killing = "" if kill_manager is None else kill_manager.state_of_task()
+    return (
+        run_manager.job_manager.trouble
+        or run_manager.database_manager.disk_trouble
+        or (f"the kill manager {killing}" if killing.startswith("failed") else "")
     )
 
 

@@ -21,7 +21,8 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.learners.goals import GoalTypes, smart_goal
 from adaptive_scheduler.learners.pack import check_picklable
-from adaptive_scheduler.learners.paths import FnameTypes
+from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.storage import save_parallel
 from adaptive_scheduler.run_folder import RunFolder
 from adaptive_scheduler.server_support.cleaning import put_logs_away
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
@@ -67,7 +68,8 @@ class RunManager(RunReport):
         loss (float), a time (datetime) or a duration (timedelta). None stands
         for "when the sequence is done", and for never where there is none.
     check_goal_on_start
-        Count learners as done that are so already in memory.
+        Count learners as done that are so already in memory. Their data is
+        saved if there is no file yet.
     dependencies
         For some learners (by index) those that must be done before.
     runner_kwargs, save_interval, log_interval, loky_start_method
@@ -215,6 +217,7 @@ class RunManager(RunReport):
         self.start_time: float | None = None
         self.end_time: float | None = None
         self._outcome: Outcome | None = None
+        self._ends = asyncio.Event()
         self._has_asked_scheduler = threading.Event()
         self._has_explained = False
         self._wait_for: RunManager | None = None
@@ -258,8 +261,8 @@ class RunManager(RunReport):
     def _start_managers(self) -> None:
         _check_resources(self.scheduler, self.database_manager.groups)
         event_loop.take_over(self.run_folder.root, self)
-        self.database_manager.start()
         try:
+            self.database_manager.start()
             if self.cleanup_first:
                 self._cancel_leftovers()
             if self.check_goal_on_start:
@@ -268,6 +271,7 @@ class RunManager(RunReport):
             event_loop.call(self._listen)
         except BaseException:
             self.database_manager.cancel()
+            event_loop.give_up(self.run_folder.root, self)
             raise
         if self.kill_manager is not None:
             self.kill_manager.start()
@@ -276,10 +280,19 @@ class RunManager(RunReport):
         self.database_manager.listen(on_cancel=lambda: self._stop("cancelled"))
 
     def _already_done(self) -> list[int]:
-        """Return the learners that are done in memory."""
+        """Return the learners that are done in memory; their data is on disk then, too."""
         with_data = [i for i, learner in enumerate(self.learners) if learner.npoints > 0]
-        goal = smart_goal(self.goal, self.learners) if with_data else None
-        return [i for i in with_data if goal is not None and goal(self.learners[i])]
+        if not with_data:
+            return []
+        goal = smart_goal(self.goal, self.learners)
+        done = [i for i in with_data if goal(self.learners[i])]
+        unsaved = [i for i in done if not any(p.exists() for p in fname_to_paths(self.fnames[i]))]
+        save_parallel(
+            [self.learners[i] for i in unsaved],
+            [self.fnames[i] for i in unsaved],
+            with_progress_bar=not self.quiet,
+        )
+        return done
 
     def _note_done(self, indices: Sequence[int]) -> None:
         for index in indices:
@@ -299,21 +312,35 @@ class RunManager(RunReport):
 
     async def _manage(self) -> None:
         if self._wait_for is not None:
-            await self._wait_for.ended()
+            await self._wait_for_turn(self._wait_for)
+            if self._outcome is not None:
+                self._has_asked_scheduler.set()
+                return
             await asyncio.to_thread(self._start_managers)
         try:
             await self.job_manager.over()
-            if self._outcome == "cancelled":
-                await self._cancel_jobs()
-            elif self.database_manager.state.is_complete:
+            if self.database_manager.state.is_complete:
                 self._raise_if_failed()
                 self._outcome = "finished"
+            elif self._outcome == "cancelled":
+                await self._cancel_jobs()
+        except MaxRestartsReachedError:
+            self._outcome = "failed"
+            raise
         except Exception:
             self._outcome = "failed"
+            await self._cancel_jobs()
             raise
         finally:
             self.end_time = time.time()
             await self._close()
+
+    async def _wait_for_turn(self, other: RunManager) -> None:
+        """Wait until another run is over, or this one is to end before it has begun."""
+        waiting = [asyncio.ensure_future(other.ended()), asyncio.ensure_future(self._ends.wait())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for future in waiting:
+            future.cancel()
 
     async def ended(self) -> None:
         """Wait, on the event loop, until the run is over, however it ended."""
@@ -382,6 +409,7 @@ class RunManager(RunReport):
 
     def _stop(self, outcome: Outcome | None) -> None:
         self._outcome = outcome
+        self._ends.set()
         self.job_manager.stop_soon()
 
     def wait(self, timeout: float | None = None) -> None:
