@@ -98,8 +98,9 @@ def _replacing(
         with os.fdopen(descriptor, mode, *args, **kwargs) as file:
             yield temporary if return_path else file
         _sync(temporary)
-        if permissions is not None:
-            temporary.chmod(permissions)
+        if permissions not in {None, _permissions(temporary)}:
+            with suppress(OSError):  # some file systems have their own idea of permissions
+                temporary.chmod(permissions)
         temporary.replace(target)
     except BaseException:
         with suppress(OSError):

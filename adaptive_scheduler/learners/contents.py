@@ -56,14 +56,18 @@ def count(learner: BaseLearner) -> tuple[int, ...] | None:
     None if that can't be told, as for learners that are not adaptive's own.
     Repeated samples of a point change the data, not the number of points.
     """
-    from adaptive import BalancingLearner
+    from adaptive import BalancingLearner, DataSaver
 
-    parts = _with_wrapped(learner)
-    known = all(type(part).__module__.startswith("adaptive.") for part in parts)
-    if not known or isinstance(parts[-1], BalancingLearner):
+    parts = _with_inner(learner)
+    if not all(type(part).__module__.startswith("adaptive.") for part in parts):
         return None
-    extra = (len(part.extra_data) for part in parts[:-1])
-    return (learner.npoints, getattr(learner, "nsamples", 0), *extra)
+    counts = []
+    for part in parts:
+        if isinstance(part, DataSaver):
+            counts.append(len(part.extra_data))
+        elif not isinstance(part, BalancingLearner):
+            counts += [part.npoints, getattr(part, "nsamples", 0)]
+    return tuple(counts)
 
 
 def compress(content: bytes, file: IO[bytes]) -> None:
@@ -125,7 +129,7 @@ def fill(learner: BaseLearner, data: Any) -> None:
     ImportError, OSError, MemoryError, RecursionError
         The data may be good, but not now or not on this machine.
     """
-    parts = _with_wrapped(learner)
+    parts = _with_inner(learner)
     functions = [part.function for part in parts]
     mappings = _mappings(parts)
     with unchanged_on_error(learner):
@@ -148,7 +152,8 @@ def fill(learner: BaseLearner, data: Any) -> None:
 @contextmanager
 def unchanged_on_error(learner: BaseLearner) -> Iterator[None]:
     """Put `learner` back into its present state if the block raises."""
-    saved = [(part, _copy_of_state(part)) for part in _with_wrapped(learner)]
+    parts = _with_inner(learner)
+    saved = [(part, _copy_of_state(part, parts)) for part in parts]
     try:
         yield
     except BaseException:
@@ -158,24 +163,26 @@ def unchanged_on_error(learner: BaseLearner) -> Iterator[None]:
         raise
 
 
-def _with_wrapped(learner: BaseLearner) -> list[BaseLearner]:
-    """List `learner` and, if it is a `DataSaver`, what it wraps."""
-    from adaptive import DataSaver
+def _with_inner(learner: BaseLearner) -> list[BaseLearner]:
+    """List `learner` and the learners in it."""
+    from adaptive import BalancingLearner, DataSaver
 
-    parts = [learner]
-    while isinstance(parts[-1], DataSaver):
-        parts.append(parts[-1].learner)
-    return parts
+    inner = []
+    if isinstance(learner, DataSaver):
+        inner = [learner.learner]
+    elif isinstance(learner, BalancingLearner):
+        inner = learner.learners
+    return [learner, *(each for one in inner for each in _with_inner(one))]
 
 
-def _copy_of_state(learner: BaseLearner) -> dict[str, Any]:
-    """Copy what loading may change: not functions, nor the points of a sequence, nor learners."""
-    shared = {"learner", "sequence"}
+def _copy_of_state(learner: BaseLearner, others: list[BaseLearner]) -> dict[str, Any]:
+    """Copy what loading may change: not functions, nor sequences, nor the `others`."""
     memo = {
         id(value): value
         for name, value in vars(learner).items()
-        if callable(value) or name in shared
+        if callable(value) or name == "sequence"
     }
+    memo.update((id(other), other) for other in others)
     state = {}
     for name, value in vars(learner).items():
         try:

@@ -92,8 +92,8 @@ class DataFile:
             ) from error
         except (MemoryError, RecursionError) as error:
             raise DataFileError(
-                f"{self.path} can't be loaded: {type(error).__name__}. Give the job more memory. "
-                "The file was left as it is."
+                f"{self.path} can't be loaded: {contents.words(error)}. Give the process more "
+                "memory (or a higher sys.setrecursionlimit). The file was left as it is."
             ) from error
         except OSError as error:
             raise file_error(self.path, "read", "It was left as it is", error) from error

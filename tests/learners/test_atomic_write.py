@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -123,6 +124,20 @@ def test_a_file_that_is_replaced_hands_on_its_permissions(tmp_path, permissions)
         assert stat.S_IMODE(os.fstat(f.fileno()).st_mode) & 0o077 & ~permissions == 0
         f.write("new")
     assert stat.S_IMODE(dest.stat().st_mode) == permissions
+
+
+def test_a_file_system_that_sets_no_permissions_is_written_all_the_same(tmp_path, monkeypatch):
+    dest = tmp_path / "f"
+    dest.write_text("old")
+    dest.chmod(0o777)
+
+    def refused(*args, **kwargs):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refused)
+    with atomic_write(dest) as f:
+        f.write("new")
+    assert dest.read_text() == "new"
 
 
 def test_a_folder_in_the_place_of_the_file_raises_and_leaves_nothing(tmp_path):

@@ -144,9 +144,12 @@ def test_a_broken_file_among_several_is_left_to_the_user(tmp_path):
     fnames = [tmp_path / "a", tmp_path / "b"]
     for fname in fnames:
         fname.write_text("x")
-    files = DataFiles(Failing([Json(float, [1]) for _ in fnames]), fnames)
+    learner = Failing([Json(float, [1]) for _ in fnames])
+    children = list(learner.learners)
+    files = DataFiles(learner, fnames)
     with pytest.raises(DataFileError, match="broken"):
         files.load()
+    assert all(a is b for a, b in zip(children, learner.learners, strict=True))
     with pytest.raises(DataFileError):
         files.save()
     assert [fname.read_text() for fname in fnames] == ["x", "x"]

@@ -58,6 +58,10 @@ KINDS = {
     "BalancingLearner": lambda: adaptive.BalancingLearner(
         [adaptive.Learner1D(wave, (-1, 1 + i)) for i in range(3)]
     ),
+    "DataSaver-BalancingLearner": lambda: adaptive.DataSaver(
+        adaptive.BalancingLearner([adaptive.Learner1D(with_extra, (-1, i)) for i in (1, 2)]),
+        itemgetter("y"),
+    ),
     "BalancingLearner-DataSaver": lambda: adaptive.BalancingLearner(
         [
             adaptive.DataSaver(adaptive.SequenceLearner(with_extra, [1, 2, i]), itemgetter("y"))
