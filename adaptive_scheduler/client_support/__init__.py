@@ -1,1 +1,58 @@
-"""The job's side: connect, learn, save, report, heed signals."""
+"""The job's side: connect, learn, save, report, heed signals.
+
+================ ==============================================================
+module           subject
+================ ==============================================================
+`job`            the life of a job: learners one after another
+`attempt`        one attempt at one learner
+`runner`         `adaptive.Runner`, started in a job
+`desk`           dealings with the manager, or with the run folder
+`connection`     requests and their answers
+`offline`        which learners are free when nobody answers
+`figures`        how far a learner is, and what its job uses
+`job_log`        the log
+`by_hand`        for programs of the user's own
+================ ==============================================================
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.client_support.by_hand import (
+        get_learner,
+        log_info,
+        log_now,
+        tell_done,
+    )
+    from adaptive_scheduler.client_support.job_log import add_log_file_handler, args_to_env
+
+_HOME = {
+    "add_log_file_handler": "adaptive_scheduler.client_support.job_log",
+    "args_to_env": "adaptive_scheduler.client_support.job_log",
+    "get_learner": "adaptive_scheduler.client_support.by_hand",
+    "log_info": "adaptive_scheduler.client_support.by_hand",
+    "log_now": "adaptive_scheduler.client_support.by_hand",
+    "tell_done": "adaptive_scheduler.client_support.by_hand",
+}
+
+__all__ = [
+    "add_log_file_handler",
+    "args_to_env",
+    "get_learner",
+    "log_info",
+    "log_now",
+    "tell_done",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,173 @@
+"""For programs of the user's own that run in a job instead of ``run_learner``.
+
+They get a learner, run it as they like, log how it does, and tell when it is
+done::
+
+    learner, fname, initializer = get_learner(url, log_fname, job_id, job_name)
+    npoints_start = learner.npoints
+    runner = adaptive.Runner(learner, goal=goal)
+    log_info(runner, interval=60)
+    await runner.task
+    log_now(runner, npoints_start)
+    learner.save(fname)
+    tell_done(url, fname)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler import protocol as p
+from adaptive_scheduler.client_support.connection import ManagerConnection
+from adaptive_scheduler.client_support.figures import Usage, runner_figures
+from adaptive_scheduler.client_support.job_log import note_fields
+from adaptive_scheduler.errors import ConnectionLostError, InvalidInputError
+from adaptive_scheduler.learners.pack import Pack
+from adaptive_scheduler.learners.storage import DataFiles
+
+if TYPE_CHECKING:
+    from adaptive import AsyncRunner, BaseLearner
+
+#: Seconds that the manager gets to answer.
+_PATIENCE = 60.0
+#: Where `get_learner` leaves for `tell_done` who this job is.
+_JOB_ID = "ADAPTIVE_SCHEDULER_JOB_ID"
+_JOB_NAME = "ADAPTIVE_SCHEDULER_JOB_NAME"
+
+
+def get_learner(
+    url: str | Path, log_fname: str, job_id: str, job_name: str
+) -> tuple[BaseLearner, str | list[str], Callable[[], None] | None]:
+    """Ask the manager for a learner, and load its data.
+
+    Parameters
+    ----------
+    url
+        The run folder; or an address of the manager, whose run folder is then
+        looked for in the working directory.
+    log_fname
+        Where this job logs.
+    job_id, job_name
+        Who it is. The name ends in ``-`` and its number.
+
+    Returns
+    -------
+    learner, fname, initializer
+        The learner with its data, where that is saved, and what every worker
+        is to call first.
+
+    Raises
+    ------
+    ConnectionLostError
+        If the manager does not answer.
+    InvalidInputError
+        If nothing is left for this job.
+    """
+    folder = _run_folder(url)
+    os.environ[_JOB_ID], os.environ[_JOB_NAME] = job_id, job_name
+    answer = _ask(folder, _hello(job_id, job_name, log_fname))
+    if not isinstance(answer, p.Assigned):
+        raise InvalidInputError(f"There is no learner for job {job_name}: {type(answer).__name__}.")
+    pack = Pack(folder / "learners.pack")
+    pack.extend_sys_path()
+    packed = pack.read(answer.attempt.learner)
+    DataFiles(packed.learner, packed.fname).load()
+    return packed.learner, packed.fname, packed.initializer
+
+
+def tell_done(url: str | Path, fname: str | list[str]) -> None:
+    """Tell the manager that the learner with this `fname` is done and saved.
+
+    Parameters
+    ----------
+    url, fname
+        As for, and from, `get_learner`, which must have been called before.
+
+    Raises
+    ------
+    ConnectionLostError
+        If the manager does not answer.
+    InvalidInputError
+        If this job does not have that learner.
+    """
+    folder = _run_folder(url)
+    job_id, job_name = os.environ[_JOB_ID], os.environ[_JOB_NAME]
+    # Asking again tells which attempt this job has.
+    answer = _ask(folder, _hello(job_id, job_name, ""))
+    if not isinstance(answer, p.Assigned):
+        raise InvalidInputError(f"Job {job_name} has no learner that could be done.")
+    if Pack(folder / "learners.pack").fnames[answer.attempt.learner] != fname:
+        raise InvalidInputError(f"Job {job_name} does not have the learner of '{fname}'.")
+    _ask(folder, p.Done(p.JobIdentity(job_id), answer.attempt, {}))
+
+
+def log_now(runner: AsyncRunner, npoints_start: int) -> None:
+    """Log how a runner does, in one line.
+
+    Parameters
+    ----------
+    runner
+        The runner.
+    npoints_start
+        How many points its learner had when it began.
+    """
+    note_fields("current status", {**runner_figures(runner, npoints_start), **Usage().figures()})
+
+
+def log_info(runner: AsyncRunner, interval: float = 300) -> asyncio.Task[Any]:
+    """Log how a runner does, every `interval` seconds until it ends.
+
+    Returns
+    -------
+    asyncio.Task
+        What does it, on the runner's loop.
+    """
+    npoints_start = runner.learner.npoints
+
+    async def keep_logging() -> None:
+        while not runner.task.done():
+            log_now(runner, npoints_start)
+            await asyncio.wait([runner.task], timeout=interval)
+
+    task: asyncio.Task[Any] = runner.ioloop.create_task(keep_logging())
+    return task
+
+
+def _run_folder(url: str | Path) -> Path:
+    """Find the run folder that is meant."""
+    if Path(url).is_dir():
+        return Path(url).absolute()
+    for path in Path.cwd().glob("*/connection.json"):
+        if url in p.Connection.from_json(path.read_bytes()).addresses:
+            return path.parent
+    raise InvalidInputError(f"'{url}' is no run folder, and none in '{Path.cwd()}' belongs to it.")
+
+
+def _hello(job_id: str, job_name: str, log_fname: str) -> p.Hello:
+    return p.Hello(
+        job=p.JobIdentity(job_id),
+        job_name=job_name,
+        number=int(job_name.rpartition("-")[2]),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        log_fname=log_fname,
+    )
+
+
+def _ask(folder: Path, message: p.Message) -> p.Answer:
+    async def ask() -> p.Answer | None:
+        connection = ManagerConnection(folder / "connection.json")
+        try:
+            return await connection.request(message, patience=_PATIENCE)
+        finally:
+            connection.close()
+
+    answer = asyncio.run(ask())
+    if answer is None:
+        raise ConnectionLostError(f"The manager of the run in '{folder}' does not answer.")
+    return answer
