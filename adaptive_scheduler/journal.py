@@ -8,6 +8,7 @@ nobody of a record before it lies on disk.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -197,6 +198,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._waiting: list[bytes] = []
+        self._writing = threading.Lock()
         _drop_torn_line(path)
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._good_size = os.fstat(self._fd).st_size
@@ -219,18 +221,19 @@ class Journal:
             If that failed. The records keep waiting for another flush, and the
             file has no half-written line.
         """
-        count = len(self._waiting)  # more may arrive while this thread writes
-        if count == 0:
-            return
-        data = b"\n".join(self._waiting[:count]) + b"\n"
-        try:
-            _write_all(self._fd, data)
-            os.fsync(self._fd)
-        except OSError:
-            os.ftruncate(self._fd, self._good_size)
-            raise
-        self._good_size += len(data)
-        del self._waiting[:count]
+        with self._writing:
+            count = len(self._waiting)  # more may arrive while this thread writes
+            if count == 0:
+                return
+            data = b"\n".join(self._waiting[:count]) + b"\n"
+            try:
+                _write_all(self._fd, data)
+                os.fsync(self._fd)
+            except OSError:
+                os.ftruncate(self._fd, self._good_size)
+                raise
+            self._good_size += len(data)
+            del self._waiting[:count]
 
     def compact(self, records: Iterable[AnyRecord]) -> None:
         """Replace the whole journal by `records`, atomically.

@@ -23,6 +23,8 @@ _ZAP_DOMAIN = "adaptive-scheduler"
 _REQUESTS_AT_ONCE = 512
 #: Seconds before a failed write of the journal is tried again.
 _DISK_RETRY_PAUSE = 1.0
+#: Seconds for which the last write of the journal is tried again.
+_LAST_FLUSH_PATIENCE = 10.0
 
 
 class _AcceptJobs:
@@ -112,8 +114,11 @@ class Server:
             await asyncio.wait([self.commit_soon()])
 
     async def stop(self) -> None:
-        """Send what is left and close the socket."""
-        await self.flushed()
+        """Write and send what is left, and close the socket."""
+        try:
+            await asyncio.wait_for(self.flushed(), _LAST_FLUSH_PATIENCE)
+        except TimeoutError:
+            log.error("What happened last is not in the journal: %s", self.disk_error)
         self._send_all()
         self._loop.remove_reader(self._fd(self._monitor))
         self._loop.remove_reader(self._fd(self._socket))
