@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -115,9 +116,9 @@ class Server:
 
     async def stop(self) -> None:
         """Write and send what is left, and close the socket."""
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.flushed(), _LAST_FLUSH_PATIENCE)
-        except TimeoutError:
+        if not self._journal.is_flushed:
             log.error("What happened last is not in the journal: %s", self.disk_error)
         self._send_all()
         self._loop.remove_reader(self._fd(self._monitor))
