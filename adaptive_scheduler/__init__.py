@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, scheduler, server_support, utils
     from adaptive_scheduler.server_support import RunManager
+    from adaptive_scheduler.version import __version__
 
 #: Public names and the module that defines each. A job imports this package
 #: too, and must not pay for what only the manager's side needs.
 _HOME = {
     "RunManager": "adaptive_scheduler.server_support",
+    "__version__": "adaptive_scheduler.version",
+    "client_support": "adaptive_scheduler.client_support",
+    "scheduler": "adaptive_scheduler.scheduler",
+    "server_support": "adaptive_scheduler.server_support",
+    "utils": "adaptive_scheduler.utils",
 }
-_MODULES = frozenset({"client_support", "scheduler", "server_support", "utils"})
 
 __all__ = [
     "RunManager",
@@ -26,16 +31,4 @@ __all__ = [
     "utils",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return version("adaptive-scheduler")
-    if name in _MODULES:
-        return import_module(f"adaptive_scheduler.{name}")
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

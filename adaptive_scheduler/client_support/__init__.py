@@ -17,8 +17,9 @@ module           subject
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.client_support.by_hand import (
@@ -47,12 +48,4 @@ __all__ = [
     "tell_done",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

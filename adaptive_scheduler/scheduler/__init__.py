@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
@@ -19,12 +20,4 @@ _HOME = {
 
 __all__ = ["BaseScheduler", "Local", "LocalMockScheduler"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOME)
