@@ -31,6 +31,6 @@ def lazy_names(
         return module if home[name] == f"{package}.{name}" else getattr(module, name)
 
     def __dir__() -> list[str]:  # noqa: N807  likewise
-        return sorted(home)
+        return sorted(name for name in home if name[0] != "_" or name.startswith("__"))
 
     return __getattr__, __dir__
