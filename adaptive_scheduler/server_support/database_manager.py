@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.paths import FnameTypes
-    from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.scheduler.base import BaseScheduler, QueuedJob
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class DatabaseManager(BaseManager):
         self.handler = MessageHandler(self.state, self.record, self._cancel_wanted)
         self.outbox = Outbox(self.run_folder.outbox)
         #: What is known of the jobs in the queue, by id, as of the last look.
-        self.queue: dict[str, Any] = {}
+        self.queue: dict[str, QueuedJob] = {}
         #: Tokens of submissions whose answer is awaited.
         self.submitting: set[str] = set()
         self._listeners: list[Listener] = []

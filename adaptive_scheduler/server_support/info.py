@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from adaptive_scheduler.server_support.state import DELAYED, DONE, FAILED, READY, RUNNING, WAITING
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.scheduler.base import QueuedJob
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 #: Failures that are shown in words; the others are counted.
@@ -43,6 +46,8 @@ class RunInfo:
         Seconds since `start`.
     npoints
         Points of all learners, as far as their jobs have told.
+    pending_reasons
+        Why jobs are pending, in the scheduler's words, and how many of them.
     trouble
         What the scheduler, or the disk, can't do at the moment.
     failures
@@ -62,6 +67,7 @@ class RunInfo:
     jobs_pending: int
     elapsed_time: float
     npoints: int
+    pending_reasons: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
     failures: list[Failure] = field(default_factory=list)
 
@@ -96,9 +102,16 @@ def collect_info(run_manager: RunManager) -> RunInfo:
         jobs_pending=len(jobs) - n_started,
         elapsed_time=run_manager.elapsed_time(),
         npoints=sum(known.values()),
+        pending_reasons=dict(Counter(_pending_reasons(database.queue)).most_common()),
         trouble=_trouble(run_manager),
         failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
     )
+
+
+def _pending_reasons(queue: Mapping[str, QueuedJob]) -> Iterator[str]:
+    for job in queue.values():
+        if job["alive"] and not job["running"] and job["reason"]:
+            yield job["reason"]
 
 
 def _trouble(run_manager: RunManager) -> str:
@@ -132,6 +145,9 @@ def as_text(info: RunInfo) -> str:
     lines = [as_line(info), f"  folder: {info.folder}"]
     if info.trouble:
         lines.append(f"  trouble: {info.trouble}")
+    if info.pending_reasons and info.status == "running":
+        reasons = ", ".join(f"{n} for {reason}" for reason, n in info.pending_reasons.items())
+        lines.append(f"  pending: {reasons}")
     for failure in info.failures[:_FAILURES_SHOWN]:
         what = "given up" if failure.is_given_up else "will be tried again"
         lines.append(

@@ -277,6 +277,8 @@ class JobManager(BaseManager):
             )
             await database.flushed()
             job_ids = await asyncio.to_thread(self.scheduler.submit, batch)
+            if database.state.totals.submitted == 0:
+                self._hurry()  # the queue's first words are worth a look out of turn
             database.record(j.Submitted(time=time.time(), token=batch.token, job_ids=job_ids))
         except SchedulerUnavailableError as error:
             self._note_trouble(error)  # the next look at the queue tells what became of it

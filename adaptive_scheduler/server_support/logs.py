@@ -101,8 +101,8 @@ def parse_log_files(
     for index, row in enumerate(rows):
         if row["log_fname"] is None:
             continue
-        seen = queue.get(row["job_id"], {}) if row["is_pending"] else {}
-        more = {**row, "learner_state": row["state"], "state": seen.get("state")}
+        seen = queue.get(row["job_id"]) if row["is_pending"] else None
+        more = {**row, "learner_state": row["state"], "state": seen and seen["state"]}
         if only_last and index in figures:
             table.append({**figures[index], **more})
             continue

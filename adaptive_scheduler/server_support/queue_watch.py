@@ -33,7 +33,7 @@ async def note_queue(
         job = state.jobs.get(job_id)
         if job is not None and seen["running"]:
             state.job_runs(job, asked_at)
-    database.queue = {i: dict(seen) for i, seen in queue.items() if i in state.jobs}
+    database.queue = {i: seen for i, seen in queue.items() if i in state.jobs}
     if gone := gone_jobs(state, queue, asked_at):
         # What they left in the outbox was said before they ended.
         await database.read_outbox()
