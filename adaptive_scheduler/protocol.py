@@ -12,7 +12,7 @@ file names. Nothing that comes from a socket is ever unpickled.
 from __future__ import annotations
 
 import math
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 import zmq
@@ -28,10 +28,14 @@ _HEARTBEAT_INTERVAL_MS = 30_000
 _HEARTBEAT_TIMEOUT_MS = 120_000
 #: libzmq tries again after a broken connection, with growing pauses up to this.
 _RECONNECT_MAX_MS = 30_000
+#: Numbers end here, so that each of them can be written down and counted on from.
+_MAX_NUMBER = 2**63 - 1
+
+T = TypeVar("T")
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
-Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MAX_NUMBER)]
 #: Figures of a status, as they stand in the log.
 Figures: TypeAlias = dict[str, float | int | str | None]
 
@@ -50,7 +54,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """One job's hold on one learner. Numbers count from 1 for each learner."""
 
     learner: Natural
-    number: Annotated[int, msgspec.Meta(ge=1)]
+    number: Annotated[int, msgspec.Meta(ge=1, le=_MAX_NUMBER)]
 
 
 # Job -> manager.
@@ -170,7 +174,7 @@ def decode_request(data: bytes) -> Request:
     msgspec.DecodeError
         If `data` is anything else.
     """
-    return _request_decoder.decode(data)
+    return _decode(_request_decoder, data)
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -181,11 +185,20 @@ def decode_reply(data: bytes) -> Reply:
     msgspec.DecodeError
         If `data` is anything else.
     """
-    return _reply_decoder.decode(data)
+    return _decode(_reply_decoder, data)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except UnicodeDecodeError as error:  # the one thing that msgspec does not wrap
+        raise msgspec.DecodeError(f"Text is malformed: {error}") from error
 
 
 def clip(text: str, limit: int = MAX_TEXT) -> str:
-    """Shorten `text` to what a message may carry; the end says most in a traceback."""
+    """Turn `text` into what a message may carry; the end says most in a traceback."""
+    # File names that are no text have surrogates in Python, and those can't be encoded.
+    text = text.encode(errors="replace").decode()
     return text if len(text) <= limit else "..." + text[3 - limit :]
 
 
@@ -222,7 +235,7 @@ class Connection(msgspec.Struct, frozen=True):
         """Read the connection file's text."""
         try:
             return msgspec.json.decode(text, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConnectionLostError(f"The connection file can't be read: {error}.") from error
 
     def to_json(self) -> bytes:
