@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version as version_of
 
 project = "adaptive_scheduler"
@@ -42,6 +43,9 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 # Several names that are described together stay together.
 napoleon_custom_sections = [("Attributes", "params_style")]
+
+# It tells, as news, how many threads it will use.
+logging.getLogger("numexpr").setLevel(logging.WARNING)
 
 # A prompt or a result is not what somebody wants to copy.
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
