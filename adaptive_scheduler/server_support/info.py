@@ -146,7 +146,7 @@ def as_text(info: RunInfo) -> str:
     if info.trouble:
         lines.append(f"  trouble: {info.trouble}")
     if info.pending_reasons and info.status == "running":
-        reasons = ", ".join(f"{n} for {reason}" for reason, n in info.pending_reasons.items())
+        reasons = ", ".join(f"{n} ({reason})" for reason, n in info.pending_reasons.items())
         lines.append(f"  pending: {reasons}")
     for failure in info.failures[:_FAILURES_SHOWN]:
         what = "given up" if failure.is_given_up else "will be tried again"

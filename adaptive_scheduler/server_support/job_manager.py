@@ -16,6 +16,7 @@ import cloudpickle
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
     MaxRestartsReachedError,
     SchedulerUnavailableError,
     SubmissionRejectedError,
@@ -141,6 +142,7 @@ class JobManager(BaseManager):
         self._last_look = 0.0
         self._pause_until = 0.0
         self._failed_starts = 0
+        self._failed_waves = 0
         #: What the scheduler has said last, if it could not do as it was asked.
         self.trouble: str = ""
 
@@ -223,22 +225,34 @@ class JobManager(BaseManager):
             return
         try:
             queue = await asyncio.to_thread(self.scheduler.queue)
-        except SchedulerUnavailableError as error:
+        except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
             self._note_trouble(error)
             return
         self.trouble = ""
         await self.database_manager.read_outbox()
         await note_queue(self.database_manager, queue, asked_at)
+        self._note_failed_starts()
         if state.leaving:
             self._hurry()
 
     def _note_trouble(self, error: Exception) -> None:
-        if str(error) != self.trouble:
-            log.warning("%s", error)
-        self.trouble = str(error)
+        words = str(error) if isinstance(error, AdaptiveSchedulerError) else repr(error)
+        if words != self.trouble:
+            log.warning("%s", words)
+        self.trouble = words
+
+    def _note_failed_starts(self) -> None:
+        """Slow down when jobs end before they have begun, wave after wave."""
+        n_failed = self.database_manager.state.totals.failed_starts_in_a_row
+        if n_failed == 0:
+            self._failed_waves = 0
+        elif n_failed != self._failed_starts:
+            self._failed_waves += 1
+            self._pause_until = time.time() + pause_after(self._failed_waves)
+        self._failed_starts = n_failed
 
     def _check_starts(self) -> None:
-        """Slow down when jobs end before they have begun, and give up at the limit."""
+        """Give up when jobs again and again end before they have begun."""
         state = self.database_manager.state
         n_failed = state.totals.failed_starts_in_a_row
         if n_failed >= self.max_fails_per_job:
@@ -248,9 +262,6 @@ class JobManager(BaseManager):
                 f"learner. {worst.error}\nThe last lines of its output:\n{worst.traceback}\n"
                 f"Logs: {self.database_manager.run_folder.logs}"
             )
-        if n_failed != self._failed_starts:
-            self._failed_starts = n_failed
-            self._pause_until = time.time() + pause_after(n_failed)
 
     async def _submit_missing(self) -> None:
         if time.time() < self._pause_until:
@@ -280,12 +291,12 @@ class JobManager(BaseManager):
             if database.state.totals.submitted == 0:
                 self._hurry()  # the queue's first words are worth a look out of turn
             database.record(j.Submitted(time=time.time(), token=batch.token, job_ids=job_ids))
-        except SchedulerUnavailableError as error:
-            self._note_trouble(error)  # the next look at the queue tells what became of it
-            self._hurry()
         except SubmissionRejectedError as error:
             database.record(j.NotSubmitted(time=time.time(), token=batch.token, reason=str(error)))
             raise
+        except Exception as error:  # noqa: BLE001  as for the queue
+            self._note_trouble(error)  # the next look at the queue tells what became of it
+            self._hurry()
         finally:
             database.submitting.discard(batch.token)
         await database.flushed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from adaptive_scheduler.server_support.state import JobEntry, RunState
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import JobEnd, QueuedJob
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
+
+log = logging.getLogger(__name__)
 
 #: Looks at the queue that must miss a doubtful submission before it is repeated.
 _LOOKS_FOR_SUBMISSION = 2
@@ -38,7 +41,11 @@ async def note_queue(
         # What they left in the outbox was said before they ended.
         await database.read_outbox()
         ids = [job.job_id for job in gone]
-        ends = await asyncio.to_thread(database.scheduler.ends, ids)
+        try:
+            ends = await asyncio.to_thread(database.scheduler.ends, ids)
+        except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
+            log.warning("How jobs have ended can't be found out: %r", error)
+            ends = {}
         for job in gone:
             await _record_gone(database, job, ends.get(job.job_id))
     await database.flushed()
