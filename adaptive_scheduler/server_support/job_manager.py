@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import math
 import time
 import uuid
 from collections.abc import Hashable, Mapping, Sequence
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Longest time in seconds between two looks at a queue on this machine, which cost nothing.
+_LOCAL_INTERVAL = 2.0
 #: Seconds that running jobs get, at the end of a run, to hear that nothing is left.
 _FAREWELL = 10.0
 
@@ -61,7 +64,7 @@ class JobManager(BaseManager):
     scheduler
         Where the jobs run.
     interval
-        Seconds between two looks at the queue.
+        Seconds between two looks at the queue; fewer where it is on this machine.
     max_simultaneous_jobs
         How many jobs may be in the queue, pending or running.
     max_fails_per_job
@@ -219,7 +222,8 @@ class JobManager(BaseManager):
     async def _look(self) -> None:
         """Ask the queue once for all jobs. Without an answer, nothing that we believe changes."""
         asked_at = self._last_look = time.time()
-        self._next_look = asked_at + self.interval
+        is_cheap = self.scheduler.is_local
+        self._next_look = asked_at + min(self.interval, _LOCAL_INTERVAL if is_cheap else math.inf)
         state = self.database_manager.state
         if not state.jobs and not state.submissions:
             return
