@@ -181,7 +181,7 @@ def read_journal(path: Path) -> Iterator[AnyRecord]:
                 return
             try:
                 yield _decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise RunFolderError(
                     f"Line {number} of the journal '{path}' can't be read: {error}. Move the "
                     "file aside to begin the run anew; data files are not touched by that."
@@ -240,12 +240,15 @@ class Journal:
 
         Whoever reads it meanwhile sees the old one or the new one.
         """
+        data = b"".join(_encoder.encode(record) + b"\n" for record in records)
         new = self.path.with_name(self.path.name + ".new")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            data = b"".join(_encoder.encode(record) + b"\n" for record in records)
             _write_all(fd, data)
             os.fsync(fd)
+        except OSError:
+            new.unlink()  # it takes up room where there is none
+            raise
         finally:
             os.close(fd)
         new.replace(self.path)
