@@ -136,9 +136,9 @@ class Local(BaseScheduler):
                 "max_cores": self._most_cores(),
                 "time": None if time is None else seconds_of(time),
                 "kill_wait": self.kill_wait,
-                "workdir": str(batch.workdir.absolute()),
-                "log_folder": str(batch.log_folder.absolute()),
-                "environment": dict(os.environ),
+                "workdir": _as_utf8(batch.workdir.absolute()),
+                "log_folder": _as_utf8(batch.log_folder.absolute()),
+                "environment": {_as_utf8(k): _as_utf8(v) for k, v in os.environ.items()},
                 "umask": _umask(),
                 "affinity": sorted(os.sched_getaffinity(0)),
             },
@@ -239,6 +239,11 @@ def _ask_if_used(do: str, wanted: str = "", **question: Any) -> Any:
 
 def _is_number(value: object, kind: Any, least: int) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool) and value >= least
+
+
+def _as_utf8(path: str | Path) -> str:
+    """Return a text that is the same bytes for the daemon, whose encoding is UTF-8."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def _umask() -> int:

@@ -31,6 +31,8 @@ from adaptive_scheduler.scheduler.local_state import LocalBatch
 LINGER = 5.0
 #: Seconds until something that failed (no space, no process) is tried again.
 _RETRY = 1.0
+#: Seconds between looks whether the folder is still there.
+_LOOK = 60.0
 #: Seconds that a client may take to ask its question and to hear the answer.
 _PATIENCE = 60.0
 
@@ -45,6 +47,8 @@ class Daemon:
     """
 
     def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._folder = spool.folder.stat()
         self._selector = selectors.DefaultSelector()
         self._jobs = LocalJobs(spool, self._wake_on, self._selector.unregister)
         #: With the time when each began.
@@ -58,6 +62,10 @@ class Daemon:
         """Work until nothing has been left to do for a while."""
         self._jobs.adopt()
         while not self._may_go():
+            if self._is_homeless():
+                # Nobody can ask for these jobs any more, or cancel them.
+                self._jobs.give_up()
+                return
             self._jobs.start_what_fits()
             happened = [key.data for key, _ in self._selector.select(self._pause())]
             # Ends come first: no answer may show a job that is gone as alive.
@@ -74,7 +82,7 @@ class Daemon:
             return not self._conversations
         return time.monotonic() - self._busy_at >= LINGER
 
-    def _pause(self) -> float | None:
+    def _pause(self) -> float:
         """Return after how many seconds to look again although nothing has happened."""
         if self._jobs.must_look_again:
             return _RETRY
@@ -82,7 +90,14 @@ class Daemon:
             return _PATIENCE
         if self._jobs.is_empty:
             return max(0.0, LINGER - (time.monotonic() - self._busy_at))
-        return None
+        return _LOOK
+
+    def _is_homeless(self) -> bool:
+        """Return whether somebody has removed the spool."""
+        try:
+            return not os.path.samestat(self._folder, self._spool.folder.stat())
+        except FileNotFoundError:
+            return True
 
     def _wake_on(self, descriptor: int) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, lambda: None)
@@ -140,7 +155,7 @@ class Daemon:
 
     def _submit(self, question: Message) -> Message:
         batch = LocalBatch.read(question)
-        return {"batch": self._jobs.submit(question["script"], question["numbers"], batch)}
+        return {"batch": self._jobs.submit(question["numbers"], batch)}
 
     def _cancel(self, question: Message) -> Message:
         self._jobs.cancel(question["job_ids"])

@@ -97,9 +97,14 @@ class LocalJobs:
             if not self._try_to_start(key, leftovers_only=True):
                 self._watched[key] = None
 
+    def give_up(self) -> None:
+        """Tell all jobs to end; their keepers see to it that they do."""
+        for job in self._state.running.values():
+            _tell_to_end(job)
+
     # What users ask for.
 
-    def submit(self, script: str, numbers: Collection[int], batch: LocalBatch) -> int:
+    def submit(self, numbers: Collection[int], batch: LocalBatch) -> int:
         """Add jobs; return the number of their batch. A second time it returns the same.
 
         Raises
@@ -111,13 +116,7 @@ class LocalJobs:
         if known is not None:
             return known
         number = self._state.next_batch
-        path = self._spool.script(number)
-        try:
-            path.write_bytes(script.encode(errors="surrogateescape"))
-            self._ledger.record(submitted(number, numbers, batch), durable=True)
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
+        self._ledger.record(submitted(number, numbers, batch), durable=True)
         return number
 
     def queue(self) -> list[tuple[Any, ...]]:
@@ -146,9 +145,7 @@ class LocalJobs:
         keys = [key for job_id in job_ids if (key := JobKey.parse(job_id))]
         for key in keys:
             if job := self._state.running.get(key):
-                job.ending = True
-                # A keeper that somebody has stopped goes on, too.
-                send_signal(job.keeper, signal.SIGTERM, signal.SIGCONT)
+                _tell_to_end(job)
         if pending := [key for key in keys if self._state.is_pending(key)]:
             reason = "before it was started"
             self._ledger.record(ended([*map(str, pending)], "CANCELLED", reason=reason))
@@ -163,8 +160,8 @@ class LocalJobs:
     # Starts and ends.
 
     def _remove_strays(self) -> None:
-        """Remove files that nothing in the journal speaks of."""
-        known = {self._spool.script(batch).name for batch in self._state.batches}
+        """Remove files of jobs that don't run. Scripts, if not whole, are written again."""
+        known = {self._spool.script(key.batch).name for key in self._state.running}
         known |= {self._spool.status(str(key)).name for key in self._state.running}
         for path in self._spool.folder.iterdir():
             if path.suffix in {".sh", ".status"} and path.name not in known:
@@ -181,6 +178,7 @@ class LocalJobs:
     def _start(self, key: JobKey, *, leftovers_only: bool) -> None:
         known = self._state.running.get(key)
         mark = known.mark if known else os.urandom(16).hex()
+        self._write_script(key.batch)
         status = self._spool.create_status(str(key))
         try:
             order = self._order(key, mark)
@@ -193,6 +191,16 @@ class LocalJobs:
         finally:
             os.close(go)
         self._watch(key, self._state.running[key])
+
+    def _write_script(self, batch: int) -> None:
+        path = self._spool.script(batch)
+        if path.exists():
+            return
+        try:
+            path.write_text(self._state.batches[batch].batch.script, errors="surrogateescape")
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
     def _order(self, key: JobKey, mark: str) -> Order:
         batch = self._state.batches[key.batch].batch
@@ -247,6 +255,12 @@ class LocalJobs:
         if descriptor is not None:
             self._forget(descriptor)
             os.close(descriptor)
+
+
+def _tell_to_end(job: RunningJob) -> None:
+    job.ending = True
+    # A keeper that somebody has stopped goes on, too.
+    send_signal(job.keeper, signal.SIGTERM, signal.SIGCONT)
 
 
 def _boot_id() -> str:

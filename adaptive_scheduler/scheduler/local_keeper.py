@@ -132,16 +132,18 @@ class Keeper:
         self._status = status
         self._main = 0
         self._wait_status: int | None = None
+        #: Whether all processes of the job are this one's children, or below them.
+        self._has_all = False
         self._leftover_wait = min(LEFTOVER_WAIT, order.kill_wait)
 
     def keep(self, *, leftovers_only: bool) -> None:
         """Run the job, or what is left of it, to its end."""
-        _adopt_orphans()
         if leftovers_only:
             self._write("COMPLETING", reason=_KEEPER_KILLED)
             self._end_everything(self._leftover_wait)
             self._write("FAILED", reason=_KEEPER_KILLED)
             return
+        self._has_all = _adopt_orphans()
         try:
             self._start()
         except OSError as error:
@@ -185,14 +187,17 @@ class Keeper:
         self._reap()
         return signum
 
-    def _reap(self) -> None:
-        with suppress(ChildProcessError):
+    def _reap(self) -> bool:
+        """Take note of children that have ended; return whether any are left."""
+        try:
             while True:
                 pid, wait_status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
-                    return
+                    return True
                 if pid == self._main:
                     self._wait_status = wait_status
+        except ChildProcessError:
+            return False
 
     def _end_everything(self, grace: float) -> None:
         """Ask all processes of the job to end; kill those that have not after `grace` seconds."""
@@ -215,7 +220,8 @@ class Keeper:
 
     def _processes(self) -> list[Process]:
         """Return what lives of the job."""
-        self._reap()
+        if not self._reap() and self._has_all:
+            return []
         # A process that forks and ends while we look can escape one look, not two.
         found = set(self._look()) or set(self._look())
         if self._main and self._wait_status is None and (main := identify(self._main)):
@@ -263,12 +269,14 @@ def _become_the_job(order: Order, output: int) -> NoReturn:
         os._exit(127)
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of all descendants whose parents end, so that none gets lost.
+def _adopt_orphans() -> bool:
+    """Become the parent of all descendants whose parents end; return whether that can be.
 
-    Where that can't be had, the mark in their environment still finds them.
+    Where it can't, the mark in their environment still finds them.
     """
-    with suppress(ImportError, OSError, AttributeError):
+    try:
         import ctypes  # not in every Python
 
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (ImportError, OSError, AttributeError):
+        return False

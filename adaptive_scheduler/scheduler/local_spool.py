@@ -37,7 +37,7 @@ class Spool:
         self.log = folder / "daemon.log"
 
     def script(self, batch: int) -> Path:
-        """Return where the script of a batch lies."""
+        """Return where the script of a batch lies while its jobs run."""
         return self.folder / f"{batch}.sh"
 
     def status(self, job_id: str) -> Path:

@@ -60,6 +60,7 @@ class LocalBatch:
     """
 
     job_name: str
+    script: str
     token: str
     cores: int
     max_cores: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import socket
 import stat
@@ -374,7 +375,6 @@ def test_a_batch_of_many_jobs_takes_few_files_and_little_space(submit):
     (first, *_), n = submit(HOLD, 10_000), 10_000
     assert len(Local().queue()) == n
     spool = open_spool()
-    assert len(list(spool.folder.glob("*.sh"))) == 1
     assert len(list(spool.folder.iterdir())) < 12
     assert spool.journal.stat().st_size < 12 * n
     Local().cancel_ids(set(alive(Local())) - {first})
@@ -387,6 +387,16 @@ def test_nothing_is_left_in_the_spool_when_jobs_have_ended(submit):
     kept = {path.name for path in open_spool().folder.iterdir()}
     assert kept == {"daemon", "starting", "socket", "journal.jsonl", "daemon.log"}
     assert open_spool().log.read_text() == ""
+
+
+def test_jobs_end_when_their_spool_is_removed(running):
+    _, first = running()
+    _, second = running()
+    pid = daemon_pid()
+    shutil.rmtree(open_spool().folder)
+    os.kill(first, signal.SIGKILL)  # something for the daemon to notice
+    wait_until(lambda: not exists(pid))
+    wait_until(lambda: not exists(second))
 
 
 def test_a_long_path_of_the_spool_works(tmp_path, monkeypatch, local_spool, submit):

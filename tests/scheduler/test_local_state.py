@@ -22,6 +22,7 @@ from adaptive_scheduler.scheduler.local_state import (
 
 BATCH = LocalBatch(
     job_name="job",
+    script="#!/bin/bash\n",
     token="token",
     cores=1,
     max_cores=2,
