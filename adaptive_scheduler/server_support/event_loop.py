@@ -42,6 +42,9 @@ class EventLoop:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The running loop. A forked child gets one of its own."""
+        return self._running_loop()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
@@ -85,6 +88,7 @@ class EventLoop:
 
     def take_over(self, folder: Path, tenant: Tenant) -> None:
         """Let `tenant` manage a run folder instead of another manager in this process."""
+        self._running_loop()  # a new loop has no tenants: they must not be noted before it starts
         previous = self._tenants.get(folder)
         if previous is not None and previous is not tenant:
             previous.detach()
