@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -35,12 +36,15 @@ class Outbox:
     def claim(self, attempt: Attempt, hello: Hello) -> bool:
         """Claim `attempt`, which `hello` holds; False if another job has it."""
         try:
-            with self._claim_path(attempt).open("xb") as file:
-                file.write(msgspec.json.encode(hello))
-                file.flush()
-                os.fsync(file.fileno())
+            file = self._claim_path(attempt).open("xb")
         except FileExistsError:
             return False
+        try:
+            with file:
+                _write(file, hello)
+        except OSError:
+            self.unclaim(attempt)  # else nobody could have it
+            raise
         return True
 
     def unclaim(self, attempt: Attempt) -> None:
@@ -55,10 +59,12 @@ class Outbox:
         """Leave a report."""
         name = f"report-{time.time_ns()}-{os.getpid()}"
         new = self.folder / f".{name}.new"
-        with new.open("xb") as file:
-            file.write(msgspec.json.encode(message))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with new.open("xb") as file:
+                _write(file, message)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
         new.rename(self.folder / f"{name}.json")
 
     def messages(self) -> Iterator[tuple[Path, Message | None]]:
@@ -72,8 +78,14 @@ class Outbox:
                 yield path, _decoder.decode(path.read_bytes())
             except FileNotFoundError:
                 continue
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 yield path, None
 
     def _claim_path(self, attempt: Attempt) -> Path:
         return self.folder / f"claim-{attempt.learner}.{attempt.number}.json"
+
+
+def _write(file: BinaryIO, message: Message) -> None:
+    file.write(msgspec.json.encode(message))
+    file.flush()
+    os.fsync(file.fileno())
