@@ -113,6 +113,23 @@ def test_nothing_saved_yet_is_nothing_to_load(tmp_path, kind):
     assert learner.npoints == 0
 
 
+def test_a_file_that_belongs_to_others_which_are_gone_is_left_alone(tmp_path):
+    class InTwoParts(Json):
+        def load(self, fname, compress=True):
+            super().load(Path(fname))
+            Path(f"{fname}.more").read_text()
+
+    (tmp_path / "f").write_text('{"0": 1.5}')
+    learner = InTwoParts(float, [1, 2, 3])
+    files = DataFiles(learner, tmp_path / "f")
+    with pytest.raises(DataFileError, match="No such file"):
+        files.load()
+    with pytest.raises(DataFileError):
+        files.save()
+    assert learner.npoints == 0
+    assert (tmp_path / "f").read_text() == '{"0": 1.5}'
+
+
 @pytest.mark.parametrize("content", [b"", b'{"0": 1.5, "1', b'{"0": 1.5, "x": 2}'])
 def test_a_broken_file_is_kept_aside(tmp_path, content):
     (tmp_path / "f").write_bytes(content)

@@ -350,7 +350,7 @@ def test_a_class_that_can_not_be_imported_here_does_not_cost_the_file(tmp_path, 
 
     more_points(learner, 1)
     for refused in (files.save, files.snapshot):
-        with pytest.raises(DataFileError, match="Nothing is saved"):
+        with pytest.raises(DataFileError, match=r"Nothing is saved[\s\S]*laboratory"):
             refused()
     assert fname.read_bytes() == content
 
@@ -443,6 +443,19 @@ def test_loading_that_was_interrupted_forbids_saving(tmp_path, monkeypatch):
     with pytest.raises(DataFileError):
         files.save()
     assert fname.read_bytes() == content
+
+
+def test_a_snapshot_from_before_is_not_written_over_what_could_not_be_read(tmp_path):
+    files = DataFiles(more_points(KINDS["Learner1D"](), 5), tmp_path / "f")
+    snapshot = files.snapshot()
+    (tmp_path / "f").mkdir()
+    with pytest.raises(DataFileError):
+        files.load()
+    (tmp_path / "f").rmdir()
+    (tmp_path / "f").write_bytes(b"of somebody else")
+    with pytest.raises(DataFileError, match="Nothing is saved"):
+        files.write(snapshot)
+    assert (tmp_path / "f").read_bytes() == b"of somebody else"
 
 
 # Writing.
