@@ -153,12 +153,14 @@ class Holder(msgspec.Struct, frozen=True):
 class RunFolderLock:
     """Makes sure that one manager at a time works in a run folder.
 
-    The kernel lets go of the lock when its holder dies, however that happens.
+    The kernel lets go of the lock when its holder dies, however that happens,
+    whatever becomes of the processes that the holder has forked.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._fd: int | None = None
+        os.register_at_fork(after_in_child=self._leave_to_parent)
 
     def acquire(self) -> None:
         """Take the lock.
@@ -201,6 +203,14 @@ class RunFolderLock:
         """Let go of the lock, if it is held."""
         if self._fd is not None:
             os.ftruncate(self._fd, 0)
+            # Closing is not enough while a child that was just forked has a copy.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            os.close(self._fd)
+            self._fd = None
+
+    def _leave_to_parent(self) -> None:
+        """Close a forked child's copy, which would keep the lock as long as the child lives."""
+        if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
