@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,10 +87,14 @@ class JobSettings:
             If there are none, or they can't be read.
         """
         try:
-            settings = cloudpickle.load(io.BytesIO(path.read_bytes()))
+            settings = cloudpickle.loads(path.read_bytes())
         except FileNotFoundError as error:
             raise RunFolderError(
                 f"There is no run in '{path.parent}': no '{path.name}'."
+            ) from error
+        except Exception as error:  # unpickling runs what the user's modules bring
+            raise RunFolderError(
+                f"The settings of the run in '{path}' can't be read: {error!r}."
             ) from error
         if not isinstance(settings, cls):
             raise RunFolderError(f"'{path}' holds no settings of a run.")
