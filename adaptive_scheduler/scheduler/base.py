@@ -23,7 +23,9 @@ __all__ = ["BaseScheduler", "Batch", "JobEnd", "QueuedJob"]
 class BaseScheduler(Scheduler):
     """A queueing system, and what can be done with it.
 
-    A job's full name is ``{job_name}-{number}``.
+    Each kind has a class of its own below this one. What this class adds to
+    `Scheduler`, which says what the parameters are, speaks of jobs by their
+    full names, ``{job_name}-{number}``.
     """
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import sys
 from collections.abc import Collection, Hashable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,11 +48,15 @@ class Scheduler(abc.ABC):
         Lines of shell that run before the job's program.
     batch_folder
         Where job scripts go; by default ``scripts`` in the run folder.
+    **more*
+        What only jobs of this scheduler can ask for.
 
     Raises
     ------
     InvalidInputError
         If a value can't be.
+    TypeError
+        If there is no such parameter.
     """
 
     #: Ending of a job script's name.
@@ -83,6 +88,9 @@ class Scheduler(abc.ABC):
         batch_folder: str | Path = "",
         **more: PerLearner[Any],
     ) -> None:
+        known = {field.name for field in fields(self._resources_kind)}
+        if unknown := more.keys() - known:
+            raise TypeError(f"{type(self).__name__} has no parameter {min(unknown)!r}.")
         self.cores = cores
         self.python_executable = python_executable or sys.executable
         self.log_folder = log_folder

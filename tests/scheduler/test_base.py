@@ -113,6 +113,11 @@ def test_values_for_another_number_of_learners_are_refused():
         Imagined(cores=(1, 2)).check_n_learners(3)
 
 
+def test_a_parameter_that_there_is_not_is_refused():
+    with pytest.raises(TypeError, match="Imagined has no parameter 'coers'"):
+        Imagined(coers=2)
+
+
 # Files.
 
 

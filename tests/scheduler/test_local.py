@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -271,6 +271,23 @@ def test_many_processes_that_need_a_daemon_at_once_get_the_same(local_spool, fol
     assert (folder / "lines").read_text().count(".") == 30
 
 
+def test_no_job_runs_twice_however_often_the_daemon_is_killed(submit, folder):
+    ids = []
+    for _ in range(12):
+        ids += submit("echo $ADAPTIVE_SCHEDULER_LOCAL_JOB_ID >> ran", 5)
+        pid = daemon_pid()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive(Local()))
+    ran = (folder / "ran").read_text().split()
+    assert len(ran) == len(set(ran))
+    ends = Local().ends(ids)
+    assert set(ends) == set(ids)
+    # One that was about to be started just then is reported as failed.
+    assert {i for i, end in ends.items() if end.state == "COMPLETED"} <= set(ran)
+    assert len(ran) >= len(ids) - 12
+
+
 def test_a_submission_that_is_sent_twice_is_done_once(submit, monkeypatch):
     submit("true")
     asked = []
@@ -337,7 +354,6 @@ def test_the_daemon_imports_little(local_spool, submit):
 def test_a_daemon_that_a_job_starts_is_not_a_part_of_the_job(submit, folder, tmp_path):
     inner = tmp_path / "inner"
     script = f"""
-        unset PYTHONPATH
         ADAPTIVE_SCHEDULER_LOCAL_DIR={inner} {sys.executable} inner.py > inner-id
     """
     (folder / "inner.py").write_text(
