@@ -53,10 +53,10 @@ def check_goal(goal: GoalTypes) -> None:
 def smart_goal(goal: GoalTypes, learners: Sequence[BaseLearner]) -> Callable[[BaseLearner], bool]:
     """Turn `goal` into a function of the learner that says whether it is done.
 
-    A goal holds for a `BalancingLearner` when it holds for each of its
-    learners, and for a `DataSaver` when it holds for what it wraps. Where no
-    points are left to ask for (the end of a sequence), any goal but a
-    function of the user's holds.
+    A goal holds for a `BalancingLearner` when it holds for each of its learners;
+    only a number of points is that of all of them together. It holds for a
+    `DataSaver` when it holds for what it wraps. Where no points are left to ask for
+    (the end of a sequence), any goal but a function of the user's holds.
 
     Parameters
     ----------
@@ -109,7 +109,8 @@ def progress(goal: GoalTypes, learner: BaseLearner) -> float | None:
     function = _goal_function(goal)
     if not isinstance(function, Goal):
         return None
-    shares = [1.0 if _is_exhausted(leaf) else function.share(leaf) for leaf in _leaves(learner)]
+    parts = function.parts(learner)
+    shares = [1.0 if _is_exhausted(part) else function.share(part) for part in parts]
     known = [share for share in shares if share is not None]
     if not shares or len(known) < len(shares):
         return None
@@ -120,8 +121,12 @@ class Goal(ABC):
     """A function of the learner that says whether it is done."""
 
     def __call__(self, learner: BaseLearner) -> bool:
-        """Whether each learner in `learner` is there, or has no points left to ask for."""
-        return all(self.holds(leaf) or _is_exhausted(leaf) for leaf in _leaves(learner))
+        """Whether each part of `learner` is there, or has no points left to ask for."""
+        return all(self.holds(part) or _is_exhausted(part) for part in self.parts(learner))
+
+    def parts(self, learner: BaseLearner) -> list[BaseLearner]:
+        """Return the learners that have to be there, one by one."""
+        return list(_leaves(learner))
 
     @abstractmethod
     def holds(self, learner: BaseLearner) -> bool:
@@ -134,9 +139,12 @@ class Goal(ABC):
 
 @dataclass(frozen=True)
 class NPoints(Goal):
-    """At least so many points."""
+    """At least so many points: of all children together, if there are any."""
 
     npoints: int
+
+    def parts(self, learner: BaseLearner) -> list[BaseLearner]:
+        return [learner]
 
     def holds(self, learner: BaseLearner) -> bool:
         return bool(learner.npoints >= self.npoints)
@@ -278,13 +286,19 @@ def _is_exhausted(learner: BaseLearner) -> bool:
     """Whether `learner` has nothing left to ask for, and nothing to wait for."""
     from adaptive import IntegratorLearner, SequenceLearner
 
-    if isinstance(learner, SequenceLearner):
-        return bool(learner.done())
-    return isinstance(learner, IntegratorLearner) and not learner.ivals
+    return all(
+        leaf.done()
+        if isinstance(leaf, SequenceLearner)
+        else isinstance(leaf, IntegratorLearner) and not leaf.ivals
+        for leaf in _leaves(learner)
+    )
 
 
 def _n_possible(learner: BaseLearner) -> int | None:
     """Count the points that `learner` can have at most, if there is a limit."""
     from adaptive import SequenceLearner
 
-    return len(learner.sequence) if isinstance(learner, SequenceLearner) else None
+    leaves = list(_leaves(learner))
+    if not all(isinstance(leaf, SequenceLearner) for leaf in leaves):
+        return None
+    return sum(len(leaf.sequence) for leaf in leaves)

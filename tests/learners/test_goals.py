@@ -251,9 +251,16 @@ def test_none_for_other_learners_is_warned_of_and_never_done(learners):
 # All kinds of learners.
 
 
-@pytest.mark.parametrize(
-    ("goal", "npoints"), [(10, (10, 10)), (0.5, None), (None, (4, 6))], ids=["int", "float", "None"]
-)
+def test_a_number_of_points_is_that_of_all_children_together():
+    first, second = line(), line()
+    smart = smart_goal(10, [balancing(first, second)])
+    computed(first, 7)
+    assert not smart(balancing(first, second))
+    computed(second, 3)
+    assert smart(balancing(first, second))
+
+
+@pytest.mark.parametrize(("goal", "npoints"), [(0.5, None), (None, (4, 6))], ids=["float", "None"])
 def test_a_goal_holds_for_every_child_of_a_balancing_learner(goal, npoints):
     first, second = (sequence(4), sequence(6)) if goal is None else (line(), line())
     learner = balancing(first, second)
@@ -329,8 +336,9 @@ def test_a_runner_stops_at_the_goal():
         (0, line(), 1.0),
         (10, computed(sequence(4), 2), 0.5),
         (2, computed(sequence(4), 1), 0.5),
-        (10, balancing(computed(line(), 10), line()), 0.5),
-        (10, balancing(computed(line(), 100), line()), 0.5),
+        (10, balancing(computed(line(), 5), line()), 0.5),
+        (10, balancing(computed(line(), 100), line()), 1.0),
+        (9, balancing(computed(sequence(2), 1), sequence(2)), 0.25),
         (10, saver(computed(line(), 5)), 0.5),
         (None, computed(sequence(4), 1), 0.25),
         (None, balancing(computed(sequence(4), 4), sequence(8)), 0.5),
