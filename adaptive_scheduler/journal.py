@@ -91,6 +91,14 @@ class Released(Record, frozen=True, tag="released"):
     reason: str
 
 
+class NothingLeft(Record, frozen=True, tag="nothing-left"):
+    """A job asked for a learner and there was none for it: it will end."""
+
+    job: JobIdentity
+    job_name: str
+    job_number: int
+
+
 class JobGone(Record, frozen=True, tag="job-gone"):
     """A job is no longer in the queue."""
 
@@ -126,6 +134,7 @@ class LearnerWas(Record, frozen=True, tag="learner-was"):
     job: JobIdentity | None = None
     job_name: str = ""
     log_fname: str = ""
+    host: str = ""
     started: float | None = None
     ended: float | None = None
     npoints: int | None = None
@@ -141,6 +150,17 @@ class JobWas(Record, frozen=True, tag="job-was"):
     token: str
     submitted: float
     started: float | None = None
+    has_worked: bool = False
+    is_leaving: bool = False
+
+
+class TotalsWere(Record, frozen=True, tag="totals-were"):
+    """What had happened up to a compaction."""
+
+    submitted: int
+    gone: int
+    failed_starts_in_a_row: int
+    starting_times: list[float]
 
 
 AnyRecord: TypeAlias = (
@@ -152,11 +172,13 @@ AnyRecord: TypeAlias = (
     | Done
     | Failed
     | Released
+    | NothingLeft
     | JobGone
     | Retried
     | RunEnded
     | LearnerWas
     | JobWas
+    | TotalsWere
 )
 
 _encoder = msgspec.json.Encoder()

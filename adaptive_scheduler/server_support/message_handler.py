@@ -11,6 +11,7 @@ from adaptive_scheduler.server_support.state import (
     DELAYED,
     DONE,
     READY,
+    RUNNING,
     LearnerEntry,
     RunState,
     attempt_of,
@@ -42,7 +43,8 @@ class MessageHandler:
         self._state = state
         self._record = record
         self._on_cancel = on_cancel
-        self._last: dict[p.JobIdentity, tuple[int, p.Answer]] = {}
+        #: The last request of each job, by id, and its answer.
+        self._last: dict[str, tuple[p.JobIdentity, int, p.Answer]] = {}
         #: Whether jobs are told to stop.
         self.is_stopping = False
         #: The last status of each learner, by index.
@@ -57,17 +59,16 @@ class MessageHandler:
     def handle(self, request: p.Request) -> p.Answer:
         """Return the answer to a request; its records may still have to be written."""
         job = request.message.job
-        last_seq, last_answer = self._last.get(job, (-1, None))
-        if last_answer is not None and request.seq == last_seq:
-            return last_answer
+        last = self._last.get(job.job_id)
+        if last is not None and last[:2] == (job, request.seq):
+            return last[2]
         answer = self.answer(request.message)
-        self._last[job] = (request.seq, answer)
+        self._last[job.job_id] = (job, request.seq, answer)
         return answer
 
     def forget(self, job_id: str) -> None:
         """Forget a job that is gone."""
-        for job in [job for job in self._last if job.job_id == job_id]:
-            del self._last[job]
+        self._last.pop(job_id, None)
 
     def answer(self, message: p.Message) -> p.Answer:
         """Return the answer to a message that has not been answered before."""
@@ -95,8 +96,10 @@ class MessageHandler:
                 return self._released(message, entry)
 
     def _hello(self, hello: p.Hello) -> p.Answer:  # noqa: PLR0911  one line a case
-        state, now = self._state, time.time()
-        state.end_pauses(now)
+        state = self._state
+        if hello.number >= len(state.learners):
+            return p.NothingLeft()
+        state.end_pauses(time.time())
         job = state.jobs.get(hello.job.job_id)
         if job is not None and hello.job.restarts < job.restarts:
             return p.Superseded()  # the scheduler has started this job again elsewhere
@@ -110,10 +113,23 @@ class MessageHandler:
                 return p.Assigned(attempt_of(entry))
             return self._assign(entry, hello)  # requeued: it gets its learner back
         index = state.next_ready(hello.number)
-        if index is None:
-            state.job_leaves(state.job_of(hello.job, hello.job_name, hello.number, now))
-            return p.NothingLeft()
-        return self._assign(state.learners[index], hello)
+        return (
+            self._send_away(hello) if index is None else self._assign(state.learners[index], hello)
+        )
+
+    def _send_away(self, hello: p.Hello) -> p.Answer:
+        job_id, restarts = hello.job.job_id, hello.job.restarts
+        is_known = job_id in self._state.leaving and self._state.jobs[job_id].restarts == restarts
+        if not is_known:
+            self._record(
+                j.NothingLeft(
+                    time=time.time(),
+                    job=hello.job,
+                    job_name=hello.job_name,
+                    job_number=hello.number,
+                )
+            )
+        return p.NothingLeft()
 
     def _resume(self, hello: p.Hello, holding: p.Attempt) -> p.Answer:
         """Let a job go on that was not heard for a while, unless its learner went elsewhere."""
@@ -122,6 +138,8 @@ class MessageHandler:
         entry = self._state.learners[holding.learner]
         if entry.is_held_by(hello.job, holding.number):
             return p.Stop() if self.is_stopping else p.Assigned(holding)
+        if entry.state == RUNNING and entry.job == hello.job:
+            return p.Assigned(attempt_of(entry))  # it has not heard its attempt's new number
         if entry.state in (READY, DELAYED):
             return self._assign(entry, hello, at_least=holding.number)
         return p.Superseded()

@@ -1,8 +1,10 @@
 """What the manager believes about learners and jobs, and the only way to change it.
 
-A `RunState` changes by `RunState.apply` alone, one journal record at a time, so
-that replaying a journal gives the state in which its writer was. Each step
-costs the same with a hundred learners and with a hundred thousand.
+A `RunState` changes by `RunState.apply`, one journal record at a time, so that
+replaying a journal gives the state in which its writer was. Only what shows by
+itself again needs no record: that time passes, and which jobs the queue shows
+running. Each step costs the same with a hundred learners and with a hundred
+thousand.
 
 ======== ==========================================================
 learner  meaning
@@ -19,8 +21,8 @@ failed   given up: it failed too often, or depends on one that did
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -135,7 +137,7 @@ class RunState:
     ) -> None:
         self.max_fails = max_fails
         self.groups = groups
-        self.dependencies = {i: tuple(d) for i, d in (dependencies or {}).items() if d}
+        self.dependencies = {i: tuple(set(d)) for i, d in (dependencies or {}).items() if d}
         self.learners = [LearnerEntry(i) for i in range(len(groups))]
         self.jobs: dict[str, JobEntry] = {}
         self.submissions: dict[str, Submission] = {}
@@ -144,11 +146,13 @@ class RunState:
         self.leaving: set[str] = set()
         self.totals = Totals()
         self.counts: Counter[str] = Counter({READY: len(groups)})
-        self._ready: dict[Hashable, dict[int, None]] = {}
+        # Finding the first key of a dict takes the longer the more were taken away before it.
+        self._ready: dict[Hashable, OrderedDict[int, None]] = {}
         self._delayed: list[tuple[float, int]] = []
         self._dependents: dict[int, list[int]] = {}
+        self._n_missing = {i: len(needed) for i, needed in self.dependencies.items()}
         for index, group in enumerate(groups):
-            self._ready.setdefault(group, {})[index] = None
+            self._ready.setdefault(group, OrderedDict())[index] = None
         for index, needed in self.dependencies.items():
             for other in needed:
                 self._dependents.setdefault(other, []).append(index)
@@ -161,7 +165,7 @@ class RunState:
         """Whether every learner is done or given up."""
         return self.counts[DONE] + self.counts[FAILED] == len(self.learners)
 
-    def ready_groups(self) -> Iterator[tuple[Hashable, dict[int, None]]]:
+    def ready_groups(self) -> Iterator[tuple[Hashable, Collection[int]]]:
         """Yield the groups that have ready learners, with these in the order to take them."""
         return ((group, ready) for group, ready in self._ready.items() if ready)
 
@@ -209,13 +213,13 @@ class RunState:
                 self._done(record)
             case j.Failed():
                 entry = self.learners[record.learner]
-                self._let_go(entry)
-                self._fail(entry, record.time, record.error, record.traceback)
+                if entry.state == RUNNING:
+                    self._let_go(entry)
+                    self._fail(entry, record.time, record.error, record.traceback)
             case j.Released():
-                entry = self.learners[record.learner]
-                entry.error = record.reason
-                self._let_go(entry, is_leaving=True)
-                self._move(entry, READY)
+                self._released(record)
+            case j.NothingLeft():
+                self._nothing_left(record)
             case j.Submitting():
                 self.submissions[record.token] = Submission(
                     record.job_name, tuple(record.numbers), record.time
@@ -236,11 +240,22 @@ class RunState:
                 self._learner_was(record)
             case j.JobWas():
                 self._job_was(record)
+            case j.TotalsWere():
+                self.totals = Totals(
+                    record.submitted,
+                    record.gone,
+                    record.failed_starts_in_a_row,
+                    record.starting_times.copy(),
+                )
 
     def _assigned(self, record: j.Assigned) -> None:
         entry = self.learners[record.learner]
         self._let_go(entry)
-        job = self.job_of(record.job, record.job_name, record.job_number, record.time)
+        job = self._job_of(record.job, record.job_name, record.job_number, record.time)
+        if job.learner is not None:  # it took this one by itself, unheard
+            previous = self.learners[job.learner]
+            self._let_go(previous)
+            self._move(previous, READY)
         job.learner, job.has_worked = record.learner, True
         self.leaving.discard(job.job_id)
         self.job_runs(job, record.time)
@@ -250,7 +265,7 @@ class RunState:
         entry.started, entry.ended = record.time, None
         self._move(entry, RUNNING)
 
-    def job_of(self, identity: JobIdentity, name: str, number: int, now: float) -> JobEntry:
+    def _job_of(self, identity: JobIdentity, name: str, number: int, now: float) -> JobEntry:
         """Return the entry of a job that has been heard of, however it came to be."""
         job = self.jobs.get(identity.job_id)
         if job is None:
@@ -265,20 +280,35 @@ class RunState:
             job.started = now
             self.totals.starting_times.append(now - job.submitted)
 
-    def job_leaves(self, job: JobEntry) -> None:
-        """Note that a job was told that nothing is left for it, or to stop."""
+    def _nothing_left(self, record: j.NothingLeft) -> None:
+        job = self._job_of(record.job, record.job_name, record.job_number, record.time)
         self.leaving.add(job.job_id)
+        self.job_runs(job, record.time)
+        self.totals.failed_starts_in_a_row = 0
+
+    def _released(self, record: j.Released) -> None:
+        entry = self.learners[record.learner]
+        if entry.state == RUNNING:
+            entry.error = record.reason
+            self._let_go(entry, is_leaving=True)
+            self._move(entry, READY)
 
     def _done(self, record: j.Done) -> None:
         entry = self.learners[record.learner]
         self._let_go(entry)
         entry.ended, entry.npoints = record.time, record.npoints
         entry.fails, entry.error, entry.traceback = 0, "", ""
+        self._finish(entry)
+
+    def _finish(self, entry: LearnerEntry) -> None:
+        """Make a learner done, and ready what has waited for it last."""
+        if entry.state == DONE:
+            return
         self._move(entry, DONE)
-        for index in self._dependents.get(record.learner, ()):
+        for index in self._dependents.get(entry.index, ()):
+            self._n_missing[index] -= 1
             other = self.learners[index]
-            needed = self.dependencies[index]
-            if other.state == WAITING and all(self.learners[i].state == DONE for i in needed):
+            if other.state == WAITING and not self._n_missing[index]:
                 self._move(other, READY)
 
     def _fail(self, entry: LearnerEntry, now: float, error: str, traceback: str) -> None:
@@ -311,9 +341,7 @@ class RunState:
         if entry.state not in (FAILED, DELAYED):
             return
         entry.fails = 0
-        needed = self.dependencies.get(index, ())
-        is_free = all(self.learners[i].state == DONE for i in needed)
-        self._move(entry, READY if is_free else WAITING)
+        self._move(entry, WAITING if self._n_missing.get(index) else READY)
 
     def _submitted(self, record: j.Submitted) -> None:
         submission = self.submissions.pop(record.token)
@@ -350,14 +378,17 @@ class RunState:
         entry = self.learners[record.learner]
         entry.attempt, entry.fails = record.attempt, record.fails
         entry.error, entry.traceback = record.error, record.traceback
-        entry.job, entry.job_name, entry.log_fname = record.job, record.job_name, record.log_fname
+        entry.job, entry.job_name = record.job, record.job_name
+        entry.log_fname, entry.host = record.log_fname, record.host
         entry.started, entry.ended, entry.npoints = record.started, record.ended, record.npoints
-        # A pause need not outlive a compaction.
-        self._move(entry, READY if record.state == DELAYED else record.state)
+        if record.state == DONE:
+            self._finish(entry)
+        else:  # a pause need not outlive a compaction
+            self._move(entry, READY if record.state == DELAYED else record.state)
         if record.state == RUNNING and record.job is not None:
             job = self.jobs.get(record.job.job_id)
             if job is not None:
-                job.learner, job.has_worked = record.learner, True
+                job.learner = record.learner
 
     def _job_was(self, record: j.JobWas) -> None:
         self.jobs[record.job_id] = JobEntry(
@@ -368,7 +399,10 @@ class RunState:
             record.submitted,
             record.restarts,
             record.started,
+            has_worked=record.has_worked,
         )
+        if record.is_leaving:
+            self.leaving.add(record.job_id)
 
     def _let_go(self, entry: LearnerEntry, *, is_leaving: bool = False) -> None:
         """Take a learner from the job that has it."""
@@ -387,7 +421,7 @@ class RunState:
         if entry.state == READY:
             self._ready[group].pop(entry.index, None)
         if state == READY:
-            self._ready.setdefault(group, {})[entry.index] = None
+            self._ready[group][entry.index] = None
         entry.state = state
 
     # Compaction.
@@ -411,10 +445,20 @@ class RunState:
                 token=job.token,
                 submitted=job.submitted,
                 started=job.started,
+                has_worked=job.has_worked,
+                is_leaving=job.job_id in self.leaving,
             )
         for entry in self.learners:
             if entry.attempt or entry.fails or entry.state in (DONE, FAILED):
                 yield _as_record(entry, now)
+        totals = self.totals
+        yield j.TotalsWere(
+            time=now,
+            submitted=totals.submitted,
+            gone=totals.gone,
+            failed_starts_in_a_row=totals.failed_starts_in_a_row,
+            starting_times=totals.starting_times,
+        )
         if self.ended is not None:
             yield j.RunEnded(time=now, status=self.ended)
 
@@ -431,6 +475,7 @@ def _as_record(entry: LearnerEntry, now: float) -> j.LearnerWas:
         job=entry.job,
         job_name=entry.job_name,
         log_fname=entry.log_fname,
+        host=entry.host,
         started=entry.started,
         ended=entry.ended,
         npoints=entry.npoints,
