@@ -8,7 +8,7 @@ from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, scheduler, server_support, utils
-    from adaptive_scheduler.server_support import RunManager
+    from adaptive_scheduler.server_support import RunManager, start_one_by_one
     from adaptive_scheduler.version import __version__
 
 #: Public names and the module that defines each. A job imports this package
@@ -19,6 +19,7 @@ _HOME = {
     "client_support": "adaptive_scheduler.client_support",
     "scheduler": "adaptive_scheduler.scheduler",
     "server_support": "adaptive_scheduler.server_support",
+    "start_one_by_one": "adaptive_scheduler.server_support",
     "utils": "adaptive_scheduler.utils",
 }
 
@@ -28,6 +29,7 @@ __all__ = [
     "client_support",
     "scheduler",
     "server_support",
+    "start_one_by_one",
     "utils",
 ]
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         logs_with_string_or_condition,
         parse_log_files,
     )
+    from adaptive_scheduler.server_support.one_by_one import start_one_by_one
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 _HOME = {
@@ -47,6 +48,7 @@ _HOME = {
     "get_allowed_url": "adaptive_scheduler.server_support.addresses",
     "logs_with_string_or_condition": "adaptive_scheduler.server_support.logs",
     "parse_log_files": "adaptive_scheduler.server_support.logs",
+    "start_one_by_one": "adaptive_scheduler.server_support.one_by_one",
 }
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "get_allowed_url",
     "logs_with_string_or_condition",
     "parse_log_files",
+    "start_one_by_one",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

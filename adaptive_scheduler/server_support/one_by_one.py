@@ -1,0 +1,79 @@
+"""Runs that begin one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.validation import check_interval
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.server_support.run_manager import RunManager
+
+
+def start_one_by_one(
+    *run_managers: RunManager,
+    goal: Callable[[RunManager], bool] | None = None,
+    interval: float = 120,
+) -> tuple[concurrent.futures.Future[None], list[concurrent.futures.Future[None]]]:
+    """Start runs one after another.
+
+    Parameters
+    ----------
+    *run_managers
+        The runs, in their order. None of them may have been started.
+    goal
+        A function of a run that says whether the next may begin; by default
+        that is when the run is over. A run that is over lets the next begin
+        in any case.
+    interval
+        Seconds between two calls of `goal`.
+
+    Returns
+    -------
+    future, futures
+        A future that resolves when the last run has begun, and one for each
+        run that resolves when that has begun. Cancelling the first keeps
+        further runs from beginning.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no runs, or one of them has been started.
+    """
+    check_interval("interval", interval)
+    if not run_managers:
+        raise InvalidInputError("There are no runs to start.")
+    for run_manager in run_managers:
+        if run_manager.is_started:
+            raise InvalidInputError(f"Run '{run_manager.job_name}' has been started before.")
+    begun: list[concurrent.futures.Future[None]] = [
+        concurrent.futures.Future() for _ in run_managers
+    ]
+
+    async def start_all() -> None:
+        for index, (run_manager, future) in enumerate(zip(run_managers, begun, strict=True)):
+            if index > 0:
+                await _wait_for_turn(run_managers[index - 1], goal, interval)
+            await asyncio.to_thread(run_manager.start)
+            future.set_result(None)
+
+    return event_loop.submit(start_all()), begun
+
+
+async def _wait_for_turn(
+    previous: RunManager, goal: Callable[[RunManager], bool] | None, interval: float
+) -> None:
+    """Wait until the run after `previous` may begin."""
+    over = asyncio.ensure_future(previous.ended())
+    try:
+        while not over.done():
+            if goal is not None and await asyncio.to_thread(goal, previous):
+                return
+            await asyncio.wait([over], timeout=None if goal is None else interval)
+    finally:
+        over.cancel()
