@@ -13,6 +13,9 @@ from typing import Any
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.local_keeper import STATUS_SIZE
 
+#: What is in a spool, and what its daemon understands. A version of this
+#: package that changes either takes another number, and so another folder.
+FORMAT = "1"
 #: Names another place for the spool.
 SPOOL_VARIABLE = "ADAPTIVE_SCHEDULER_LOCAL_DIR"
 
@@ -81,7 +84,7 @@ def open_spool() -> Spool:
     failures = []
     for root in _roots():
         try:
-            return Spool(_private_folder(root))
+            return Spool(_private_folder(_private_folder(root) / FORMAT))
         except OSError as error:
             failures.append(f"{root} ({error.strerror})")
     raise SchedulerUnavailableError(
