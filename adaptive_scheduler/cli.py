@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from datetime import datetime
@@ -53,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     except AdaptiveSchedulerError as error:
         print(f"adaptive-scheduler: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads what is printed has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -75,7 +79,7 @@ def _figures(view: OutsideView) -> dict[str, object]:
         "status": view.status,
         "learners": {state: n for state, n in sorted(view.state.counts.items()) if n},
         "n_learners": len(view.state.learners),
-        "jobs": len(view.state.jobs),
+        "jobs": view.n_jobs,
         "manager": None if view.holder is None else str(view.holder),
         "errors": {e.index: e.error for e in view.state.learners if e.fails},
     }
@@ -86,7 +90,7 @@ def _words(view: OutsideView) -> str:
     manager = f"managed by {view.holder}" if view.holder else "nobody manages it now"
     lines = [
         f"{datetime.now():%H:%M:%S} {view.folder.root.name}: {view.status}, {manager}",  # noqa: DTZ005  shown to people
-        f"  {len(view.state.learners)} learners: {counts}; {len(view.state.jobs)} jobs",
+        f"  {len(view.state.learners)} learners: {counts}; {view.n_jobs} jobs",
     ]
     lines += [
         f"  learner {entry.index} failed {entry.fails} times: {entry.error}"

@@ -55,6 +55,11 @@ class OutsideView:
             return self.state.ended
         return "running" if self.holder is not None else "left alone"
 
+    @property
+    def n_jobs(self) -> int:
+        """How many jobs are in the queue, as far as the manager has written down."""
+        return 0 if self.state.ended is not None else len(self.state.jobs)
+
 
 def look_at(root: str | Path) -> OutsideView:
     """Read the folder of a run; nothing is changed.
@@ -88,7 +93,10 @@ def cancel_from_outside(root: str | Path) -> str:
     SchedulerError
         If the scheduler could not be asked.
     """
-    lock = RunFolderLock(look_at(root).folder)
+    view = look_at(root)
+    if view.state.ended == "finished":
+        return "The run is finished: there is nothing to cancel."
+    lock = RunFolderLock(view.folder)
     try:
         lock.acquire()
     except RunFolderLockedError:
