@@ -19,6 +19,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +168,8 @@ def _ask(folder: Path, message: p.Message) -> p.Answer:
         finally:
             connection.close()
 
-    answer = asyncio.run(ask())
+    with ThreadPoolExecutor(1) as thread:  # the caller's own may have a loop that runs
+        answer = thread.submit(asyncio.run, ask()).result()
     if answer is None:
         raise ConnectionLostError(f"The manager of the run in '{folder}' does not answer.")
     return answer
