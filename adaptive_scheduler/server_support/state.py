@@ -449,7 +449,7 @@ class RunState:
                 is_leaving=job.job_id in self.leaving,
             )
         for entry in self.learners:
-            if entry.attempt or entry.fails or entry.state in (DONE, FAILED):
+            if entry.attempt or entry.error or entry.state in (DONE, FAILED):
                 yield _as_record(entry, now)
         totals = self.totals
         yield j.TotalsWere(
