@@ -1,0 +1,178 @@
+"""A manager without sockets and disks, for tests to play jobs against."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler import protocol as p
+from adaptive_scheduler.server_support.message_handler import MessageHandler
+from adaptive_scheduler.server_support.state import (
+    DELAYED,
+    DONE,
+    FAILED,
+    READY,
+    RUNNING,
+    WAITING,
+    RunState,
+)
+
+
+class Manager:
+    """What decides in the real one, with a journal in memory and a clock that stands still."""
+
+    def __init__(self, groups, *, dependencies=None, max_fails=50):
+        self._make_state = lambda: RunState(groups, dependencies=dependencies, max_fails=max_fails)
+        self.journal = []
+        self.now = 1000.0
+        self.wants_cancel = 0
+        self.adopt(self._make_state())
+
+    def adopt(self, state):
+        self.state = state
+        self.handler = MessageHandler(state, self.record, self._cancel)
+
+    def record(self, record):
+        self.state.apply(record)
+        self.journal.append(as_read(record))
+
+    def _cancel(self):
+        self.wants_cancel += 1
+
+    def replayed(self):
+        """Return the state that the journal tells."""
+        return self._replay(self.journal)
+
+    def compacted(self):
+        """Return the journal as it would be after a compaction, and the state that it tells."""
+        records = [as_read(record) for record in self.state.as_records(self.now)]
+        return records, self._replay(records)
+
+    def _replay(self, records):
+        state = self._make_state()
+        for record in records:
+            state.apply(record)
+        return state
+
+    # What happens to a run.
+
+    def submit(self, *numbers, token="t", job_name="sweep", first_id=None):
+        """Submit jobs; the id of each is its number, unless a first id is given."""
+        self.record(
+            j.Submitting(time=self.now, token=token, job_name=job_name, numbers=list(numbers))
+        )
+        ids = numbers if first_id is None else range(first_id, first_id + len(numbers))
+        job_ids = {number: str(i) for number, i in zip(numbers, ids, strict=True)}
+        self.record(j.Submitted(time=self.now, token=token, job_ids=job_ids))
+
+    def job_gone(self, job_id):
+        job = self.state.jobs.get(job_id)
+        is_failed_start = job is not None and self.state.is_failed_start(job)
+        self.record(
+            j.JobGone(
+                time=self.now,
+                job_id=job_id,
+                end="FAILED",
+                output="Killed",
+                is_failed_start=is_failed_start,
+            )
+        )
+        self.handler.forget(job_id)
+
+    def states(self):
+        return [entry.state for entry in self.state.learners]
+
+
+class Job:
+    """One process of a job."""
+
+    def __init__(self, manager, number, job_id=None, restarts=0):
+        self.manager = manager
+        self.number = number
+        self.identity = p.JobIdentity(str(number) if job_id is None else job_id, restarts)
+        self.holding = None
+        self.requests = []
+
+    def __repr__(self):
+        return f"<Job {self.identity} holds {self.holding}>"
+
+    def send(self, message):
+        request = p.Request(len(self.requests) + 1, message)
+        self.requests.append(request)
+        return self.manager.handler.handle(request)
+
+    def hello(self, holding=None):
+        answer = self.send(
+            p.Hello(
+                self.identity, f"sweep-{self.number}", self.number, "node1", 99, "/log", holding
+            )
+        )
+        if isinstance(answer, p.Assigned):
+            self.holding = answer.attempt
+        return answer
+
+    def status(self, **figures):
+        return self.send(p.Status(self.identity, self.holding, figures))
+
+    def done(self, **figures):
+        return self.send(p.Done(self.identity, self.holding, figures))
+
+    def failed(self, error="ValueError: no", traceback="Traceback ..."):
+        return self.send(p.Failed(self.identity, self.holding, error, traceback))
+
+    def released(self, reason="The job got SIGTERM."):
+        return self.send(p.Released(self.identity, self.holding, reason))
+
+    def restarted(self):
+        """Return the process that the scheduler starts under the same id."""
+        return Job(self.manager, self.number, self.identity.job_id, self.identity.restarts + 1)
+
+
+def as_read(record):
+    """Return a record as whoever reads the journal gets it."""
+    return msgspec.json.decode(msgspec.json.encode(record), type=j.AnyRecord)
+
+
+def everything(state):
+    """Return all that a state believes; pauses are over."""
+    state.end_pauses(float("inf"))
+    learners = []
+    for entry in state.learners:
+        fields = {name: getattr(entry, name) for name in entry.__slots__}
+        del fields["ready_at"]
+        learners.append(fields)
+    return {
+        "learners": learners,
+        "jobs": state.jobs,
+        "submissions": state.submissions,
+        "leaving": state.leaving,
+        "totals": state.totals,
+        "ended": state.ended,
+        "counts": {name: count for name, count in state.counts.items() if count},
+        "ready": {group: set(ready) for group, ready in state.ready_groups()},
+    }
+
+
+def check_consistency(state):
+    """Check that all parts of a state tell the same."""
+    entries = state.learners
+    counts = Counter(entry.state for entry in entries)
+    assert {s: n for s, n in state.counts.items() if n} == counts
+    assert state.n_unscheduled == counts[WAITING] + counts[READY] + counts[DELAYED]
+    assert state.is_complete == (counts[DONE] + counts[FAILED] == len(entries))
+
+    ready = {(group, index) for group, indices in state.ready_groups() for index in indices}
+    assert ready == {(state.groups[e.index], e.index) for e in entries if e.state == READY}
+
+    held = {(e.job.job_id, e.index) for e in entries if e.state == RUNNING}
+    assert held == {(i, job.learner) for i, job in state.jobs.items() if job.learner is not None}
+
+    for index, needed in state.dependencies.items():
+        is_free = all(entries[other].state == DONE for other in needed)
+        if entries[index].state == WAITING:
+            assert not is_free
+        elif entries[index].state != FAILED:
+            assert is_free
+    assert state.leaving <= {i for i, job in state.jobs.items() if job.learner is None}
