@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.fixtures import slurm, slurm_cluster  # noqa: F401  for all tests
 from tests.waiting import wait_until
 
 pytest.register_assert_rewrite("tests.scheduler.contract")

@@ -1,0 +1,150 @@
+"""Get the programs of Slurm: ``python -m tests.cluster.packages``.
+
+With the rights to do so the Debian packages are installed; without, they are
+unpacked into a folder of this project, where the tests find them as well.
+"""
+
+# ruff: noqa: T201  a command prints
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+#: Where packages are unpacked without root; ``make clean`` removes it.
+CACHE = ROOT / "build" / "debian"
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
+_PACKAGES = ("slurm-wlm", "munge")
+#: The same without what Debian would configure, and with the libraries that they need.
+_PARTS = ("slurm-client", "slurmd", "slurmctld", "slurm-wlm-basic-plugins", "munge")
+_LIBRARIES = ("libmunge2", "libhwloc15", "liblua5.1-0")
+
+HOW_TO_GET_THEM = (
+    "The tests start a Slurm cluster of their own, in a temporary folder and without root, and "
+    "need its programs for that. On Debian or Ubuntu: `sudo apt-get install slurm-wlm munge`, or, "
+    "without root: `python -m tests.cluster.packages`."
+)
+
+
+@dataclass(frozen=True)
+class SlurmPrograms:
+    """The programs of Slurm on this machine.
+
+    Attributes
+    ----------
+    unpacked
+        The folder into which their packages were unpacked; None if they are installed.
+    """
+
+    unpacked: Path | None = None
+
+    @property
+    def search_path(self) -> str:
+        """What to search for programs, those of administrators included."""
+        if self.unpacked is None:
+            return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+        folders = [str(self.unpacked / "usr" / name) for name in ("bin", "sbin")]
+        return os.pathsep.join([*folders, os.environ.get("PATH", "")])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What they need in the environment to find their libraries."""
+        if self.unpacked is None:
+            return {}
+        return {"LD_LIBRARY_PATH": os.pathsep.join(map(str, sorted(self._library_folders())))}
+
+    @property
+    def plugins(self) -> Path | None:
+        """The folder of their plugins, if they would not find it by themselves."""
+        if self.unpacked is None:
+            return None
+        return next(self.unpacked.glob("usr/lib/*/slurm-wlm"))
+
+    def _library_folders(self) -> set[Path]:
+        assert self.unpacked is not None
+        return {path.parent for path in self.unpacked.glob("usr/lib/**/*.so*")}
+
+    def find(self, name: str) -> str:
+        """Return the path of a program.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none; the message says how to get it.
+        """
+        path = shutil.which(name, path=self.search_path)
+        if path is None:
+            raise FileNotFoundError(f"There is no program '{name}'. {HOW_TO_GET_THEM}")
+        return path
+
+    def are_complete(self) -> bool:
+        """Whether all of them are there."""
+        return all(shutil.which(name, path=self.search_path) for name in PROGRAMS)
+
+
+def installed_programs() -> SlurmPrograms:
+    """Return the programs that are installed, or else those that were unpacked."""
+    installed, unpacked = SlurmPrograms(), SlurmPrograms(CACHE)
+    return unpacked if not installed.are_complete() and unpacked.are_complete() else installed
+
+
+def main() -> int:
+    """Get the programs, unless they are there; return an exit code."""
+    if installed_programs().are_complete():
+        return 0
+    if shutil.which("apt-get") is None:
+        return _complain("This machine has no apt-get. Install Slurm and munge its own way.")
+    try:
+        _install() if _root() is not None else _unpack()
+    except subprocess.CalledProcessError as error:
+        return _complain(f"`{' '.join(map(str, error.cmd))}` failed.")
+    if not installed_programs().are_complete():
+        return _complain("Not all programs are there now.")
+    return 0
+
+
+def _root() -> list[str] | None:
+    """Return what makes a command run as root, None if nothing does without a question."""
+    if os.geteuid() == 0:
+        return []
+    sudo = ["sudo", "--non-interactive"]
+    return sudo if shutil.which("sudo") and _succeeds(*sudo, "true") else None
+
+
+def _install() -> None:
+    root = _root() or []
+    apt_get = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes"]
+    subprocess.run([*apt_get, "update"], check=True)
+    subprocess.run([*apt_get, "install", "--no-install-recommends", *_PACKAGES], check=True)
+
+
+def _unpack() -> None:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        libraries = [name for name in _LIBRARIES if _succeeds("apt-cache", "show", name)]
+        packages = [*_PARTS, *libraries]
+        subprocess.run(["apt-get", "--quiet", "download", *packages], cwd=folder, check=True)
+        for package in sorted(Path(folder).glob("*.deb")):
+            subprocess.run(["dpkg", "--extract", package, CACHE], check=True)
+    for program in (CACHE / "usr" / "sbin").glob("*-wlm"):  # Debian gives them their names later
+        program.with_name(program.name.removesuffix("-wlm")).symlink_to(program.name)
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _complain(reason: str) -> int:
+    print(f"{reason}\n{HOW_TO_GET_THEM}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

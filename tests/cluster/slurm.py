@@ -1,0 +1,150 @@
+"""A Slurm cluster of one's own, on one machine, in one folder, without root.
+
+By hand, to try the package without a cluster::
+
+    python -m tests.cluster.slurm shell    # a shell in which sbatch works; it ends with it
+    python -m tests.cluster.slurm up       # stays until `down`
+    python -m tests.cluster.slurm down
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cluster.processes import is_alive, send
+from tests.cluster.slurm_config import ClusterConfig
+from tests.cluster.slurm_daemons import SlurmDaemons
+from tests.waiting import wait_until
+
+__all__ = ["ClusterConfig", "SlurmCluster", "temporary_cluster"]
+
+#: Stands before a command of Slurm on PATH, and writes down that it was called.
+_COUNTING = """\
+#!/bin/sh
+echo {name} >> '{calls}'
+exec '{program}' "$@"
+"""
+_COUNTED = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacct")
+
+
+class SlurmCluster(SlurmDaemons):
+    """A cluster, what can be asked of it, and what can go wrong with it."""
+
+    def renew(self) -> None:
+        """Begin anew in the same folder, without jobs and without damage.
+
+        That is quicker than to end all jobs, and a controller that was killed
+        may have forgotten some.
+        """
+        self.down()
+        self.up()
+
+    def _answers(self) -> bool:
+        return " is UP" in self.run("scontrol", "ping", check=False)
+
+    @contextmanager
+    def counted(self) -> Iterator[Counter[str]]:
+        """Count the calls of Slurm's commands; the counter is filled in the end.
+
+        Puts wrappers in front of PATH.
+        """
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        calls = folder / "calls"
+        calls.touch()
+        for name in _COUNTED:
+            text = _COUNTING.format(name=name, calls=calls, program=self.programs.find(name))
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+        path = os.environ["PATH"]
+        os.environ["PATH"] = f"{folder}{os.pathsep}{path}"
+        counter: Counter[str] = Counter()
+        try:
+            yield counter
+        finally:
+            os.environ["PATH"] = path
+            counter.update(calls.read_text().split())
+
+    # What goes wrong.
+
+    @contextmanager
+    def controller_stopped(self) -> Iterator[None]:
+        """Let slurmctld take connections and not answer."""
+        self.signal(signal.SIGSTOP, "slurmctld")
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT, "slurmctld")
+            wait_until(self._answers)
+
+    @contextmanager
+    def controller_down(self) -> Iterator[None]:
+        """Let there be no slurmctld; it has saved what it knows.
+
+        One that is killed without warning forgets what has happened in the
+        last seconds, even jobs, and gives their ids to others.
+        """
+        pids = self.daemons("slurmctld")
+        send(signal.SIGTERM, pids)
+        wait_until(lambda: not any(map(is_alive, pids)))
+        try:
+            yield
+        finally:
+            self.start_controller()
+            wait_until(self._answers)
+
+    def lose_node(self, node: str) -> None:
+        """Kill a node's slurmd, and let slurmctld know that the node is down.
+
+        Processes of its jobs run on, as on a node that lost its network.
+        """
+        self.kill("slurmd", "-D", "-N", node)
+        self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=lost")
+
+    def bring_back(self, node: str) -> None:
+        """Start a lost node's slurmd again, and let the node take jobs."""
+        self.start_node(node)
+        self.run("scontrol", "update", f"nodename={node}", "state=resume")
+
+    def requeue(self, job_id: str) -> None:
+        """Have a running job begin again under its id."""
+        self.run("scontrol", "requeue", job_id)
+
+
+@contextmanager
+def temporary_cluster(config: ClusterConfig | None = None) -> Iterator[SlurmCluster]:
+    """Own a cluster in a folder of its own.
+
+    A warden ends it if this process dies before it can.
+    """
+    cluster = SlurmCluster(Path(tempfile.mkdtemp(prefix="slurm-")), config)
+    warden = _start_warden(cluster.folder)
+    try:
+        cluster.up()
+        yield cluster
+    finally:
+        cluster.down()
+        warden.kill()
+        warden.wait()
+
+
+def _start_warden(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.cluster.warden", str(os.getpid()), str(folder)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+if __name__ == "__main__":
+    from tests.cluster.slurm_by_hand import main
+
+    sys.exit(main())
