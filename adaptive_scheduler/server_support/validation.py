@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]
     for index, (learner, fname) in enumerate(zip(learners, fnames, strict=True)):
         _check_kind(index, learner, fname)
         for path in fname_to_paths(fname):
-            name = str(path.absolute())
+            name = os.path.normpath(path.absolute())
             if name in owners:
                 raise InvalidInputError(
                     f"Learners {owners[name]} and {index} have the same fname '{path}': "
