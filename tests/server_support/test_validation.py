@@ -1,0 +1,190 @@
+"""What users give is checked before anything is written, and they are told what is wrong."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import adaptive
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaptive_scheduler.errors import DependencyError, InvalidInputError
+from adaptive_scheduler.server_support import validation as v
+
+
+def learner():
+    return adaptive.Learner1D(float, (0, 1))
+
+
+def learners(n):
+    return [learner() for _ in range(n)]
+
+
+def balancing(n):
+    return adaptive.BalancingLearner(learners(n))
+
+
+def refused(message):
+    return pytest.raises(InvalidInputError, match=message)
+
+
+# Learners and their files.
+
+
+def test_learners_with_files_of_their_own_are_fine():
+    v.check_learners(learners(3), ["a.pickle", "b/a.pickle", "../a.pickle"])
+
+
+def test_there_must_be_something_to_run():
+    with refused("nothing to run"):
+        v.check_learners([], [])
+
+
+def test_each_learner_needs_a_file():
+    with refused("there are 2 learners and 3 fnames"):
+        v.check_learners(learners(2), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("other", ["a.pickle", "./a.pickle", "b/../a.pickle", "{cwd}/a.pickle"])
+def test_two_learners_cannot_share_a_file(tmp_path, monkeypatch, other):
+    monkeypatch.chdir(tmp_path)
+    with refused(r"Learners 0 and 2 have the same fname '.*a\.pickle': one would overwrite"):
+        v.check_learners(learners(3), ["a.pickle", "b.pickle", other.format(cwd=tmp_path)])
+
+
+def test_a_balancing_learner_has_a_file_for_each_of_its_learners():
+    v.check_learners([balancing(2), learner()], [["a", "b"], "c"])
+    with refused("Learner 0 is a BalancingLearner.*each of its 2 learners, not 'a'"):
+        v.check_learners([balancing(2)], ["a"])
+    with refused(r"Learner 0 wants 2 fname\(s\), but got 3"):
+        v.check_learners([balancing(2)], [["a", "b", "c"]])
+    with refused("Learners 0 and 0 have the same fname"):
+        v.check_learners([balancing(2)], [["a", "a"]])
+    with refused("Learners 0 and 1 have the same fname"):
+        v.check_learners([balancing(2), learner()], [["a", "b"], "b"])
+
+
+def test_other_learners_have_one_file():
+    with refused(r"Learner 1 wants 1 fname\(s\), but got 2"):
+        v.check_learners(learners(2), ["a", ["b", "c"]])
+
+
+# Dependencies.
+
+
+def test_no_dependencies_are_fine():
+    v.check_dependencies(None, 3)
+    v.check_dependencies({}, 3)
+    v.check_dependencies({1: []}, 3)
+
+
+@pytest.mark.parametrize("dependencies", [{3: [0]}, {0: [3]}, {-1: [0]}, {0: [1, -1]}])
+def test_dependencies_are_between_learners_that_exist(dependencies):
+    with pytest.raises(DependencyError, match="numbered from 0 to 2"):
+        v.check_dependencies(dependencies, 3)
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "cycle"),
+    [
+        ({0: [0]}, "0 -> 0"),
+        ({0: [1], 1: [0]}, "0 -> 1 -> 0"),
+        ({0: [1, 2], 2: [3], 3: [1, 2]}, "2 -> 3 -> 2"),
+    ],
+)
+def test_learners_that_wait_for_each_other_are_named(dependencies, cycle):
+    with pytest.raises(DependencyError, match=f"for ever: {cycle}."):
+        v.check_dependencies(dependencies, 4)
+
+
+def test_long_chains_and_wide_fans_are_checked():
+    n = 5000
+    chain = {i: [i - 1] for i in range(1, n)}
+    v.check_dependencies(chain, n)
+    v.check_dependencies({n - 1: range(n - 1), **{key: [0] for key in range(1, n - 1)}}, n)
+    with pytest.raises(DependencyError, match="for ever: "):
+        v.check_dependencies({**chain, 0: [n - 1]}, n)
+
+
+def is_cyclic(dependencies, n):
+    """Say whether there is a cycle, by taking away what waits for nothing."""
+    left = {i: set(dependencies.get(i, ())) for i in range(n)}
+    while free := [i for i, needed in left.items() if not needed & left.keys()]:
+        for i in free:
+            del left[i]
+    return bool(left)
+
+
+@given(st.dictionaries(st.integers(0, 5), st.lists(st.integers(0, 5), max_size=3)))
+def test_exactly_the_cycles_are_refused(dependencies):
+    try:
+        v.check_dependencies(dependencies, 6)
+    except DependencyError as error:
+        cycle = [int(i) for i in re.findall(r"\d+", str(error))]
+        assert cycle[0] == cycle[-1]
+        steps = itertools.pairwise(cycle)
+        assert all(needed in dependencies[index] for index, needed in steps)
+    else:
+        assert not is_cyclic(dependencies, 6)
+
+
+# Names.
+
+
+@pytest.mark.parametrize("name", ["sweep", "a", "my_sweep-2.0+x", "A" * 200, "_x"])
+def test_names_that_every_scheduler_takes(name):
+    v.check_job_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "my sweep", "1st", "-x", "a/b", "$HOME", "süß", "a\n", "a'b", "A" * 201]
+)
+def test_names_that_some_scheduler_refuses(name):
+    with refused(f"{re.escape(repr(name))} can't be used"):
+        v.check_job_name(name)
+
+
+def test_job_names_are_a_name_and_a_number():
+    assert v.split_job_names(["sweep-0"], 1) == "sweep"
+    assert v.split_job_names(["a-b-0", "a-b-1"], 2) == "a-b"
+    assert v.split_job_names(["sweep-0"], 5) == "sweep"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "empty"),
+        (["sweep"], r"must be '\{name\}-0'"),
+        (["sweep-1"], r"must be '\{name\}-0'"),
+        (["sweep-0", "other-1"], r"must be '\{name\}-0'"),
+        (["sweep-0", "sweep-0"], r"must be '\{name\}-0'"),
+        (["my sweep-0"], "can't be used"),
+        (["sweep-0", "sweep-1", "sweep-2"], "3 job names for 2 learners"),
+    ],
+)
+def test_other_job_names_are_refused(names, message):
+    with refused(message):
+        v.split_job_names(names, 2)
+
+
+# Numbers.
+
+
+@pytest.mark.parametrize("seconds", [1, 0.5, 300, 1e-3])
+def test_intervals_are_positive(seconds):
+    v.check_interval("interval", seconds)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "60", None, True])
+def test_other_intervals_are_refused(seconds):
+    with refused("`interval` is a positive number of seconds, not "):
+        v.check_interval("interval", seconds)
+
+
+def test_counts_are_whole_and_positive():
+    v.check_count("max_jobs", 1)
+    for count in (0, -1, 1.5, 2.0, "3", None, True):
+        with refused(f"`max_jobs` is a positive whole number, not {count!r}"):
+            v.check_count("max_jobs", count)
