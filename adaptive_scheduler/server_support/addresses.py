@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import socket
 from typing import NamedTuple
@@ -11,6 +12,8 @@ import psutil
 from adaptive_scheduler.errors import InvalidInputError
 
 _LOOPBACK = "127.0.0.1"
+_LAST_PORT = 65535
+_PORT = re.compile(r"\*|[0-9]{1,5}")
 _ANY = ("", "*", "0.0.0.0")  # noqa: S104  how users say "all interfaces"
 
 
@@ -28,8 +31,8 @@ def parse_url(url: str | None, *, is_local: bool) -> Listening:
     ----------
     url
         ``"tcp://host:port"``, where the host is an address, a name or an
-        interface of this machine or ``*``, and the port a number or ``*``.
-        None leaves both open.
+        interface of this machine or ``*``, and the port a number or ``*``
+        (or 0). None leaves both open.
     is_local
         Whether all jobs run on this machine: then nobody else need reach it.
 
@@ -42,9 +45,9 @@ def parse_url(url: str | None, *, is_local: bool) -> Listening:
     if url is not None:
         scheme, _, rest = url.partition("://")
         host, _, port = rest.rpartition(":")
-        if scheme != "tcp" or not (port == "*" or port.isdigit()):
+        if scheme != "tcp" or not _PORT.fullmatch(port) or (port != "*" and int(port) > _LAST_PORT):
             raise InvalidInputError(f"A url looks like 'tcp://host:port', not {url!r}.")
-    number = int(port) if port.isdigit() else None
+    number = None if port == "*" else int(port) or None
     if is_local:
         return Listening(_LOOPBACK, number)
     if host in _ANY:
