@@ -329,11 +329,6 @@ class DatabaseManager(BaseManager):
         self._stopping.set()
         await self.over()
 
-    def flush_now(self) -> None:
-        """Write the journal while everybody waits: the process ends."""
-        if self._journal is not None:
-            self._journal.flush()
-
     def _handle(self, request: p.Request) -> p.Answer:
         answer = self.handler.handle(request)
         if isinstance(answer, p.NothingLeft | p.Stop):

@@ -14,8 +14,9 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -25,8 +26,34 @@ class Tenant(Protocol):
     def detach(self) -> None:
         """Stop managing, and leave the jobs as they are."""
 
-    def leave(self) -> None:
-        """Be told, on the loop, that the process ends."""
+    async def leave(self) -> None:
+        """Be told, on the loop, that the process ends, and bring to an end what is under way."""
+
+
+class DaemonThreads(concurrent.futures.ThreadPoolExecutor):
+    """Runs each call in a daemon thread of its own.
+
+    Python's own pools hold up the end of a process until their threads are
+    idle, and take no more work then: a script that ends without `wait` could
+    not even submit its jobs.
+    """
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> concurrent.futures.Future[T]:
+        """Call a function in a new thread."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def call() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001  whoever waits for it gets it
+                future.set_exception(error)
+
+        threading.Thread(target=call, name="adaptive-scheduler-call", daemon=True).start()
+        return future
 
 
 class EventLoop:
@@ -48,6 +75,7 @@ class EventLoop:
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
+                self._loop.set_default_executor(DaemonThreads())
                 self._pid = os.getpid()
                 self._tenants = {}
                 atexit.register(self._say_goodbye, self._pid)
@@ -102,7 +130,7 @@ class EventLoop:
     def _say_goodbye(self, pid: int) -> None:
         if pid == os.getpid():
             for tenant in list(self._tenants.values()):
-                self.call(tenant.leave)
+                self.run(tenant.leave())
 
 
 #: The event loop of this process.

@@ -139,6 +139,8 @@ class JobManager(BaseManager):
         )
         self._settings_bytes = self.settings.to_bytes()
         self._woken = asyncio.Event()
+        self._is_settled = asyncio.Event()
+        self._has_ended = False
         self._is_stopping = False
         self._scripts: dict[Resources, Path] = {}
         self._next_look = 0.0
@@ -174,6 +176,11 @@ class JobManager(BaseManager):
         self._is_stopping = True
         self._woken.set()
 
+    async def settled(self) -> bool:
+        """Wait, on the event loop, until nothing is left to submit now; return whether it ended."""
+        await self._is_settled.wait()
+        return self._has_ended
+
     def _look_now(self) -> None:
         self._next_look = 0.0
         self._woken.set()
@@ -194,9 +201,17 @@ class JobManager(BaseManager):
         self.database_manager.listen(on_change=self._woken.set, on_hurry=self._hurry)
 
     async def _manage(self) -> None:
+        try:
+            await self._keep_submitting()
+        finally:
+            self._has_ended = True
+            self._is_settled.set()
+
+    async def _keep_submitting(self) -> None:
         state = self.database_manager.state
         while not self._is_stopping:
             self._woken.clear()
+            self._is_settled.clear()
             if time.time() >= self._next_look:
                 await self._look()
             state.end_pauses(time.time())
@@ -205,6 +220,7 @@ class JobManager(BaseManager):
                 return
             self._check_starts()
             await self._submit_missing()
+            self._is_settled.set()
             await self._wait()
 
     async def _wait(self) -> None:

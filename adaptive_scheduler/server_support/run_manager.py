@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 _EXIT_CODE_OF_INTERRUPT = 130
 #: Seconds that cancelled jobs get to save, before the manager stops listening.
 _GRACE = 30.0
+#: Seconds for which the end of the process waits for a submission that is under way.
+_PARTING = 60.0
 
 
 class RunManager(RunReport):
@@ -457,11 +459,28 @@ class RunManager(RunReport):
 
         return wait().__await__()
 
-    def leave(self) -> None:
-        """Say what becomes of the jobs when this process ends: call it on the event loop."""
-        if self.task is not None and not self.task.done():
-            self._explain("The script ends")
-            self.database_manager.flush_now()
+    async def leave(self) -> None:
+        """Submit what is still to be submitted, and say what becomes of the jobs.
+
+        Called on the event loop when this process ends.
+        """
+        if self.task is None:
+            return
+        event = "The script ends"
+        try:
+            await asyncio.wait_for(self._settled(), _PARTING)
+        except TimeoutError:
+            event = "The script ends, though the scheduler does not answer"
+        except AdaptiveSchedulerError as error:
+            print(f"Run '{self.job_name}' has failed: {error}", file=sys.stderr)  # noqa: T201
+        if not self.task.done():
+            self._explain(event)
+            await self.database_manager.flushed()
+
+    async def _settled(self) -> None:
+        """Wait until the jobs can be left to themselves, or all is over."""
+        if await self.job_manager.settled():
+            await self.over()
 
     def _explain(self, event: str) -> None:
         """Say, once, how to come back to the jobs."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import msgspec
@@ -77,7 +76,6 @@ class Server:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._auth = zmq.auth.asyncio.AsyncioAuthenticator(self._context)
         self._unsent: list[_Unsent] = []
-        self._disk = ThreadPoolExecutor(1, "adaptive-scheduler-journal")
         self._commit: asyncio.Task[None] | None = None
         #: Messages that were not understood.
         self.n_dropped = 0
@@ -127,7 +125,6 @@ class Server:
         self._monitor.close(linger=0)
         self._socket.close(linger=1000)
         self._auth.stop()
-        self._disk.shutdown()
         await asyncio.to_thread(self._context.term)
 
     def _read(self) -> None:
@@ -159,7 +156,7 @@ class Server:
         while not self._journal.is_flushed:
             waiting, self._unsent = self._unsent, []
             try:
-                await self._loop.run_in_executor(self._disk, self._journal.flush)
+                await asyncio.to_thread(self._journal.flush)
             except OSError as error:
                 self._unsent = waiting + self._unsent
                 self._report(error)
