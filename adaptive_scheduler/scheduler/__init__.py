@@ -8,16 +8,29 @@ from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.scheduler.default import DefaultScheduler
     from adaptive_scheduler.scheduler.local import Local, LocalMockScheduler
+    from adaptive_scheduler.scheduler.slurm import SLURM
+    from adaptive_scheduler.scheduler.slurm_site import slurm_partitions
 
 #: Public names and the module that defines each. The daemon of `Local` runs
 #: inside this package, and must start quickly.
 _HOME = {
+    "SLURM": "adaptive_scheduler.scheduler.slurm",
     "BaseScheduler": "adaptive_scheduler.scheduler.base",
+    "DefaultScheduler": "adaptive_scheduler.scheduler.default",
     "Local": "adaptive_scheduler.scheduler.local",
     "LocalMockScheduler": "adaptive_scheduler.scheduler.local",
+    "slurm_partitions": "adaptive_scheduler.scheduler.slurm_site",
 }
 
-__all__ = ["BaseScheduler", "Local", "LocalMockScheduler"]
+__all__ = [
+    "SLURM",
+    "BaseScheduler",
+    "DefaultScheduler",
+    "Local",
+    "LocalMockScheduler",
+    "slurm_partitions",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

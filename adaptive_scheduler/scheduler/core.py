@@ -75,7 +75,7 @@ class Scheduler(abc.ABC):
 
     def __init__(
         self,
-        cores: PerLearner[int],
+        cores: PerLearner[int | None],
         *,
         python_executable: str | None = None,
         log_folder: str | Path = "",

@@ -1,0 +1,53 @@
+"""The scheduler of the machine on which the program runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.scheduler.base import BaseScheduler
+from adaptive_scheduler.scheduler.local import Local
+from adaptive_scheduler.scheduler.slurm import SLURM
+
+#: Decides where there are several.
+VARIABLE = "SCHEDULER_SYSTEM"
+
+#: The command by which each is known, in the order of preference; Local needs none.
+_KNOWN: dict[str, tuple[Callable[..., BaseScheduler], str | None]] = {
+    "SLURM": (SLURM, "sbatch"),
+    "LOCAL": (Local, None),
+}
+
+
+def DefaultScheduler(*args: Any, **keywords: Any) -> BaseScheduler:  # noqa: N802  as in release 2
+    """Make the scheduler that this machine has: `SLURM`, or else `Local`.
+
+    Where there are several, the environment variable ``SCHEDULER_SYSTEM`` says
+    which; it is read when this is called.
+
+    Parameters
+    ----------
+    *args, **keywords
+        As the scheduler takes them.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``SCHEDULER_SYSTEM`` names none, or the scheduler does not take these.
+    """
+    name = os.environ.get(VARIABLE, "").upper() or _first_found()
+    if name not in _KNOWN:
+        raise InvalidInputError(
+            f"{VARIABLE} is {os.environ[VARIABLE]!r}, but there are: {', '.join(_KNOWN)}."
+        )
+    kind, _ = _KNOWN[name]
+    return kind(*args, **keywords)
+
+
+def _first_found() -> str:
+    return next(
+        name for name, (_, command) in _KNOWN.items() if command is None or shutil.which(command)
+    )

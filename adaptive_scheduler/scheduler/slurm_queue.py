@@ -1,0 +1,94 @@
+"""The queue of Slurm, as squeue shows it."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.scheduler.jobs import QueuedJob
+from adaptive_scheduler.scheduler.slurm_arrays import numbered
+
+#: Separators that nobody types: names and comments may hold anything else, line breaks included.
+_RECORD, _FIELD = "\x1e", "\x1f"
+#: Id, state, reason, comment, name. Of the ids only this one is stable and unique.
+_FIELDS: Final = ("%i", "%T", "%r", "%k", "%j")
+
+# All states are in one of these tables, but those that nobody has heard of.
+# Source: squeue(1), "JOB STATE CODES".
+
+#: States from which no job comes back.
+ENDED: Final = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "TIMEOUT",
+    }
+)
+#: States of jobs that have begun, and are not ended.
+_STARTED: Final = frozenset(
+    {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
+)
+#: States of jobs that have not begun, or will begin again.
+_WAITING: Final = frozenset(
+    {
+        "PENDING",
+        "CONFIGURING",
+        "REQUEUED",
+        "REQUEUE_FED",
+        "REQUEUE_HOLD",
+        "RESV_DEL_HOLD",
+        "REVOKED",
+        "SPECIAL_EXIT",
+    }
+)
+#: What squeue writes for "nothing".
+_NOTHING: Final = frozenset({"None", "(null)", "N/A", ""})
+
+
+def queue_command(*, me_only: bool = True) -> list[str]:
+    """Return the command that lists jobs, one line each, even those of an array."""
+    users = [f"--user={os.getuid()}"] if me_only else []
+    return ["squeue", "--noheader", "--array", *users, f"--format={_RECORD}{_FIELD.join(_FIELDS)}"]
+
+
+def parse_queue(stdout: str) -> dict[str, QueuedJob]:
+    """Read the output of `queue_command`.
+
+    A state that is not known counts as alive: better to wait for a job that
+    has ended than to start a second one beside it.
+
+    Raises
+    ------
+    SchedulerUnavailableError
+        If it is not what squeue prints.
+    """
+    _, *records = stdout.split(_RECORD)
+    jobs = {}
+    for record in records:
+        fields = record.removesuffix("\n").split(_FIELD, len(_FIELDS) - 1)
+        if len(fields) != len(_FIELDS):
+            raise SchedulerUnavailableError(f"squeue printed what can't be read: {record!r}")
+        job_id, state, reason, comment, name = fields
+        job_name, token = numbered(name, job_id, comment)
+        jobs[job_id] = QueuedJob(
+            job_name=job_name,
+            state=state,
+            alive=state not in ENDED,
+            running=state in _STARTED,
+            reason=_reason(state, reason),
+            token=token,
+        )
+    return jobs
+
+
+def _reason(state: str, reason: str) -> str:
+    if reason not in _NOTHING:
+        return reason
+    return "not looked at yet" if state in _WAITING else ""
