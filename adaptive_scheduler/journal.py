@@ -202,12 +202,27 @@ def read_journal(path: Path) -> Iterator[AnyRecord]:
             if not line.endswith(b"\n"):  # torn: its writer died, or is writing now
                 return
             try:
-                yield _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                yield read_record(line)
+            except RunFolderError as error:
                 raise RunFolderError(
-                    f"Line {number} of the journal '{path}' can't be read: {error}. Move the "
+                    f"Line {number} of the journal '{path}' can't be read: {error} Move the "
                     "file aside to begin the run anew; data files are not touched by that."
                 ) from error
+
+
+def read_record(line: bytes) -> AnyRecord:
+    """Read one line of a journal.
+
+    Raises
+    ------
+    RunFolderError
+        If it is no record.
+    """
+    try:
+        record: AnyRecord = _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{error}.") from error
+    return record
 
 
 class Journal:

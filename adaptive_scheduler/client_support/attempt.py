@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.desk import Desk, Verdict
+from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
@@ -22,7 +23,7 @@ from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.executors import open_executor
 from adaptive_scheduler.executors.worker import FunctionError
 from adaptive_scheduler.learners.paths import fname_to_str
-from adaptive_scheduler.learners.storage import DataFiles
+from adaptive_scheduler.learners.storage import DataFiles, Snapshot
 
 if TYPE_CHECKING:
     from adaptive import AsyncRunner
@@ -44,8 +45,6 @@ _LONGEST_CALL_PAUSE = 60.0
 class Interrupt:
     """Why an attempt ends before its goal."""
 
-    #: Another job has the learner: nothing may be saved under its name.
-    is_superseded: bool
     reason: str
 
 
@@ -97,14 +96,23 @@ class AttemptRun:
         except Exception as error:  # noqa: BLE001  unpickling runs the user's code
             return self._fail(error)
         try:
-            interrupt = await self._learn()
-        except Exception as error:  # noqa: BLE001  the user's function may raise anything
-            await self._save_for_good(give_up_early=True)
-            return self._fail(error)
-        if interrupt is not None and interrupt.is_superseded:
-            self._save_beside()
+            return await self._learn_and_save()
+        except SupersededError as error:
+            self._save_beside(error)
             return None
-        if not await self._save_for_good(give_up_early=interrupt is not None):
+
+    async def _learn_and_save(self) -> p.Report:
+        interrupt, error = None, None
+        try:
+            interrupt = await self._learn()
+        except SupersededError:
+            raise
+        except Exception as raised:  # noqa: BLE001  the user's function may raise anything
+            error = raised
+        is_saved = await self._save_for_good(give_up_early=bool(interrupt or error))
+        if error is not None:
+            return self._fail(error)
+        if not is_saved:
             return self._failed(f"The data could not be saved: {self._save_error}", "")
         if interrupt is not None:
             return p.Released(self._desk.job, self._number, interrupt.reason)
@@ -143,14 +151,13 @@ class AttemptRun:
             self._learner, self._settings.goal, executor, self._settings.runner_kwargs
         )
         try:
-            async with self._in_background(runner, npoints_start) as watch:
-                await asyncio.wait(
-                    {runner.task, watch, self._interrupted}, return_when=asyncio.FIRST_COMPLETED
-                )
+            async with self._in_background(runner, npoints_start) as tasks:
+                signs = [*tasks, self._interrupted]
+                await asyncio.wait({runner.task, *signs}, return_when=asyncio.FIRST_COMPLETED)
                 if runner.task.done():
                     runner.task.result()
                     return None
-                return self._interrupted.result() if self._interrupted.done() else watch.result()
+                return next(sign.result() for sign in signs if sign.done())
         finally:
             await stop_runner(runner)
             executor.close()
@@ -159,21 +166,23 @@ class AttemptRun:
     @contextlib.asynccontextmanager
     async def _in_background(
         self, runner: AsyncRunner, npoints_start: int
-    ) -> AsyncIterator[asyncio.Task[Interrupt]]:
-        """Save and report meanwhile; the task that is yielded ends if the manager says stop."""
-        saving = asyncio.create_task(self._keep_saving())
-        watch = asyncio.create_task(self._keep_reporting(runner, npoints_start))
+    ) -> AsyncIterator[list[asyncio.Task[Interrupt]]]:
+        """Save and report meanwhile, in tasks that end when the attempt must."""
+        tasks: list[asyncio.Task[Interrupt]] = [
+            asyncio.create_task(self._keep_saving()),
+            asyncio.create_task(self._keep_reporting(runner, npoints_start)),
+        ]
         try:
-            yield watch
+            yield tasks
         finally:
-            for task in (saving, watch):
+            for task in tasks:
                 task.cancel()
             # A save that has begun is finished: it runs in a thread.
-            await asyncio.gather(saving, watch, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # Saving.
 
-    async def _keep_saving(self) -> None:
+    async def _keep_saving(self) -> NoReturn:
         pause = _FIRST_SAVE_PAUSE
         while True:
             await asyncio.sleep(self._settings.save_interval if not self._save_error else pause)
@@ -185,7 +194,7 @@ class AttemptRun:
         """Save what is new; the evaluations go on meanwhile."""
         try:
             snapshot = self._files.snapshot()
-            writing = asyncio.create_task(asyncio.to_thread(self._files.write, snapshot))
+            writing = asyncio.create_task(asyncio.to_thread(self._write, snapshot))
             await asyncio.shield(writing)
         except asyncio.CancelledError:
             await asyncio.wait([writing])
@@ -196,6 +205,10 @@ class AttemptRun:
         self._save_error = None
         self._save_dataframe()
         return True
+
+    def _write(self, snapshot: Snapshot) -> None:
+        self._desk.check_holding()
+        self._files.write(snapshot)
 
     async def _save_for_good(self, *, give_up_early: bool) -> bool:
         """Save for the last time, again and again if the disk is full."""
@@ -226,20 +239,28 @@ class AttemptRun:
         except Exception as error:  # noqa: BLE001  the data itself is saved already
             note("could not save the dataframe", level=logging.ERROR, error=repr(error))
 
-    def _save_beside(self) -> None:
+    def _save_beside(self, why: SupersededError) -> None:
         """Save under another name: what lies under the learner's own may be newer."""
+        note("superseded", level=logging.WARNING, reason=str(why))
         name = f".superseded-{self._attempt.number}-{self._desk.job.job_id}"
         beside = _with_suffix(fname_to_str(self._fname), name)
         try:
             DataFiles(self._learner, beside).save()
         except DataFileError as error:
             self._note_save_error(error)
-        note("superseded; points are kept beside", level=logging.WARNING, file=beside)
+        else:
+            note("points are kept beside", level=logging.WARNING, file=beside)
 
     # Reporting.
 
     async def _keep_reporting(self, runner: AsyncRunner, npoints_start: int) -> Interrupt:
-        """Log and tell the progress now and then; return when the manager says to end."""
+        """Log and tell the progress now and then; return when the manager says to end.
+
+        Raises
+        ------
+        SupersededError
+            If it says that another job has the learner.
+        """
         figures: p.Figures = {}
         next_line, pause = time.monotonic(), _FIRST_CALL_PAUSE
         while True:
@@ -247,10 +268,10 @@ class AttemptRun:
                 figures = self._log_progress(runner, npoints_start)
                 next_line = time.monotonic() + self._settings.log_interval
             verdict = await self._desk.status(figures)
-            if verdict is not Verdict.GO_ON:
-                return Interrupt(
-                    is_superseded=verdict is Verdict.SUPERSEDED, reason="The run was cancelled."
-                )
+            if verdict is Verdict.SUPERSEDED:
+                raise SupersededError("The manager has given the learner to another job.")
+            if verdict is Verdict.STOP:
+                return Interrupt("The run was cancelled.")
             pause = (
                 _FIRST_CALL_PAUSE if self._desk.is_heard else min(2 * pause, _LONGEST_CALL_PAUSE)
             )

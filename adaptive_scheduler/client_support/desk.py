@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.connection import ManagerConnection
+from adaptive_scheduler.client_support.fence import Fence
 from adaptive_scheduler.client_support.job_log import note
 from adaptive_scheduler.client_support.offline import free_attempts, was_assigned
 from adaptive_scheduler.outbox import Outbox
@@ -66,6 +67,10 @@ class Desk:
         self._connection = ManagerConnection(folder / "connection.json")
         self._outbox = Outbox(folder / "outbox")
         self._tried: set[int] = set()
+        self._fence = self._new_fence()
+
+    def _new_fence(self) -> Fence:
+        return Fence(self._settings.journal, self._outbox, self.job)
 
     def _hello(self, holding: p.Attempt | None) -> p.Hello:
         return p.Hello(
@@ -81,6 +86,7 @@ class Desk:
     async def next_attempt(self) -> p.Attempt | None:
         """Return the learner that this job has now; None if nothing is left for it."""
         self.holding = None
+        self._fence = self._new_fence()  # what is written from now on may be about the next one
         answer = await self._ask(self._hello(None))
         if isinstance(answer, p.Assigned):
             self.holding = answer.attempt
@@ -104,6 +110,17 @@ class Desk:
             case p.Assigned():
                 self.holding = answer.attempt
         return Verdict.GO_ON
+
+    def check_holding(self) -> None:
+        """Look whether this job still has its learner. Blocks, for a moment only.
+
+        Raises
+        ------
+        SupersededError
+            If another job has it.
+        """
+        if self.holding is not None:
+            self._fence.check(self.holding)
 
     async def report(self, message: p.Report) -> None:
         """Deliver the end of an attempt, to the manager or to the outbox."""

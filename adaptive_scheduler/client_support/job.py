@@ -94,9 +94,7 @@ def _heed_signals() -> asyncio.Future[Interrupt]:
     def interrupt(number: signal.Signals) -> None:
         if not interrupted.done():
             note("told to end", signal=number.name)
-            interrupted.set_result(
-                Interrupt(is_superseded=False, reason=f"The job got {number.name}.")
-            )
+            interrupted.set_result(Interrupt(f"The job got {number.name}."))
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, interrupt, number)

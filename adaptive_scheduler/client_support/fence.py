@@ -1,0 +1,123 @@
+"""Whether a job still has its learner: the journal knows, also when nobody answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.client_support.job_log import note
+from adaptive_scheduler.errors import AdaptiveSchedulerError, RunFolderError
+from adaptive_scheduler.outbox import Outbox
+from adaptive_scheduler.protocol import Attempt, JobIdentity
+
+#: Bytes that are read at once from the end of the journal.
+_BLOCK = 1 << 16
+
+
+class SupersededError(AdaptiveSchedulerError):
+    """Another job has the learner by now."""
+
+
+class JournalFollower:
+    """Reads what is added to a journal from now on, and nothing twice.
+
+    Parameters
+    ----------
+    path
+        The journal. Where another file takes its place, all of that is new.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file_number, self._position = 0, 0
+        try:
+            with path.open("rb") as file:
+                self._file_number = os.fstat(file.fileno()).st_ino
+                self._position = _end_of_whole_lines(file)
+        except FileNotFoundError:
+            pass
+
+    def new_records(self) -> list[j.AnyRecord]:
+        """Return the records that were added; none if there is no journal.
+
+        Raises
+        ------
+        OSError, RunFolderError
+            If it can't be read.
+        """
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return []
+        with file:
+            number = os.fstat(file.fileno()).st_ino
+            if number != self._file_number:
+                self._file_number, self._position = number, 0
+            file.seek(self._position)
+            data = file.read()
+        whole = data.rfind(b"\n") + 1
+        records = [j.read_record(line) for line in data[:whole].splitlines()]
+        self._position += whole
+        return records
+
+
+class Fence:
+    """Keeps a job from saving over the data of another one that has its learner by now.
+
+    That a learner was given to a job is on disk before the job hears of it. So
+    a job that looks here right before it saves sees who came after it, be it
+    that it was stopped for a day, or cut off from the network.
+
+    Parameters
+    ----------
+    journal, outbox
+        Where jobs are given learners, and where they take them unasked.
+    job
+        Who this job is.
+    """
+
+    def __init__(self, journal: Path, outbox: Outbox, job: JobIdentity) -> None:
+        self._follower = JournalFollower(journal)
+        self._outbox = outbox
+        self._job = job
+        #: The last attempt at each learner that was given to another job meanwhile.
+        self._others: dict[int, int] = {}
+
+    def check(self, attempt: Attempt) -> None:
+        """Look whether this job still has its learner, in `attempt`. Blocks.
+
+        Raises
+        ------
+        SupersededError
+            If another job has it.
+        """
+        try:
+            for record in self._follower.new_records():
+                self._note(record)
+        except (OSError, RunFolderError) as error:  # to lose our points would be worse
+            note("the journal can't be read", level=logging.WARNING, error=str(error))
+        later = Attempt(attempt.learner, attempt.number + 1)
+        if self._others.get(attempt.learner, 0) >= attempt.number or self._outbox.is_claimed(later):
+            raise SupersededError(f"Another job has learner {attempt.learner}.")
+
+    def _note(self, record: j.AnyRecord) -> None:
+        if not isinstance(record, j.Assigned | j.LearnerWas) or record.job in (None, self._job):
+            return
+        number = record.number if isinstance(record, j.Assigned) else record.attempt
+        self._others[record.learner] = number
+
+
+def _end_of_whole_lines(file: BinaryIO) -> int:
+    """Return where the last line that is whole ends; another may be being written."""
+    position = file.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - _BLOCK)
+        file.seek(start)
+        found = file.read(position - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0
