@@ -198,6 +198,14 @@ class RunState:
         """How many learners no job has, and that are neither done nor given up."""
         return self.counts[WAITING] + self.counts[READY] + self.counts[DELAYED]
 
+    def to_retry(self) -> list[int]:
+        """Return the learners that have failed and that no job has."""
+        return [
+            entry.index
+            for entry in self.learners
+            if entry.state == FAILED or (entry.fails and entry.state not in (RUNNING, DONE))
+        ]
+
     # Changes.
 
     def limit_fails(self, max_fails: int) -> None:
@@ -234,8 +242,11 @@ class RunState:
                 self._retried(record.learner)
             case j.RunEnded():
                 self.ended = record.status
+                # They are cancelled or not needed any more: that they end is no failure.
+                self.leaving.update(i for i, job in self.jobs.items() if job.learner is None)
             case j.ManagerStarted():
                 self.ended = None
+                self.totals.failed_starts_in_a_row = 0
             case j.LearnerWas():
                 self._learner_was(record)
             case j.JobWas():
@@ -338,7 +349,7 @@ class RunState:
 
     def _retried(self, index: int) -> None:
         entry = self.learners[index]
-        if entry.state not in (FAILED, DELAYED):
+        if entry.state in (RUNNING, DONE):
             return
         entry.fails = 0
         self._move(entry, WAITING if self._n_missing.get(index) else READY)
