@@ -284,8 +284,9 @@ class DatabaseManager(BaseManager):
         if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(self.learners)):
             self._journal.compact([started, *self.state.as_records(time.time())])
         # Who starts a run again has mended what made learners fail.
-        retried = [j.Retried(time=time.time(), learner=i) for i in self.state.to_retry()]
-        for record in (started, *retried):
+        records: list[j.AnyRecord] = [started]
+        records += [j.Retried(time=time.time(), learner=i) for i in self.state.to_retry()]
+        for record in records:
             self.state.apply(record)
             self._journal.append(record)
         self._journal.flush()
