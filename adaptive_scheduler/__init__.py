@@ -8,12 +8,14 @@ from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, scheduler, server_support, utils
+    from adaptive_scheduler.scheduler import PBS
     from adaptive_scheduler.server_support import RunManager, start_one_by_one
     from adaptive_scheduler.version import __version__
 
 #: Public names and the module that defines each. A job imports this package
 #: too, and must not pay for what only the manager's side needs.
 _HOME = {
+    "PBS": "adaptive_scheduler.scheduler",
     "RunManager": "adaptive_scheduler.server_support",
     "__version__": "adaptive_scheduler.version",
     "client_support": "adaptive_scheduler.client_support",
@@ -24,6 +26,7 @@ _HOME = {
 }
 
 __all__ = [
+    "PBS",
     "RunManager",
     "__version__",
     "client_support",

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
     from adaptive_scheduler.scheduler.default import DefaultScheduler
     from adaptive_scheduler.scheduler.local import Local, LocalMockScheduler
+    from adaptive_scheduler.scheduler.pbs import PBS
     from adaptive_scheduler.scheduler.slurm import SLURM
     from adaptive_scheduler.scheduler.slurm_site import slurm_partitions
 
 #: Public names and the module that defines each. The daemon of `Local` runs
 #: inside this package, and must start quickly.
 _HOME = {
+    "PBS": "adaptive_scheduler.scheduler.pbs",
     "SLURM": "adaptive_scheduler.scheduler.slurm",
     "BaseScheduler": "adaptive_scheduler.scheduler.base",
     "DefaultScheduler": "adaptive_scheduler.scheduler.default",
@@ -25,6 +27,7 @@ _HOME = {
 }
 
 __all__ = [
+    "PBS",
     "SLURM",
     "BaseScheduler",
     "DefaultScheduler",

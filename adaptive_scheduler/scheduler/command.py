@@ -50,6 +50,7 @@ def run_command(
     *,
     timeout: float = TIMEOUT,
     environment: Mapping[str, str] | None = None,
+    text: str | None = None,
 ) -> Finished:
     """Run a command until it ends, and return what it said, whatever its exit code.
 
@@ -64,6 +65,8 @@ def run_command(
         Seconds that it gets.
     environment
         Its variables; by default ours.
+    text
+        What it reads from its input; by default nothing.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def run_command(
         process = subprocess.Popen(
             command,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -89,7 +92,7 @@ def run_command(
         ) from error
     with process:
         try:
-            stdout, stderr = process.communicate(timeout=timeout)
+            stdout, stderr = process.communicate(text, timeout=timeout)
         except subprocess.TimeoutExpired as error:
             _kill(process)
             raise SchedulerUnavailableError(

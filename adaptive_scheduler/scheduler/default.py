@@ -10,6 +10,7 @@ from typing import Any
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.scheduler.base import BaseScheduler
 from adaptive_scheduler.scheduler.local import Local
+from adaptive_scheduler.scheduler.pbs import PBS
 from adaptive_scheduler.scheduler.slurm import SLURM
 
 #: Decides where there are several.
@@ -18,12 +19,13 @@ VARIABLE = "SCHEDULER_SYSTEM"
 #: The command by which each is known, in the order of preference; Local needs none.
 _KNOWN: dict[str, tuple[Callable[..., BaseScheduler], str | None]] = {
     "SLURM": (SLURM, "sbatch"),
+    "PBS": (PBS, "qsub"),
     "LOCAL": (Local, None),
 }
 
 
 def DefaultScheduler(*args: Any, **keywords: Any) -> BaseScheduler:  # noqa: N802  as in release 2
-    """Make the scheduler that this machine has: `SLURM`, or else `Local`.
+    """Make the scheduler that this machine has: `SLURM`, `PBS`, or else `Local`.
 
     Where there are several, the environment variable ``SCHEDULER_SYSTEM`` says
     which; it is read when this is called.

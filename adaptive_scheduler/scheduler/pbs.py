@@ -1,0 +1,322 @@
+"""The scheduler PBS: OpenPBS, PBS Pro, and Torque where it differs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import pwd
+import re
+import shutil
+import warnings
+from collections import deque
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from adaptive_scheduler.errors import (
+    InvalidInputError,
+    SchedulerUnavailableError,
+    SubmissionRejectedError,
+)
+from adaptive_scheduler.resources import PerLearner, Resources, seconds_of
+from adaptive_scheduler.scheduler import pbs_client
+from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
+from adaptive_scheduler.scheduler.command import Finished, run_command
+from adaptive_scheduler.scheduler.pbs_arrays import Block, blocks, halves
+from adaptive_scheduler.scheduler.pbs_client import (
+    ask,
+    checked,
+    failure_of,
+    knows_not_the_option,
+)
+from adaptive_scheduler.scheduler.pbs_ends import end_of
+from adaptive_scheduler.scheduler.pbs_queue import Attributes, ours, parse_jobs, queue_of
+from adaptive_scheduler.scheduler.pbs_script import VARIABLES, sent_script, submit_command
+from adaptive_scheduler.scheduler.pbs_select import PbsResources
+from adaptive_scheduler.scheduler.pbs_site import PbsSite
+from adaptive_scheduler.scheduler.script import JobVariables
+
+#: Ids in one call of qstat or qdel; the server takes some milliseconds for each.
+_IDS_PER_CALL = 500
+#: Seconds before the end at which a job is warned, but for short jobs.
+_WARNING = 60
+#: Of a short job's time, this part is what a warning may cost.
+_WARNING_PART = 0.1
+
+#: What qstat says of jobs that are gone: no error.
+_GONE = ("Unknown Job Id", "Job has finished", "not configured to maintain job history")
+#: What qdel says of jobs that it need not end, or that are about to end.
+_NOT_TO_DELETE = (*_GONE, "Request invalid for state of job", "illegally formed job identifier")
+#: What qsub says of an array that is too large for the server, or for one of its queues.
+_TOO_LARGE = "Array job exceeds server or queue size limit"
+
+
+class PBS(BaseScheduler):
+    """Runs jobs on a cluster with the queueing system PBS.
+
+    Jobs that ask for the same are submitted together, as an array. The
+    parameters marked * take one value for all jobs, a function without
+    arguments that is called at each submission, or a tuple with one of these
+    for each learner.
+
+    Parameters
+    ----------
+    cores*
+        Cores for each job.
+    cores_per_node*
+        Cores of a node, for jobs that use several nodes; by default as many as
+        most nodes have, which is then said in a warning.
+    queue*
+        Where the jobs wait; ``qstat -Q`` lists the queues.
+    walltime*
+        How long each job may run: ``"HH:MM:SS"``, seconds or a timedelta. Also `time`.
+    memory*
+        Memory for each job on each node, such as ``"4gb"``.
+    select*
+        What each job wants in the words of PBS, such as
+        ``"1:ncpus=4:ngpus=1"``, instead of what follows from the others.
+    signal_before_end
+        Seconds before the end of its walltime at which a job saves and gives
+        its learner back. None stands for a minute where `walltime` is given,
+        and for less in short jobs; 0 leaves it to the end, when a job has
+        about 10 seconds.
+    **keywords
+        As for `BaseScheduler`. Options in `extra_scheduler` win over all others.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value can't be.
+    """
+
+    ext: ClassVar[str] = ".pbs"
+    submit_cmd: ClassVar[str] = "qsub"
+    directive: ClassVar[str] = "#PBS"
+    variables: ClassVar[JobVariables] = VARIABLES
+    _resources_kind: ClassVar[type[Resources]] = PbsResources
+
+    def __init__(
+        self,
+        cores: PerLearner[int | None],
+        *,
+        cores_per_node: PerLearner[int | None] = None,
+        queue: PerLearner[str | None] = None,
+        walltime: PerLearner[str | float | dt.timedelta | None] = None,
+        time: PerLearner[str | float | dt.timedelta | None] = None,
+        memory: PerLearner[str | None] = None,
+        select: PerLearner[str | None] = None,
+        signal_before_end: float | None = None,
+        **keywords: Any,
+    ) -> None:
+        if walltime is not None and time is not None:
+            raise InvalidInputError("`time` and `walltime` are the same: say one of them.")
+        _check_warning(signal_before_end)
+        self.signal_before_end = signal_before_end
+        self._site = PbsSite()
+        self._has_wide_lines = True
+        super().__init__(
+            cores,
+            cores_per_node=cores_per_node,
+            queue=queue,
+            time=time if walltime is None else walltime,
+            memory=memory,
+            select=select,
+            **keywords,
+        )
+
+    # What a job asks for.
+
+    def resources(self, index: int) -> PbsResources:
+        """Return what the job for learner `index` asks for, as of now.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If a job uses several nodes, and pbsnodes does not say how large they are.
+        """
+        wanted = super().resources(index)
+        assert isinstance(wanted, PbsResources)  # noqa: S101  `_resources_kind`
+        if wanted.is_on_one_node or wanted.cores_per_node or wanted.select:
+            return wanted
+        cores = self._site.cores_per_node
+        warnings.warn(
+            f"`cores_per_node` is not given: guessed {cores}, as most nodes in pbsnodes have.",
+            stacklevel=2,
+        )
+        return replace(wanted, cores_per_node=cores)
+
+    def check(self, resources: Resources) -> None:
+        """Raise `InvalidInputError` if no job can ever get `resources` here.
+
+        Where pbsnodes does not answer, it is left to qsub to say so.
+        """
+        super().check(resources)
+        assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`
+        if shutil.which("qsub") is None:
+            raise InvalidInputError(
+                "There is no qsub on PATH: this is no machine from which jobs are submitted to "
+                "PBS. Log in to one, or use `scheduler.Local`."
+            )
+        if not resources.is_on_one_node or resources.select is not None:
+            return
+        with suppress(SchedulerUnavailableError):
+            largest = max(self._site.nodes.values())
+            if resources.cores > largest:
+                raise InvalidInputError(
+                    f"No job can get {resources.cores} cores on one node: the largest node in "
+                    f"pbsnodes has {largest}."
+                )
+
+    def script_head(self, resources: Resources) -> list[str]:
+        """Return the option lines with which a job script asks for `resources`."""
+        head = [f"{self.directive} {option}" for option in self._options(resources)]
+        return [*head, *self._warning_lines(resources)]
+
+    def _options(self, resources: Resources) -> list[str]:
+        assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`
+        options = resources.options(is_torque=self._site.is_torque)
+        return [*options, *resources.extra_scheduler]
+
+    def _warning_lines(self, resources: Resources) -> list[str]:
+        """Return the lines by which a job warns itself: PBS does it only at the very end."""
+        if resources.time is None:
+            return []
+        limit = seconds_of(resources.time)
+        warning = self.signal_before_end
+        seconds = min(_WARNING, int(_WARNING_PART * limit)) if warning is None else int(warning)
+        if not 0 < seconds < limit:
+            return []
+        return [
+            "# A signal before the end of the walltime: the job saves, and gives its learner back.",
+            "trap '' USR1  # until the program listens: a warning would end the shell",
+            f"(sleep {limit - seconds} && exec kill -USR1 $$) > /dev/null 2>&1 &",
+        ]
+
+    # What a scheduler does.
+
+    def submit(self, batch: Batch) -> dict[int, str]:
+        """Submit jobs, and return the ids of those that PBS took, by number.
+
+        It takes them an array at a time: when it refuses the second, the jobs
+        of the first exist.
+
+        Raises
+        ------
+        SubmissionRejectedError
+            If PBS said no; none of the jobs was submitted.
+        SchedulerUnavailableError
+            If it is not known whether they were.
+        """
+        self._check_batch(batch)
+        _make_folder(batch)
+        waiting = deque(blocks(batch.numbers, self._site.max_array_size))
+        job_ids: dict[int, str] = {}
+        while waiting:
+            block = waiting.popleft()
+            answer = self._submit_block(batch, block)
+            if answer.returncode == 0:
+                job_ids |= _ids(block, answer)
+            elif _TOO_LARGE in answer.complaint and len(block) > 1:
+                waiting.extendleft(reversed(halves(block)))  # a queue may take less
+            else:
+                error = failure_of(answer, batch)
+                if job_ids and isinstance(error, SubmissionRejectedError):
+                    break  # they are asked for again, and are alone then
+                raise error
+        return dict(sorted(job_ids.items()))
+
+    def _submit_block(self, batch: Batch, block: Block) -> Finished:
+        options = self._options(batch.resources)
+        command = submit_command(batch, block, options, is_torque=self._site.is_torque)
+        return run_command(command, timeout=pbs_client.TIMEOUT, text=sent_script(batch, block))
+
+    def _check_batch(self, batch: Batch) -> None:
+        # PBS takes jobs that can never begin; they would wait for ever.
+        try:
+            self.check(batch.resources)
+        except InvalidInputError as error:
+            raise SubmissionRejectedError(
+                f"The jobs of '{batch.job_name}' were not submitted: {error}"
+            ) from error
+
+    def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:
+        """Return the jobs that wait, run or are about to end, by id.
+
+        Members of an array stay, as not alive, until all of them have ended.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If there was no answer that can be trusted.
+        """
+        if not me_only:
+            return queue_of(self._described("-t"))
+        # What qstat says of the jobs of all users may be a hundred megabytes.
+        ids = ask(("qselect", "-u", pwd.getpwuid(os.getuid()).pw_name)).stdout.split()
+        return queue_of(self._described_in_parts("-t", ids=ids))
+
+    def _described_in_parts(self, *options: str, ids: Sequence[str]) -> dict[str, Attributes]:
+        jobs: dict[str, Attributes] = {}
+        for start in range(0, len(ids), _IDS_PER_CALL):
+            jobs |= self._described(*options, ids=ids[start : start + _IDS_PER_CALL])
+        return jobs
+
+    def _described(self, *options: str, ids: Sequence[str] = ()) -> dict[str, Attributes]:
+        """Return all that PBS says of jobs; those that are gone are left out."""
+        wide = ["-w"] if self._has_wide_lines else []
+        command = ["qstat", *options, "-f", *wide, *ids]
+        answer = run_command(command, timeout=pbs_client.TIMEOUT)
+        if wide and knows_not_the_option(answer, "w"):
+            self._has_wide_lines = False  # Torque, and PBS Pro before 20
+            return self._described(*options, ids=ids)
+        return parse_jobs(checked(answer, harmless=_GONE).stdout)
+
+    def cancel_ids(self, job_ids: Collection[str]) -> None:
+        """Ask PBS to end these jobs; ids that it doesn't know are no error.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If it is not known whether it will.
+        """
+        ids = ours(job_ids)
+        for start in range(0, len(ids), _IDS_PER_CALL):
+            ask(("qdel", *ids[start : start + _IDS_PER_CALL]), harmless=_NOT_TO_DELETE)
+
+    def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
+        """Return how jobs have ended; those of which nothing is known are left out.
+
+        That is all of them where the site keeps no history, as is PBS's default.
+        """
+        jobs: dict[str, Attributes] = {}
+        with suppress(SchedulerUnavailableError):
+            jobs = self._described_in_parts("-x", ids=ours(job_ids))
+        ends = {job_id: end_of(job_id, job) for job_id, job in jobs.items()}
+        return {job_id: end for job_id, end in ends.items() if end is not None}
+
+
+def _ids(block: Block, answer: Finished) -> dict[int, str]:
+    """Return the id of each job of a block by its number, out of what qsub printed."""
+    # A site may print a greeting before it.
+    match = re.search(r"^(\d+)(\[\])?(\.\S+)?$", answer.stdout.strip(), re.MULTILINE)
+    if match is None or (match[2] is None) != (len(block) == 1):
+        raise SchedulerUnavailableError(f"qsub did not tell the id of a job: {answer.complaint}")
+    job, brackets, server = match.groups(default="")
+    return {n: f"{job}[{n}]{server}" if brackets else f"{job}{server}" for n in block}
+
+
+def _make_folder(batch: Batch) -> None:
+    try:
+        batch.log_folder.mkdir(parents=True, exist_ok=True)  # PBS holds jobs that have none
+    except OSError as error:
+        raise SubmissionRejectedError(
+            f"The output of '{batch.job_name}' can't be written to '{batch.log_folder}': "
+            f"{error.strerror}. Name another folder with `log_folder=...`."
+        ) from error
+
+
+def _check_warning(seconds: Any) -> None:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and seconds >= 0):
+        raise InvalidInputError(f"`signal_before_end` is a number of seconds, not {seconds!r}.")

@@ -1,0 +1,108 @@
+"""How the commands of PBS are called, and what they say when they fail."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Sequence
+
+from adaptive_scheduler.errors import (
+    SchedulerError,
+    SchedulerUnavailableError,
+    SubmissionRejectedError,
+)
+from adaptive_scheduler.scheduler.command import Finished, run_command, shown
+from adaptive_scheduler.scheduler.jobs import Batch
+
+#: Seconds that a command gets. A server that hangs never answers.
+TIMEOUT = 60.0
+
+#: After these words of qsub the jobs may exist, or may be taken at another
+#: time. All else is the server's decision. Source: the texts of pbs_errno.h
+#: about communication, and what qsub was seen to say.
+_DOUBTFUL = (
+    "cannot connect to server",
+    "Couldn't connect to cluster",
+    "Connection refused",
+    "Connection reset",
+    "Connection timed out",
+    "Communication failure",
+    "Broken pipe",
+    "End of File",
+    "Premature end of message",
+    "Protocol (ASN.1) error",
+    "Server is shutting down",
+    "Server shutting down",
+    "Resource temporarily unavailable",
+    "timed out",
+)
+
+#: What to do after some words of qsub.
+_HINTS = {
+    "Bad UID": "PBS lets some users, such as root, run no jobs.",
+    "Unknown queue": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
+    "Queue is not enabled": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
+    "per-user limit": "Set `max_simultaneous_jobs` to as many jobs as you may have.",
+    "resource limits": "`qstat -Qf` tells what a queue lets jobs ask for.",
+    'cannot be used with "select"': (
+        "Say `memory=...`, or the whole of it with `select=...`, instead of `-l` in "
+        "`extra_scheduler`."
+    ),
+    "Unknown resource": "`pbsnodes -av` tells what nodes have under resources_available.",
+    "illegal -N value": "Names of jobs may be too long, or begin with what PBS does not take.",
+    "illegal": "Look at the options in `extra_scheduler`.",
+    "invalid option": "Look at the options in `extra_scheduler`.",
+}
+
+
+def ask(command: Sequence[str], *, harmless: Collection[str] = ()) -> Finished:
+    """Run a command that must succeed, and return its answer; see `checked`."""
+    return checked(run_command(command, timeout=TIMEOUT), harmless=harmless)
+
+
+def checked(answer: Finished, *, harmless: Collection[str] = ()) -> Finished:
+    """Return an answer that is good.
+
+    Parameters
+    ----------
+    answer
+        Of a command.
+    harmless
+        Complaints that are part of a good answer, whatever the exit code.
+
+    Raises
+    ------
+    SchedulerUnavailableError
+        If it tells of another failure.
+    """
+    if answer.returncode and not _is_harmless(answer, harmless):
+        raise SchedulerUnavailableError(f"`{shown(answer.command)}` failed: {answer.complaint}")
+    return answer
+
+
+def _is_harmless(answer: Finished, harmless: Collection[str]) -> bool:
+    complaints = [line for line in answer.stderr.splitlines() if line.strip()]
+    return bool(complaints) and all(any(h in line for h in harmless) for line in complaints)
+
+
+def knows_not_the_option(answer: Finished, option: str) -> bool:
+    """Whether a command says that it has no such option."""
+    words = answer.stderr
+    return answer.returncode != 0 and (
+        f"invalid option -- '{option}'" in words or f"Unknown option: {option}" in words
+    )
+
+
+def failure_of(answer: Finished, batch: Batch) -> SchedulerError:
+    """Return the error for a submission that has failed."""
+    words = answer.complaint
+    if any(phrase in words for phrase in _DOUBTFUL):
+        return SchedulerUnavailableError(
+            f"It is not known whether qsub has submitted jobs of '{batch.job_name}':\n"
+            + textwrap.indent(words, "    ")
+        )
+    hint = next((hint for phrase, hint in _HINTS.items() if phrase in words), "")
+    n = len(batch.numbers)
+    return SubmissionRejectedError(
+        f"qsub refused the jobs of '{batch.job_name}' ({n} jobs, {batch.resources}):\n"
+        f"{textwrap.indent(words, '    ')}\nScript: {batch.script_path}. {hint}".rstrip()
+    )

@@ -1,0 +1,138 @@
+"""The jobs of PBS, as ``qstat -f`` shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple, TypeAlias
+
+from adaptive_scheduler.scheduler import pbs_mark
+from adaptive_scheduler.scheduler.jobs import QueuedJob
+
+#: Attributes of a job by name, as qstat spells them.
+Attributes: TypeAlias = Mapping[str, str]
+
+#: Ids: ``12.server``, an array ``12[].server``, its member ``12[3].server``.
+_ID = re.compile(r"(?P<job>\d+)(?P<brackets>\[(?P<index>\d*)\])?(?P<server>\.\S+)?")
+#: The first job begins with the first of these lines, others after an empty
+#: line, too: values may hold line breaks, and these words.
+_FIRST = re.compile(r"^Job Id: ", re.MULTILINE)
+_RECORD = re.compile(r"(?:\A|(?<=\n\n))Job Id: (?P<id>\S+)\n")
+_ATTRIBUTE = re.compile(r"(?:\A|\n) {4}(?P<name>[A-Za-z_][\w.-]*) = ")
+
+# All states are in one of these tables, but those that nobody has heard of.
+# Source: qstat(1B), "Job states", of PBS, and qstat(1B) of Torque for C.
+
+#: States from which no job comes back: finished, a finished member of an array, completed.
+ENDED: Final = frozenset({"F", "X", "C"})
+#: Running, exiting, suspended, suspended by the user of the machine.
+_STARTED: Final = frozenset({"R", "E", "S", "U"})
+#: Queued, held, waiting for its time, in transit, moved to another server, array begun.
+_WAITING: Final = frozenset({"Q", "H", "W", "T", "M", "B"})
+
+
+class JobId(NamedTuple):
+    """The parts of an id.
+
+    Attributes
+    ----------
+    array
+        The id of the array that the job is a member of; empty if it is none.
+    number
+        Which member; None if it is none.
+    is_array
+        Whether it is an array itself.
+    """
+
+    array: str
+    number: int | None
+    is_array: bool
+
+
+def parse_id(job_id: str) -> JobId | None:
+    """Return the parts of an id; None if it can't be one."""
+    match = _ID.fullmatch(job_id)
+    if match is None:
+        return None
+    if not match["index"]:
+        return JobId("", None, match["brackets"] is not None)
+    array = f"{match['job']}[]{match['server'] or ''}"
+    return JobId(array, int(match["index"]), is_array=False)
+
+
+def parse_jobs(stdout: str) -> dict[str, Attributes]:
+    """Read what ``qstat -f`` prints, with or without ``-w``: attributes by id.
+
+    Without ``-w``, long values go on in lines that begin with a tab.
+    """
+    first = _FIRST.search(stdout)  # a site may print a greeting before it
+    text = stdout[first.start() :] if first else ""
+    _, *parts = _RECORD.split(text.replace("\n\t", ""))
+    return {
+        job_id: dict(_attributes(text))
+        for job_id, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def _attributes(text: str) -> Iterator[tuple[str, str]]:
+    _, *parts = _ATTRIBUTE.split(text)
+    for name, value in zip(parts[::2], parts[1::2], strict=True):
+        yield name, value.rstrip("\n")
+
+
+def queue_of(jobs: Mapping[str, Attributes]) -> dict[str, QueuedJob]:
+    """Return the queue: each job by its id, and the members of an array instead of the array.
+
+    A state that is not known counts as alive: better to wait for a job that
+    has ended than to start a second one beside it.
+    """
+    queue = {}
+    for job_id, attributes in jobs.items():
+        parts = parse_id(job_id)
+        if parts is not None and not parts.is_array:
+            # Members that have not begun are shown as copies of their array.
+            queue[job_id] = _queued(parts, attributes, jobs.get(parts.array, {}))
+    return queue
+
+
+def _queued(parts: JobId, attributes: Attributes, array: Attributes) -> QueuedJob:
+    state = attributes.get("job_state", "")
+    if state == "Q" and array.get("job_state") in {"H", "W"}:
+        state = array["job_state"]  # its members can't run either
+    job_name, token = _name_and_token(parts, attributes)
+    is_running = state in _STARTED
+    return QueuedJob(
+        job_name=job_name,
+        state=state,
+        alive=state not in ENDED,
+        running=is_running,
+        reason=_reason(state, attributes, array),
+        token=token,
+    )
+
+
+def _name_and_token(parts: JobId, attributes: Attributes) -> tuple[str, str]:
+    mark = pbs_mark.read(attributes.get("Error_Path", ""))
+    if mark is None:
+        return attributes.get("Job_Name", ""), ""
+    number = mark.number if parts.number is None else parts.number
+    return f"{mark.job_name}-{number}", mark.token
+
+
+def _reason(state: str, attributes: Attributes, array: Attributes) -> str:
+    # Only the server knows why it holds a job; users hold theirs themselves.
+    comment = attributes.get("comment") or array.get("comment", "")
+    if state == "H":
+        kinds = attributes.get("Hold_Types") or array.get("Hold_Types", "")
+        words = {"u": "held by the user", "o": "held by an operator", "s": "held by the system"}
+        return comment or words.get(kinds, "held")
+    if state == "W":
+        return comment or f"waits until {attributes.get('Execution_Time', 'its time')}"
+    if comment or state not in _WAITING:
+        return comment
+    return "not looked at yet"
+
+
+def ours(job_ids: Iterable[str]) -> list[str]:
+    """Return those that can be ids, as the commands of PBS take them."""
+    return [job_id for job_id in job_ids if parse_id(job_id) is not None]

@@ -1,0 +1,117 @@
+"""What PBS is sent: a script begins with what it can be told in no other way.
+
+A script of PBS takes no arguments, starts in the user's home folder, and its
+output can't be given a name with the job's id in it. So a few lines of shell
+come before the job script. qsub reads no options after them: all are given on
+its command line.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Final
+
+from adaptive_scheduler.scheduler import pbs_mark
+from adaptive_scheduler.scheduler.jobs import Batch
+from adaptive_scheduler.scheduler.pbs_arrays import Block, array_option
+from adaptive_scheduler.scheduler.script import JobVariables
+
+#: How a running job learns who it is. PBS tells its id; the rest comes from the
+#: lines before the script.
+VARIABLES: Final = JobVariables(
+    job_id="$PBS_JOBID",
+    number="${ADAPTIVE_SCHEDULER_NUMBER:-${PBS_ARRAY_INDEX:-0}}",
+    restarts="${ADAPTIVE_SCHEDULER_RESTARTS:-0}",
+)
+
+#: A line in the output of a job that PBS has started again. PBS tells jobs of
+#: no count of their starts, so these lines are counted.
+_AGAIN: Final = "adaptive_scheduler: PBS has started this job again"
+
+#: Folders that PBS was seen to take for output; it would lose the others' names.
+_PLAIN_PATH = re.compile(r"/[\w ./+@%=:,-]*")
+#: The longest path that qsub takes has 1024 bytes.
+_LONGEST_PATH = 1000
+#: A name that qsub takes, and its longest.
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+.-]")
+_LONGEST_NAME: Final = 230
+
+
+def submit_command(
+    batch: Batch, block: Block, options: list[str], *, is_torque: bool = False
+) -> list[str]:
+    """Return the command that submits a block of jobs; their script is its input.
+
+    Parameters
+    ----------
+    batch, block
+        The jobs.
+    options
+        What the jobs ask for, written as in the head of a script.
+    is_torque
+        Whether qsub is Torque's.
+    """
+    words = [word for option in options for word in shlex.split(option)]
+    alone = block[0] if len(block) == 1 else None
+    command = ["qsub", "-N", _name(batch, alone), *_output(batch, alone, is_torque=is_torque)]
+    if alone is None and is_torque:
+        command += ["-t", ",".join(map(str, block))]
+    elif alone is None:
+        command += ["-J", array_option(block)]
+    if is_torque:
+        command += ["-S", "/bin/bash"]  # it gives the script to a shell without looking at it
+    return [*command, "-r", "y", *words]
+
+
+def _name(batch: Batch, alone: int | None) -> str:
+    """Return a name that PBS takes, for people who look at the queue; ours is in the mark."""
+    ending = "" if alone is None else f"-{alone}"
+    plain = _NOT_IN_NAMES.sub("_", batch.job_name)
+    return plain[: _LONGEST_NAME - len(ending)] + ending
+
+
+def _output(batch: Batch, alone: int | None, *, is_torque: bool) -> list[str]:
+    """Return where PBS puts what a job prints before it has a file of its own, or after."""
+    mark = pbs_mark.written(batch, alone)
+    folder = str(batch.log_folder)
+    if is_torque or not _is_plain(f"{folder}/{mark}"):
+        return ["-j", "oe", "-o", "/dev/null", "-e", f"/dev/{mark}"]
+    # Into that folder at once, not when the job ends; the file gets the name {id}.OU.
+    return ["-j", "oe", "-k", "oed", "-o", f"{folder}/", "-e", f"{folder}/{mark}"]
+
+
+def _is_plain(path: str) -> bool:
+    return _PLAIN_PATH.fullmatch(path) is not None and len(path.encode()) <= _LONGEST_PATH
+
+
+def sent_script(batch: Batch, block: Block) -> str:
+    """Return what is sent for a block of jobs: the lines before the script, and the script."""
+    output = shlex.quote(f"{batch.log_folder}/{batch.job_name}-")
+    lines = [
+        "#!/bin/bash",
+        f'export ADAPTIVE_SCHEDULER_NUMBER="${{PBS_ARRAY_INDEX:-${{PBS_ARRAYID:-{block[0]}}}}}"',
+        "export ADAPTIVE_SCHEDULER_RESTARTS=0",
+        f'_output={output}"$ADAPTIVE_SCHEDULER_NUMBER-$PBS_JOBID.out"',
+        'if [ -e "$_output" ]; then',
+        f"    echo '{_AGAIN}' >> \"$_output\"",
+        f"    ADAPTIVE_SCHEDULER_RESTARTS=$(grep -acxF '{_AGAIN}' \"$_output\")",
+        "fi",
+        'exec >> "$_output" 2>&1',
+        *_umask(),
+        f"export PBS_O_WORKDIR={shlex.quote(str(batch.workdir))}",
+        'cd -- "$PBS_O_WORKDIR" || exit',
+    ]
+    return "\n".join(lines) + "\n" + batch.script
+
+
+def _umask() -> list[str]:
+    """Return the line that gives the files of jobs the same rights as the user's other files."""
+    # Asking the system for it would change it for a moment, in all threads.
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    match = re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE)
+    return [f"umask {match[1]}"] if match else []

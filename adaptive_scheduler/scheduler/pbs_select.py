@@ -1,0 +1,162 @@
+"""What a job asks PBS for."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Final
+
+from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.resources import Resources
+
+#: Executors that use the cores of one node.
+_ON_ONE_NODE = frozenset({"process-pool", "loky", "sequential"})
+_MEMORY = re.compile(r"(\d+) *([kmgtp]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_WORD = re.compile(r"\S+")
+#: Options by which users say the size of a job as a whole; ours would contradict them.
+_SIZE = re.compile(r"(?:\S*,)?(?:select|nodes|ncpus|procs)=.*")
+
+#: Options that we set for every job, or that would keep qsub from telling an id.
+_REFUSED: Final = {
+    "-N": "the manager names the jobs",
+    "-J": "the manager decides on arrays",
+    "-t": "the manager decides on arrays",
+    "-o": "set `log_folder=...` instead",
+    "-e": "set `log_folder=...` instead",
+    "-j": "errors go where the output goes",
+    "-k": "output is written where it stays",
+    "-r": "jobs can be started again",
+    "-I": "jobs have no terminal",
+    "-z": "qsub must tell the ids of jobs",
+    "-C": "the lines of the script begin with #PBS",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PbsResources(Resources):
+    """What one job asks PBS for: chunks of cores, each on one node.
+
+    Attributes
+    ----------
+    cores_per_node
+        Cores of each chunk; None stands for all cores in one chunk.
+    queue
+        Where the job waits.
+    memory
+        For each chunk, such as ``"4gb"``; also ``"4G"``.
+    select
+        Chunks in the words of PBS, such as ``"2:ncpus=4:mpiprocs=4"``, instead
+        of what follows from the others.
+    """
+
+    cores_per_node: int | None = None
+    queue: str | None = None
+    memory: str | None = None
+    select: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("queue", "select"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and _WORD.fullmatch(value)):
+                raise InvalidInputError(f"`{name}` is a word as qsub takes it, not {value!r}.")
+        if self.memory is not None:
+            object.__setattr__(self, "memory", _memory(self.memory))
+        if self.select is not None and self.memory is not None:
+            raise InvalidInputError(
+                f"Say the memory in `select`, too: '{self.select}:mem={self.memory}'."
+            )
+        self._check_nodes()
+        for option in self.extra_scheduler:
+            _check_option(option)
+
+    def _check_nodes(self) -> None:
+        cores: object = self.cores_per_node
+        if cores is None:
+            return
+        if not isinstance(cores, int) or isinstance(cores, bool) or cores < 1:
+            raise InvalidInputError(f"`cores_per_node` is a positive whole number, not {cores!r}.")
+        if self.is_on_one_node and self.cores > cores:
+            raise InvalidInputError(
+                f"A job with the executor {self.executor_type!r} can use one node only, with "
+                f"{cores} cores, but asks for {self.cores}."
+            )
+
+    @property
+    def is_on_one_node(self) -> bool:
+        """Whether all cores must be on the same node."""
+        return self.executor_type in _ON_ONE_NODE
+
+    def options(self, *, is_torque: bool = False) -> list[str]:
+        """Return the options of qsub that ask for this, without `extra_scheduler`."""
+        options = []
+        if not any(_says_size(option) for option in self.extra_scheduler):
+            options.append(f"-l {self._torque_nodes() if is_torque else self._chunks()}")
+        if is_torque and self.memory is not None:
+            options.append(f"-l mem={self.memory}")
+        if self.time is not None:
+            options.append(f"-l walltime={self.time}")
+        if self.queue is not None:
+            options.append(f"-q {self.queue}")
+        return options
+
+    def _size(self) -> tuple[int, int]:
+        """Return how many nodes, and how many cores on each."""
+        if self.is_on_one_node or self.cores_per_node is None:
+            return 1, self.cores
+        n_nodes = math.ceil(self.cores / self.cores_per_node)
+        return n_nodes, math.ceil(self.cores / n_nodes)
+
+    def _chunks(self) -> str:
+        if self.select is not None:
+            return f"select={self.select}"
+        n_nodes, cores = self._size()
+        processes = "" if self.is_on_one_node else f":mpiprocs={cores}"
+        memory = "" if self.memory is None else f":mem={self.memory}"
+        return f"select={n_nodes}:ncpus={cores}{processes}{memory}"
+
+    def _torque_nodes(self) -> str:
+        if self.select is not None:
+            return f"nodes={self.select}"
+        n_nodes, cores = self._size()
+        return f"nodes={n_nodes}:ppn={cores}"
+
+    def __str__(self) -> str:
+        queue = "" if self.queue is None else f", queue {self.queue!r}"
+        return f"{self.cores} cores each{queue}"
+
+
+def _memory(value: object) -> str:
+    match = _MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInputError(f"`memory` is a size such as '4gb', not {value!r}.")
+    return f"{match[1]}{match[2].lower()}b"
+
+
+def _words(option: str) -> list[str]:
+    try:
+        return shlex.split(option)
+    except ValueError as error:
+        raise InvalidInputError(f"`extra_scheduler` has {option!r}: {error}.") from error
+
+
+def _check_option(option: str) -> None:
+    words = _words(option)
+    if not words or not words[0].startswith("-"):
+        raise InvalidInputError(
+            f"`extra_scheduler` holds options such as '-l walltime=01:00:00', not {option!r}."
+        )
+    if reason := _REFUSED.get(words[0][:2]):
+        raise InvalidInputError(f"`extra_scheduler` can't have {option!r}: {reason}.")
+    if "block=true" in option:
+        raise InvalidInputError(
+            f"`extra_scheduler` can't have {option!r}: qsub would wait for the jobs to end."
+        )
+
+
+def _says_size(option: str) -> bool:
+    words = _words(option)
+    value = words[0][2:] or " ".join(words[1:2])
+    return words[0].startswith("-l") and _SIZE.fullmatch(value) is not None

@@ -1,0 +1,102 @@
+"""What a site has and what it limits, as pbsnodes and qstat show it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.scheduler.command import run_command
+from adaptive_scheduler.scheduler.pbs_client import TIMEOUT, ask
+
+#: PBS's own default, for sites whose limit can't be read.
+DEFAULT_MAX_ARRAY_SIZE = 10_000
+
+_SERVER = ("qstat", "-B", "-f")
+#: How many cores a node has: as PBS says it, and as Torque does.
+_CORES = re.compile(r"^ +(?:resources_available\.ncpus|np) = (\d+)$", re.MULTILINE)
+_MAX_ARRAY_SIZE = re.compile(r"^ +max_(?:array_size|job_array_size) = (\d+)$", re.MULTILINE)
+_NODE = re.compile(r"^(?=\S)", re.MULTILINE)
+
+
+def parse_nodes(stdout: str) -> dict[str, int]:
+    """Read what pbsnodes prints: how many cores each node has.
+
+    Nodes of which that is not told are left out.
+    """
+    nodes = {}
+    for part in _NODE.split(stdout):
+        if cores := _CORES.search(part):
+            nodes[part.partition("\n")[0].strip()] = int(cores[1])
+    return nodes
+
+
+@dataclass
+class PbsSite:
+    """What has been read of a site; each is asked for once, when it is first needed."""
+
+    _nodes: dict[str, int] | None = None
+    _max_array_size: int | None = None
+    _is_torque: bool | None = None
+
+    @property
+    def is_torque(self) -> bool:
+        """Whether the commands are Torque's, which has other options."""
+        if self._is_torque is None:
+            self._is_torque = _is_torque()
+        return self._is_torque
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        """How many cores each node has.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If there is no answer.
+        """
+        if self._nodes is None:
+            self._nodes = _read_nodes()
+        return self._nodes
+
+    @property
+    def cores_per_node(self) -> int:
+        """As many cores as most nodes have; the smaller number of two that are as common.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If there is no answer.
+        """
+        cores = sorted(self.nodes.values())
+        return max(cores, key=cores.count)
+
+    @property
+    def max_array_size(self) -> int:
+        """How many jobs an array may have; PBS's default where nobody says it."""
+        if self._max_array_size is None:
+            try:
+                found = _MAX_ARRAY_SIZE.search(ask(_SERVER).stdout)
+            except SchedulerUnavailableError:
+                return DEFAULT_MAX_ARRAY_SIZE
+            self._max_array_size = int(found[1]) if found else DEFAULT_MAX_ARRAY_SIZE
+        return self._max_array_size
+
+
+def _read_nodes() -> dict[str, int]:
+    program = "pbsnodes" if shutil.which("pbsnodes") else "qnodes"  # Torque has either
+    detailed = run_command((program, "-av"), timeout=TIMEOUT)
+    nodes = parse_nodes(detailed.stdout) or parse_nodes(ask((program, "-a")).stdout)
+    if not nodes:
+        raise SchedulerUnavailableError(f"{program} shows no node.")
+    return nodes
+
+
+def _is_torque() -> bool:
+    try:
+        answer = run_command(("qsub", "--version"), timeout=TIMEOUT)
+    except SchedulerUnavailableError:
+        return False
+    words = answer.stdout + answer.stderr
+    return "pbs_version" not in words and "version" in words.lower()
