@@ -1,0 +1,197 @@
+"""What qstat prints is read as a person would read it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaptive_scheduler.scheduler.pbs_ends import end_of
+from adaptive_scheduler.scheduler.pbs_queue import parse_id, parse_jobs, queue_of
+from tests.cluster.pbs.text import record
+from tests.scheduler.pbs_answers import FOLDER, answer_to, answers
+
+
+def jobs_in(name, command):
+    return parse_jobs(answer_to(name, command).stdout)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.txt")))
+def test_in_every_transcript_each_job_is_found_with_its_attributes(name):
+    for answer in answers(name):
+        if "qstat" not in answer.command or "|" in answer.command:
+            continue
+        jobs = parse_jobs(answer.stdout)
+        ids = [line[8:] for line in answer.stdout.splitlines() if line.startswith("Job Id: ")]
+        assert list(jobs) == ids
+        for job in jobs.values():
+            assert job["Job_Owner"] == "alice@pbs-head.lab.test"
+            assert len(job["job_state"]) == 1
+            assert not any(c in value for value in job.values() for c in "\n\t")
+
+
+def test_a_running_job():
+    jobs = jobs_in("states_qstat_f_run", "qstat")
+    assert jobs["125.pbs-head"]["Submit_arguments"].endswith(', yes" plain.sh')
+    assert jobs["125.pbs-head"]["Variable_List"].count("a" * 120) == 1
+    reason = "Job run at Sun Nov 22 at 08:24 on (pbs-head:ncpus=1)+(pbs-head:ncpus=1)"
+    assert queue_of(jobs) == {
+        "125.pbs-head": {
+            "job_name": "st_run",
+            "state": "R",
+            "alive": True,
+            "running": True,
+            "reason": reason,
+            "token": "",
+        }
+    }
+
+
+def test_long_lines_and_short_lines_say_the_same():
+    short = jobs_in("states_qstat_f_run", "qstat")
+    assert short == jobs_in("qstat_f_w_one", "qstat")
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "state", "reason"),
+    [
+        ("states_qstat_f_q", "qstat", "Q", "Can Never Run: Insufficient amount of resource: ncpus"),
+        ("states_qstat_f_wait", "qstat", "W", "waits until Sun Nov 22 09:24:42 2026"),
+        ("states_qstat_f_dep", "qstat", "H", ""),
+    ],
+)
+def test_a_job_that_waits_says_why(name, command, state, reason):
+    (job,) = queue_of(jobs_in(name, command)).values()
+    assert (job["state"], job["alive"], job["running"]) == (state, True, False)
+    assert job["reason"].startswith(reason)
+    assert job["reason"]
+
+
+def test_a_suspended_job_has_begun():
+    (job,) = queue_of(jobs_in("qsig_suspend_root", "J=")).values()
+    assert (job["state"], job["alive"], job["running"]) == ("S", True, True)
+
+
+def test_an_array_is_shown_by_its_members():
+    queue = queue_of(jobs_in("array_qstat_t_f_running", "qstat"))
+    assert list(queue) == [f"8[{i}].pbs-head" for i in range(10)]
+    assert [job["state"] for job in queue.values()] == ["R"] * 6 + ["Q"] * 4
+    assert [job["running"] for job in queue.values()] == [True] * 6 + [False] * 4
+
+
+def test_members_that_have_ended_are_not_alive_while_the_others_run():
+    for name, array in [("array_midway_history_off", 156), ("array_midway_history_on", 155)]:
+        queue = queue_of(jobs_in(name, f"qstat -t -f '{array}[]"))
+        assert [job["state"] for job in queue.values()] == ["X"] * 3 + ["R"] * 5
+        assert [job["alive"] for job in queue.values()] == [False] * 3 + [True] * 5
+
+
+def test_members_of_a_held_array_are_held():
+    array = {"job_state": "H", "Hold_Types": "u"}
+    queue = queue_of({"3[].s": array, "3[0].s": {"job_state": "Q", "Hold_Types": "u"}})
+    assert (queue["3[0].s"]["state"], queue["3[0].s"]["reason"]) == ("H", "held by the user")
+
+
+def test_a_job_that_the_server_holds_says_why():
+    comment = "job held, too many failed attempts to run"
+    job = {"job_state": "H", "Hold_Types": "s", "comment": comment}
+    assert queue_of({"3.s": job})["3.s"]["reason"] == comment
+
+
+@pytest.mark.parametrize("state", ["Z", "", "Running"])
+def test_a_state_nobody_has_heard_of_is_alive(state):
+    assert queue_of({"3.s": {"job_state": state}})["3.s"]["alive"]
+
+
+def test_how_members_have_ended_where_there_is_a_history():
+    jobs = jobs_in("array_midway_history_on", "qstat -t -f '155[]")
+    ends = {parse_id(i).number: end_of(i, job) for i, job in jobs.items()}
+    assert str(ends[0]) == "COMPLETED, exit code 0"
+    assert str(ends[1]) == "FAILED, exit code 3"
+    assert "SIGKILL" in str(ends[2])
+    assert [ends[i] for i in (None, 3, 4, 5, 6, 7)] == [None] * 6
+
+
+def test_without_a_history_the_end_of_a_member_is_not_known():
+    # Each is shown with the exit status of whichever ended last.
+    jobs = jobs_in("array_midway_history_off", "qstat -t -f '156[]")
+    assert all(end_of(job_id, job) is None for job_id, job in jobs.items())
+
+
+def test_a_job_that_was_deleted_was_cancelled():
+    jobs = parse_jobs(
+        "Job Id: 116.pbs-head\n" + answers("qdel_running")[7].stdout.partition("\n08:")[0]
+    )
+    end = end_of("116.pbs-head", jobs["116.pbs-head"])
+    assert end.state == "CANCELLED"
+    assert end.reason.endswith("terminated by alice@pbs-head.lab.test, ended by SIGTERM")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("0", "COMPLETED, exit code 0"),
+        ("126", "FAILED, exit code 126"),
+        ("255", "FAILED, exit code 255"),
+        ("265", "FAILED (ended by SIGKILL, exit status 265)"),
+        ("271", "FAILED (ended by SIGTERM, exit status 271)"),
+        ("-29", "TIMEOUT (it reached its walltime)"),
+        ("-27", "OUT_OF_MEMORY (it used too much memory)"),
+        ("-99", "FAILED (PBS ended it: exit status -99)"),
+    ],
+)
+def test_exit_statuses(status, said):
+    assert str(end_of("1.s", {"job_state": "F", "Exit_status": status})) == said
+
+
+def test_a_job_that_is_back_in_the_queue_has_not_ended():
+    assert end_of("1.s", {"job_state": "Q", "Exit_status": "271"}) is None
+    assert end_of("1.s", {"job_state": "F"}) is None
+
+
+@pytest.mark.parametrize(
+    ("job_id", "parts"),
+    [
+        ("12.server", ("", None, False)),
+        ("12", ("", None, False)),
+        ("12[].a.b", ("", None, True)),
+        ("12[3].a.b", ("12[].a.b", 3, False)),
+        ("12[3]", ("12[]", 3, False)),
+        ("x", None),
+        ("", None),
+        ("12_7", None),
+    ],
+)
+def test_ids(job_id, parts):
+    assert parse_id(job_id) == parts
+
+
+PARTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=90)
+LURES = st.sampled_from(["Job Id: 1.x", " = ", "job_state = F", ",", "\\,", "é☃", "    "])
+VALUES = st.lists(PARTS | LURES, max_size=8).map("".join)
+NAMES = st.sampled_from(["comment", "Job_Name", "Variable_List", "Resource_List.a-b", "x"])
+IDS = st.from_regex(r"[1-9][0-9]{0,5}(\[[0-9]{0,4}\])?\.[a-z-]{1,9}", fullmatch=True)
+
+
+@given(st.dictionaries(IDS, st.dictionaries(NAMES, VALUES)), st.booleans())
+def test_whatever_the_values_are_they_are_read_as_they_were(jobs, is_wide):
+    text = "".join(record(i, job.items(), is_wide=is_wide) for i, job in jobs.items())
+    assert parse_jobs(text) == jobs
+
+
+@given(st.text())
+def test_nothing_that_is_printed_makes_reading_fail(text):
+    queue_of(parse_jobs(text))
+
+
+@pytest.mark.parametrize("is_wide", [True, False])
+def test_a_stranger_cannot_make_up_jobs_with_line_breaks(is_wide):
+    odd = "x\nJob Id: 9.made-up\nstill the value"
+    text = record("1.s", [("Job_Name", odd), ("job_state", "R")], is_wide=is_wide)
+    text += record("2.s", [("Job_Name", "nan"), ("job_state", "Q")], is_wide=is_wide)
+    assert {i: job["job_state"] for i, job in parse_jobs(text).items()} == {"1.s": "R", "2.s": "Q"}
+
+
+def test_a_greeting_of_the_site_is_no_job():
+    text = "Welcome to\nPBS\n" + record("1.s", [("job_state", "R")], is_wide=True)
+    assert list(parse_jobs(text)) == ["1.s"]
