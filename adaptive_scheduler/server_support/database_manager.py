@@ -17,7 +17,7 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.learners.pack import replace_learner, write_pack
-from adaptive_scheduler.learners.paths import fname_to_str
+from adaptive_scheduler.learners.paths import fname_to_paths, fname_to_str
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.run_folder import RunFolder, RunFolderLock, write_private
 from adaptive_scheduler.server_support.addresses import (
@@ -31,7 +31,12 @@ from adaptive_scheduler.server_support.message_handler import MessageHandler
 from adaptive_scheduler.server_support.server import Server
 from adaptive_scheduler.server_support.state import DONE, RunState
 from adaptive_scheduler.server_support.tables import database_rows
-from adaptive_scheduler.server_support.validation import check_dependencies, check_learners
+from adaptive_scheduler.server_support.validation import (
+    check_dependencies,
+    check_folders,
+    check_initializers,
+    check_learners,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +110,7 @@ class DatabaseManager(BaseManager):
         super().__init__()
         check_learners(learners, fnames)
         check_dependencies(dependencies, len(learners))
+        check_initializers(initializers, len(learners))
         scheduler.check_n_learners(len(learners))
         self.listening = parse_url(url, is_local=scheduler.is_local)
         self.url = url
@@ -117,6 +123,11 @@ class DatabaseManager(BaseManager):
         self.with_progress_bar = with_progress_bar
         self.max_log_lines = max_log_lines
         self.run_folder = run_folder or _folder_beside(Path(db_fname or "running.json"), scheduler)
+        folder = self.run_folder
+        needed = [folder.root, folder.logs, folder.scripts, folder.journal.parent]
+        check_folders(needed, "The run's files")
+        paths = (path for fname in self.fnames for path in fname_to_paths(fname))
+        check_folders((path.parent for path in paths), "Data files")
         self.groups = [scheduler.group(i) for i in range(len(learners))]
         self.state = RunState(self.groups, dependencies=self.dependencies)
         self.handler = MessageHandler(self.state, self.record, self._cancel_wanted)

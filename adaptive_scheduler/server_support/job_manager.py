@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import cloudpickle
 
@@ -22,6 +22,7 @@ from adaptive_scheduler.errors import (
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
+from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
 from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
 from adaptive_scheduler.resources import LOKY_START_METHODS, Resources
 from adaptive_scheduler.run_folder import write_private
@@ -32,14 +33,15 @@ from adaptive_scheduler.server_support.planning import numbers_to_submit
 from adaptive_scheduler.server_support.queue_watch import note_queue
 from adaptive_scheduler.server_support.state import pause_after
 from adaptive_scheduler.server_support.validation import (
+    check_choice,
     check_count,
     check_interval,
+    check_runner_kwargs,
     split_job_names,
 )
 from adaptive_scheduler.settings import JobSettings
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
 
 log = logging.getLogger(__name__)
@@ -114,6 +116,9 @@ class JobManager(BaseManager):
             check_interval(name, seconds)
         check_count("max_simultaneous_jobs", max_simultaneous_jobs)
         check_count("max_fails_per_job", max_fails_per_job)
+        check_choice("loky_start_method", loky_start_method, get_args(LOKY_START_METHODS))
+        check_choice("dataframe_format", dataframe_format, get_args(_DATAFRAME_FORMATS))
+        check_runner_kwargs(runner_kwargs or {})
         self.name = split_job_names(job_names, len(database_manager.learners))
         self.job_names = list(job_names)
         self.database_manager = database_manager

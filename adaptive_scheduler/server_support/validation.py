@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import DependencyError, InvalidInputError
@@ -15,6 +17,19 @@ if TYPE_CHECKING:
 
 #: Names that every scheduler takes: PBS allows these characters, up to 230 of them.
 _JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,199}")
+#: Arguments of adaptive's runner that are not the user's.
+_OURS = frozenset(
+    {
+        "duration_goal",
+        "end_time_goal",
+        "executor",
+        "goal",
+        "ioloop",
+        "learner",
+        "loss_goal",
+        "npoints_goal",
+    }
+)
 
 
 def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]) -> None:
@@ -58,6 +73,82 @@ def _check_kind(index: int, learner: BaseLearner, fname: FnameTypes) -> None:
         raise InvalidInputError(
             f"Learner {index} wants {n_children} fname(s), but got {len(fname_to_paths(fname))}."
         )
+
+
+def check_initializers(initializers: Sequence[object] | None, n_learners: int) -> None:
+    """Check that there is an initializer for each learner, if there are any.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are more or fewer, or one can't be called.
+    """
+    if initializers is None:
+        return
+    if len(initializers) != n_learners:
+        raise InvalidInputError(
+            f"There are {len(initializers)} initializers for {n_learners} learners: give one for "
+            "each learner."
+        )
+    for index, initializer in enumerate(initializers):
+        if initializer is not None and not callable(initializer):
+            raise InvalidInputError(f"Initializer {index} is no function: {initializer!r}.")
+
+
+def check_folders(folders: Iterable[Path], what_for: str) -> None:
+    """Check that files can be written in these folders, as far as they exist.
+
+    Raises
+    ------
+    InvalidInputError
+        If one can't be made, or nothing can be written there.
+    """
+    for folder in dict.fromkeys(folder.absolute() for folder in folders):
+        existing = next(each for each in (folder, *folder.parents) if each.exists())
+        if not existing.is_dir():
+            raise InvalidInputError(f"{what_for} can't lie in '{folder}': '{existing}' is a file.")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise InvalidInputError(
+                f"{what_for} can't lie in '{folder}': you may not write in '{existing}'."
+            )
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Check that a value is one of those that there are.
+
+    Raises
+    ------
+    InvalidInputError
+        If it isn't.
+    """
+    if value not in choices:
+        words = ", ".join(map(repr, choices))
+        raise InvalidInputError(f"`{name}` is one of {words}, not {value!r}.")
+
+
+def check_runner_kwargs(runner_kwargs: Mapping[str, object]) -> None:
+    """Check that these are arguments of `adaptive.Runner`, and left to the user.
+
+    Raises
+    ------
+    InvalidInputError
+        If one isn't.
+    """
+    from adaptive import AsyncRunner
+
+    known = inspect.signature(AsyncRunner.__init__).parameters.keys() - {"self"}
+    for name in runner_kwargs:
+        if name in _OURS:
+            raise InvalidInputError(
+                f"`runner_kwargs` can't set {name!r}: a run sets it, from its own `goal` and the "
+                "scheduler's `executor_type`."
+            )
+        if name not in known:
+            left = ", ".join(sorted(known - _OURS))
+            raise InvalidInputError(
+                f"`runner_kwargs` has {name!r}, which adaptive's runner does not know. It knows "
+                f"{left}."
+            )
 
 
 def check_dependencies(dependencies: Mapping[int, Sequence[int]] | None, n_learners: int) -> None:
