@@ -80,8 +80,9 @@ class SLURM(BaseScheduler):
         was lost or a more important job took its place.
     signal_before_end
         Seconds before the end of its time at which a job saves and gives its
-        learner back. None stands for a minute, and for less in short jobs; 0
-        leaves it to the end itself, when a job has ``KillWait`` seconds.
+        learner back. None stands for a minute where `time` is given, and for
+        less in short jobs; 0 leaves it to the end, when a job has ``KillWait``
+        seconds.
     **keywords
         As for `BaseScheduler`. Options in `extra_scheduler` win over all others.
 
@@ -191,7 +192,7 @@ class SLURM(BaseScheduler):
         if self.signal_before_end is not None:
             return int(self.signal_before_end)
         if resources.time is None:
-            return _WARNING
+            return 0  # a partition's own limit may be shorter than the warning
         return min(_WARNING, int(_WARNING_PART * seconds_of(resources.time)))
 
     # What a scheduler does.

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from adaptive_scheduler.scheduler.jobs import JobEnd
-from adaptive_scheduler.scheduler.slurm_queue import ENDED
+from adaptive_scheduler.scheduler.slurm_queue import ENDED, squeue
 
 #: Widths of the columns of squeue: id, state, status, reason.
 _WIDTHS: Final = {"JobArrayID": 64, "State": 32, "exit_code": 16, "Reason": 128}
@@ -30,7 +30,7 @@ def recent_command() -> list[str]:
     columns = ",".join(f"{name}:{width}" for name, width in _WIDTHS.items())
     states = ",".join(sorted(ENDED))
     user = f"--user={os.getuid()}"
-    return ["squeue", "--noheader", "--array", user, f"--states={states}", f"--Format={columns}"]
+    return [*squeue(), user, f"--states={states}", f"--Format={columns}"]
 
 
 def parse_recent(stdout: str) -> dict[str, JobEnd]:
@@ -76,30 +76,24 @@ def parse_accounting(stdout: str) -> dict[str, JobEnd]:
     return ends
 
 
-def _read_status(text: str) -> tuple[int, int]:
+def _read_status(text: str) -> tuple[int | None, int]:
     """Return exit code and signal out of ``7:0``, or out of a number as wait(2) gives it."""
     if match := re.fullmatch(r"(\d+):(\d+)", text):
         return int(match[1]), int(match[2])
-    status = int(text) if text.isdecimal() else 0
-    return status >> 8 & 0xFF, status & 0x7F
+    if text.isdecimal():
+        return int(text) >> 8 & 0xFF, int(text) & 0x7F
+    return None, 0
 
 
-def _end(state: str, code: int, signum: int, reason: str) -> JobEnd:
+def _end(state: str, code: int | None, signum: int, reason: str) -> JobEnd:
     reasons = [] if reason in _NO_REASON else [reason]
     if signum == _NOT_LAUNCHED:
         reasons.append("its folder or its output could not be opened")
-    elif signum:
-        reasons.append(f"ended by {_name(signum)}")
+    elif signum in set(signal.Signals):  # Slurm has numbers of its own, such as 125
+        reasons.append(f"ended by {signal.Signals(signum).name}")
     ended_by_itself = state == "COMPLETED" or (state == "FAILED" and signum == 0)
     return JobEnd(
         state=state,
         exit_code=code if ended_by_itself else None,
         reason=", ".join(reasons),
     )
-
-
-def _name(signum: int) -> str:
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"

@@ -55,7 +55,18 @@ _NOTHING: Final = frozenset({"None", "(null)", "N/A", ""})
 def queue_command(*, me_only: bool = True) -> list[str]:
     """Return the command that lists jobs, one line each, even those of an array."""
     users = [f"--user={os.getuid()}"] if me_only else []
-    return ["squeue", "--noheader", "--array", *users, f"--format={_RECORD}{_FIELD.join(_FIELDS)}"]
+    return [*squeue(), *users, f"--format={_RECORD}{_FIELD.join(_FIELDS)}"]
+
+
+def squeue() -> list[str]:
+    """Return the beginning of a command that leaves no job out.
+
+    Without ``--all``, jobs in hidden partitions would seem to be gone. In a
+    federation the cluster at which a job was submitted knows it wherever it
+    runs, so that only this one is asked: one that does not answer is left out
+    without a word.
+    """
+    return ["squeue", "--noheader", "--array", "--all", "--local"]
 
 
 def parse_queue(stdout: str) -> dict[str, QueuedJob]:
