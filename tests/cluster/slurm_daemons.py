@@ -164,8 +164,9 @@ class SlurmDaemons:
         """
         for name in ("munged", "slurmctld", "slurmd"):
             self._fail_if_dead(name)
-        ask = ("sinfo", "--noheader", "--Node", "--partition=main", "--format=%T")
-        return self.run(*ask, check=False).split() == ["idle"] * self.config.nodes
+        ask = ("sinfo", "--noheader", "--Node", "--partition=main", "--format=%N %T")
+        states = dict(line.split() for line in self.run(*ask, check=False).splitlines())
+        return all(states.get(name) == "idle" for name in self.config.node_names)
 
     def _fail_if_dead(self, name: str) -> bool:
         if self.daemons(name):

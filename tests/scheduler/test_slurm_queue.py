@@ -1,0 +1,123 @@
+"""What squeue prints, and what it means. The texts were printed by Slurm 22.05."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.scheduler.slurm_queue import parse_queue, queue_command
+
+QUEUE = (
+    "\x1e7\x1fPENDING\x1fPartitionTimeLimit\x1f(null)\x1fh.sh\n"
+    "\x1e1_1\x1fCOMPLETING\x1fNone\x1fadaptive-scheduler=0f1e+0\x1fsweep\n"
+    "\x1e4_1\x1fPENDING\x1fJobHeldUser\x1f(null)\x1fh.sh\n"
+    "\x1e1_0\x1fRUNNING\x1fNone\x1fadaptive-scheduler=0f1e+0\x1fsweep\n"
+    "\x1e2_3\x1fRUNNING\x1fNone\x1fof the user adaptive-scheduler=77+2000\x1f"
+    'new\nline |π % "x"\'\n'
+    "\x1e3\x1fRUNNING\x1fNone\x1f(null)\x1fplain job\n"
+    "\x1e5\x1fPENDING\x1fNone\x1f(null)\x1fh.sh\n"
+    "\x1e67108869\x1fREVOKED\x1fNone\x1fadaptive-scheduler=77+1002\x1fsweep-1002\n"
+)
+
+
+def test_our_jobs_bear_their_numbers_and_those_of_others_their_names():
+    names = {job_id: job["job_name"] for job_id, job in parse_queue(QUEUE).items()}
+    assert names == {
+        "7": "h.sh",
+        "1_1": "sweep-1",
+        "4_1": "h.sh",
+        "1_0": "sweep-0",
+        "2_3": 'new\nline |π % "x"\'-2003',
+        "3": "plain job",
+        "5": "h.sh",
+        "67108869": "sweep-1002",
+    }
+
+
+def test_our_jobs_bear_the_token_of_their_submission():
+    tokens = {job_id: job["token"] for job_id, job in parse_queue(QUEUE).items() if job["token"]}
+    assert tokens == {"1_1": "0f1e", "1_0": "0f1e", "2_3": "77", "67108869": "77"}
+
+
+def test_states_tell_who_runs_and_reasons_why_not():
+    jobs = parse_queue(QUEUE)
+    assert {i for i, job in jobs.items() if job["running"]} == {"1_1", "1_0", "2_3", "3"}
+    assert all(job["alive"] for job in jobs.values())
+    reasons = {i: job["reason"] for i, job in jobs.items() if job["reason"]}
+    assert reasons == {
+        "7": "PartitionTimeLimit",
+        "4_1": "JobHeldUser",
+        "5": "not looked at yet",
+        "67108869": "not looked at yet",
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "alive", "running"),
+    [
+        ("PENDING", True, False),
+        ("CONFIGURING", True, False),
+        ("RUNNING", True, True),
+        ("COMPLETING", True, True),
+        ("SUSPENDED", True, True),
+        ("REQUEUED", True, False),
+        ("REQUEUE_HOLD", True, False),
+        ("SPECIAL_EXIT", True, False),
+        ("REVOKED", True, False),
+        ("NEVER_HEARD_OF", True, False),
+        ("COMPLETED", False, False),
+        ("CANCELLED", False, False),
+        ("FAILED", False, False),
+        ("TIMEOUT", False, False),
+        ("NODE_FAIL", False, False),
+        ("PREEMPTED", False, False),
+        ("OUT_OF_MEMORY", False, False),
+        ("BOOT_FAIL", False, False),
+        ("DEADLINE", False, False),
+    ],
+)
+def test_what_a_state_means(state, alive, running):
+    job = parse_queue(f"\x1e1\x1f{state}\x1fNone\x1f(null)\x1fname\n")["1"]
+    assert (job["alive"], job["running"]) == (alive, running)
+
+
+def test_an_empty_queue_is_no_error():
+    assert parse_queue("") == {}
+
+
+def test_what_a_site_prints_before_is_no_job():
+    assert parse_queue(f"Welcome to the cluster!\nCLUSTER: a\n{QUEUE}") == parse_queue(QUEUE)
+
+
+@pytest.mark.parametrize("text", ["\x1e1\x1fRUNNING\n", "\x1e", QUEUE[:-20]])
+def test_an_answer_that_is_cut_is_no_answer(text):
+    with pytest.raises(SchedulerUnavailableError, match="can't be read"):
+        parse_queue(text)
+
+
+words = st.text(st.characters(exclude_characters="\x1e\x1f", codec="utf-8"))
+
+
+@given(st.dictionaries(st.from_regex(r"[0-9]{1,9}(_[0-9]{1,4})?", fullmatch=True), words))
+def test_any_name_comes_out_as_it_went_in(names):
+    lines = [f"\x1e{i}\x1fPENDING\x1fPriority\x1f(null)\x1f{name}\n" for i, name in names.items()]
+    queue = parse_queue("".join(lines))
+    assert {job_id: job["job_name"] for job_id, job in queue.items()} == names
+
+
+@given(st.text(st.sampled_from("\x1e\x1f\n 01_PR=+adaptive-scheduler")))
+def test_whatever_comes_is_read_or_refused(text):
+    try:
+        jobs = parse_queue(text)
+    except SchedulerUnavailableError:
+        return
+    assert all(isinstance(job["job_name"], str) for job in jobs.values())
+
+
+def test_only_the_users_jobs_are_asked_for_unless_all_are_wanted():
+    assert f"--user={os.getuid()}" in queue_command()
+    assert not any(word.startswith("--user") for word in queue_command(me_only=False))
