@@ -8,30 +8,34 @@ from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, scheduler, server_support, utils
-    from adaptive_scheduler.scheduler import PBS
-    from adaptive_scheduler.server_support import RunManager, start_one_by_one
+    from adaptive_scheduler.scheduler import PBS, SLURM
+    from adaptive_scheduler.server_support import RunManager, slurm_run, start_one_by_one
     from adaptive_scheduler.version import __version__
 
 #: Public names and the module that defines each. A job imports this package
 #: too, and must not pay for what only the manager's side needs.
 _HOME = {
     "PBS": "adaptive_scheduler.scheduler",
+    "SLURM": "adaptive_scheduler.scheduler",
     "RunManager": "adaptive_scheduler.server_support",
     "__version__": "adaptive_scheduler.version",
     "client_support": "adaptive_scheduler.client_support",
     "scheduler": "adaptive_scheduler.scheduler",
     "server_support": "adaptive_scheduler.server_support",
+    "slurm_run": "adaptive_scheduler.server_support",
     "start_one_by_one": "adaptive_scheduler.server_support",
     "utils": "adaptive_scheduler.utils",
 }
 
 __all__ = [
     "PBS",
+    "SLURM",
     "RunManager",
     "__version__",
     "client_support",
     "scheduler",
     "server_support",
+    "slurm_run",
     "start_one_by_one",
     "utils",
 ]

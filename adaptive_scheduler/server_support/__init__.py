@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from adaptive_scheduler.server_support.one_by_one import start_one_by_one
     from adaptive_scheduler.server_support.run_manager import RunManager
+    from adaptive_scheduler.server_support.run_with_slurm import slurm_run
 
 _HOME = {
     "BaseManager": "adaptive_scheduler.server_support.base_manager",
@@ -48,6 +49,7 @@ _HOME = {
     "get_allowed_url": "adaptive_scheduler.server_support.addresses",
     "logs_with_string_or_condition": "adaptive_scheduler.server_support.logs",
     "parse_log_files": "adaptive_scheduler.server_support.logs",
+    "slurm_run": "adaptive_scheduler.server_support.run_with_slurm",
     "start_one_by_one": "adaptive_scheduler.server_support.one_by_one",
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "get_allowed_url",
     "logs_with_string_or_condition",
     "parse_log_files",
+    "slurm_run",
     "start_one_by_one",
 ]
 
