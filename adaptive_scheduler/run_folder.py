@@ -18,6 +18,9 @@ from adaptive_scheduler.errors import RunFolderError, RunFolderLockedError
 if TYPE_CHECKING:
     from typing import Self
 
+#: What a run folder may hold before the first run.
+_PARTS = frozenset({"logs", "old_logs", "scripts", "journal.jsonl"})
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -102,10 +105,12 @@ class RunFolder:
         Raises
         ------
         RunFolderError
-            If that can't be done, or the folder belongs to another user.
+            If that can't be done, or the folder belongs to another user, or
+            holds files that are no run's.
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_that_it_is_ours()
             self.root.chmod(0o700)
             for folder in (self.logs, self.scripts, self.outbox):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,6 +121,19 @@ class RunFolder:
                 f"The run folder '{self.root}' can't be used: {error.strerror} "
                 f"({error.filename}). Name another one with `folder=...`."
             ) from error
+
+    def _check_that_it_is_ours(self) -> None:
+        if self.root.stat().st_uid != os.getuid():
+            raise RunFolderError(
+                f"The folder '{self.root}' belongs to another user. Name another one with "
+                "`folder=...`."
+            )
+        is_run = self.outbox.exists()
+        if not is_run and any(path.name not in _PARTS for path in self.root.iterdir()):
+            raise RunFolderError(
+                f"The folder '{self.root}' holds other files, and would be closed to everybody "
+                "but you. Name a folder of the run's own with `folder=...`."
+            )
 
 
 def write_private(path: Path, data: bytes) -> None:

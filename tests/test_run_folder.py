@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,15 @@ def test_a_folder_that_is_open_to_others_is_closed(tmp_path):
     root.chmod(0o755)
     RunFolder.at(root).create()
     assert mode(root) == 0o700
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    tmp_path.chmod(0o755)
+    with pytest.raises(RunFolderError, match="holds other files"):
+        RunFolder.at(tmp_path).create()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_creating_it_twice_changes_nothing(folder):
