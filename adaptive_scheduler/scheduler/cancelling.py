@@ -26,7 +26,10 @@ def cancel_and_wait(
     with_progress_bar: bool = True,
     max_tries: int = 5,
 ) -> None:
-    """Cancel jobs until none of them is left.
+    """Cancel the jobs that there are now, until none of them is left.
+
+    Jobs of these names that come later are left alone: a run manager that
+    lives submits new ones for those that are cancelled.
 
     Parameters
     ----------
@@ -46,16 +49,17 @@ def cancel_and_wait(
     """
     if max_tries < 1:
         raise InvalidInputError(f"`max_tries` is at least 1, not {max_tries!r}.")
+    remaining = _of_the_first_look(job_ids)
     with _progress(show=with_progress_bar) as show:
         left: Collection[str] = ()
         trouble: SchedulerError | None = None
         for _ in range(max_tries):
             try:
-                left, trouble = job_ids(), None
+                left, trouble = remaining(), None
                 if not left:
                     return
                 scheduler.cancel_ids(left)
-                for left in _looks(job_ids, scheduler.min_poll_interval):
+                for left in _looks(remaining, scheduler.min_poll_interval):
                     show(len(left))
                     if not left:
                         return
@@ -66,6 +70,20 @@ def cancel_and_wait(
         + (f", the first of them {min(left)}" if left else "")
         + f". {trouble or 'Ask the scheduler why they stay, and cancel them again.'}"
     ) from trouble
+
+
+def _of_the_first_look(job_ids: Callable[[], Collection[str]]) -> Callable[[], Collection[str]]:
+    """Return a function for those ids that the first call of `job_ids` returns."""
+    first: Collection[str] | None = None
+
+    def remaining() -> Collection[str]:
+        nonlocal first
+        found = job_ids()
+        if first is None:
+            first = frozenset(found)
+        return [job_id for job_id in found if job_id in first]
+
+    return remaining
 
 
 def _looks(job_ids: Callable[[], Collection[str]], shortest: float) -> Iterator[Collection[str]]:
