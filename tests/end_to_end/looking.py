@@ -1,0 +1,88 @@
+"""What tests look at: data files, journals, processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import adaptive
+import psutil
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.scheduler import Local
+from tests.waiting import wait_until
+
+
+def points(learner: Any) -> set[Any]:
+    """Return the points at which a learner of any type knows its function."""
+    if isinstance(learner, adaptive.DataSaver):
+        return points(learner.learner)
+    if isinstance(learner, adaptive.AverageLearner1D):
+        samples = learner._data_samples.items()
+        return {(seed, x) for x, values in samples for seed in values}
+    return set(learner.data)
+
+
+def loaded(learner: Any, fname: str | Path) -> Any:
+    """Return a learner like `learner` with what a data file holds."""
+    copy = learner.new()
+    copy.load(fname)
+    return copy
+
+
+def saved_points(learner: Any, fname: str | Path) -> set[Any]:
+    """Return the points in a data file of a learner like `learner`."""
+    return points(loaded(learner, fname))
+
+
+def records(kind: type, journal: Path = Path("run-run/journal.jsonl")) -> list[Any]:
+    """Return the records of one kind that a journal has."""
+    return [record for record in j.read_journal(journal) if isinstance(record, kind)]
+
+
+def wait_for_empty_queue() -> None:
+    """Wait until no job is left."""
+    wait_until(lambda: not Local().queue())
+
+
+def family(pid: int) -> list[int]:
+    """Return a process with all its children."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return [pid, *(child.pid for child in process.children(recursive=True))]
+    return []
+
+
+def send(signum: signal.Signals, pids: list[int]) -> None:
+    """Send a signal to processes; some may have ended."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signum)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process lives; one that only waits to be noticed does not."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def most_at_once(journal: Path = Path("run-run/journal.jsonl")) -> int:
+    """Return how many learners jobs had at the same time, at most."""
+    return max(len(held) for held in _held(journal))
+
+
+def _held(journal: Path) -> Iterator[set[int]]:
+    held: set[int] = set()
+    yield held
+    for record in j.read_journal(journal):
+        match record:
+            case j.Assigned():
+                held.add(record.learner)
+            case j.Done() | j.Failed() | j.Released():
+                held.discard(record.learner)
+        yield held

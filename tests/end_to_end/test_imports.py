@@ -1,0 +1,84 @@
+"""A job imports little, and what it needs only when it needs it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import adaptive
+
+from adaptive_scheduler.scheduler import Local
+
+#: What no job may import, unless the user's functions do.
+HEAVY = {"IPython", "ipyparallel", "ipywidgets", "anywidget", "rich", "distributed", "dask"}
+#: What the program of a job may not even need to say how it is called.
+NOT_FOR_HELP = HEAVY | {"adaptive", "asyncio", "loky", "msgspec", "numpy", "pandas", "zmq"}
+#: The manager's side, which no job needs.
+NOT_FOR_JOBS = {"cli", "executor", "outside", "server_support", "widgets"}
+
+_TRACE = re.compile(r"import time:\s+\d+ \|\s+\d+ \|\s+(\S+)")
+
+
+def modules(text):
+    """Return the modules that a Python with PYTHONPROFILEIMPORTTIME says it imports."""
+    return set(_TRACE.findall(text))
+
+
+def tops(names):
+    return {name.partition(".")[0] for name in names}
+
+
+def imported_by(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return modules(done.stderr)
+
+
+def imported_by_a_job(make_run, **keywords):
+    scheduler = Local(extra_env_vars=["PYTHONPROFILEIMPORTTIME=1"])
+    run = make_run(
+        [adaptive.Learner1D(lambda x: x**2, (-1, 1))], scheduler=scheduler, goal=20, **keywords
+    )
+    run.start()
+    run.wait()
+    (output,) = Path("run-run/logs").glob("*.out")
+    found = modules(output.read_text())
+    assert "adaptive_scheduler.client_support.attempt" in found
+    return found
+
+
+def test_the_help_of_a_job_needs_no_package():
+    found = imported_by("-m", "adaptive_scheduler.run_learner", "--help")
+    assert tops(found) & NOT_FOR_HELP == set()
+
+
+def test_importing_the_package_imports_none_of_its_parts():
+    found = imported_by("-c", "import adaptive_scheduler")
+    ours = {name for name in found if name.startswith("adaptive_scheduler.")}
+    assert ours <= {"adaptive_scheduler.lazy"}
+    assert tops(found) & NOT_FOR_HELP == set()
+
+
+def test_a_job_imports_nothing_heavy_beside_what_adaptive_does(make_run):
+    by_adaptive = imported_by("-c", "import adaptive")
+    by_job = imported_by_a_job(make_run)
+    assert tops(by_job) & (HEAVY | {"pandas"}) <= tops(by_adaptive)
+
+
+def test_a_job_imports_nothing_of_the_managers_side(make_run):
+    found = imported_by_a_job(make_run)
+    ours = {name.split(".")[1] for name in found if name.startswith("adaptive_scheduler.")}
+    assert ours & NOT_FOR_JOBS == set()
+
+
+def test_a_job_that_saves_dataframes_imports_pandas_and_nothing_else_that_is_heavy(make_run):
+    by_adaptive = imported_by("-c", "import adaptive")
+    by_job = imported_by_a_job(make_run, save_dataframe=True)
+    assert "pandas" in tops(by_job)
+    assert tops(by_job) & HEAVY <= tops(by_adaptive)

@@ -1,0 +1,101 @@
+"""Promise 3: a run can be picked up again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import adaptive
+import pytest
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.errors import RunFolderError, RunFolderLockedError
+from tests.end_to_end import programs
+from tests.end_to_end.ledger import Noted
+from tests.end_to_end.looking import records, send
+from tests.waiting import wait_until
+
+N_LEARNERS = 3
+N_POINTS = 10
+
+PROGRAM = programs.program(
+    n_learners=N_LEARNERS,
+    n_points=N_POINTS,
+    end="run.start()\nprint(run.status(), flush=True)\nrun.wait()\nprint(run.status())\n",
+)
+
+
+def test_the_next_process_adopts_living_jobs(ledger, gate):
+    first = programs.start(PROGRAM)
+    wait_until(lambda: len(ledger.jobs()) == 2)
+    send(signal.SIGKILL, [first.pid])
+    programs.finish(first)
+    second = programs.start(PROGRAM)
+    wait_until(lambda: len(records(j.ManagerStarted)) == 2)
+    gate.touch()
+    code, output, errors = programs.finish(second)
+    assert (code, output) == (0, "running\nfinished\n"), errors
+    for learner in range(N_LEARNERS):
+        assert ledger.points(learner) == set(range(N_POINTS))
+        assert len(ledger.jobs(learner)) == 1
+    assert ledger.twice() == []
+    assert len(records(j.Submitted)) == 1
+
+
+def test_a_second_manager_in_the_same_process_takes_over(make_run, ledger, gate):
+    first, second = (make_run(make_learners(ledger, gate)) for _ in range(2))
+    first.start()
+    wait_until(lambda: len(ledger.jobs()) == 2)
+    second.start()
+    assert first.status() == "cancelled"
+    assert second.status() == "running"
+    gate.touch()
+    second.wait()
+    assert second.status() == "finished"
+    assert ledger.twice() == []
+    assert all(len(ledger.jobs(learner)) == 1 for learner in range(N_LEARNERS))
+    assert len(records(j.Submitted)) == 1
+
+
+def test_a_second_process_is_told_who_has_the_run(make_run, ledger, gate):
+    first = programs.start(PROGRAM)
+    wait_until(ledger.jobs)
+    second = make_run(make_learners(ledger, gate))
+    who = f"process {first.pid} on {socket.gethostname()}"
+    with pytest.raises(RunFolderLockedError, match=who):
+        second.start()
+    assert second.status() == "not yet started"
+    gate.touch()
+    assert programs.finish(first)[0] == 0
+    assert ledger.twice() == []
+    second.start()
+    second.wait()
+    assert second.status() == "finished"
+
+
+def test_a_run_folder_belongs_to_one_list_of_fnames(make_run, ledger):
+    learners = make_learners(ledger, None)
+    first = make_run(learners)
+    first.start()
+    first.wait()
+    other = make_run(learners, [f"elsewhere/{i}.pickle" for i in range(N_LEARNERS)])
+    with pytest.raises(RunFolderError, match="overwrite_db"):
+        other.start()
+    assert not Path("elsewhere").exists()
+
+
+def test_who_begins_anew_says_so_and_no_data_is_touched(make_run, ledger):
+    learners = make_learners(ledger, None)
+    make_run(learners).start().wait()
+    again = make_run(learners, overwrite_db=True)
+    again.start()
+    again.wait()
+    assert again.status() == "finished"
+    assert ledger.twice() == []  # jobs load what they find
+    assert len(list(again.run_folder.root.glob("journal-until-*.jsonl"))) == 1
+
+
+def make_learners(ledger, gate):
+    functions = [Noted(ledger.path, i, free=3, gate=gate) for i in range(N_LEARNERS)]
+    return [adaptive.SequenceLearner(function, list(range(N_POINTS))) for function in functions]
