@@ -36,20 +36,17 @@ _DOUBTFUL = (
     "temporarily unable to accept job",
 )
 
-#: What to do after some words of sbatch.
+#: What to do after some words of sbatch; the first that occur count.
 _HINTS = {
-    "partition": "See the partitions with `slurm_partitions()`, or in a shell with `sinfo`.",
-    "account": "Set `account=...` in SLURM(...); `sacctmgr show assoc user=$USER` lists yours.",
-    "policy": (
-        "`sacctmgr show assoc user=$USER` tells your limits. If it is the number of jobs, set "
-        "`max_simultaneous_jobs` to what you may have."
-    ),
-    "limit": "`sacctmgr show assoc user=$USER` and `scontrol show partition` tell the limits.",
-    "QOS": "Set `qos=...` in SLURM(...); `sacctmgr show assoc user=$USER` lists yours.",
-    "node configuration": (
-        "No node has so much: `sinfo --Node --long` shows cores and memory of each."
-    ),
-    "option": "Look at the options in `extra_scheduler`.",
+    "nvalid partition": "`slurm_partitions()` tells which there are, as sinfo does in a shell.",
+    "Invalid account": "Set `account=...`; `sacctmgr show assoc user=$USER` lists yours.",
+    "SubmitJob": "Set `max_simultaneous_jobs` to the number of jobs that you may have.",
+    "policy": "`sacctmgr show assoc user=$USER` and `scontrol show partition` tell your limits.",
+    "Invalid qos": "Set `qos=...`; `sacctmgr show assoc user=$USER` lists yours.",
+    "Invalid feature": "Set `constraint=...` to what `sinfo --format='%N %f'` shows of a node.",
+    "generic resource": "Set `gpus=...` or `gres=...` to what `sinfo --format='%N %G'` shows.",
+    "node configuration": "`sinfo --Node --long` shows the cores and the memory of each node.",
+    "unrecognized option": "Look at the options in `extra_scheduler`.",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 
 from adaptive_scheduler.errors import InvalidInputError
@@ -65,6 +66,7 @@ class SlurmResources(Resources):
             raise InvalidInputError(f"`exclusive` is True or False, not {self.exclusive!r}.")
         super().__post_init__()
         for option in self.extra_scheduler:
+            _check_quotes(option)
             if _OTHER_CLUSTERS.match(option):
                 raise InvalidInputError(
                     f"`extra_scheduler` has {option!r}, but jobs on other clusters can't be "
@@ -125,6 +127,13 @@ class SlurmResources(Resources):
     def __str__(self) -> str:
         partition = "" if self.partition is None else f", partition {self.partition!r}"
         return f"{self.cores} cores each{partition}"
+
+
+def _check_quotes(option: str) -> None:
+    try:
+        shlex.split(option)
+    except ValueError as error:
+        raise InvalidInputError(f"`extra_scheduler` has {option!r}: {error}.") from error
 
 
 def _is_count(value: object) -> bool:
