@@ -134,6 +134,8 @@ class Desk:
         self._connection.close()
 
     async def _ask(self, message: p.Message) -> p.Answer | None:
+        if not self.is_heard and await self._connection.is_refused():
+            return None  # still nobody there: short learners need not wait for that each time
         answer = await self._connection.request(message, patience=_LITTLE_PATIENCE)
         if answer is None and self.is_heard and not await self._connection.is_refused():
             answer = await self._connection.request(message, patience=_PATIENCE)
