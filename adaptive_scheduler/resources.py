@@ -11,7 +11,9 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from adaptive_scheduler.errors import InvalidInputError
 
-EXECUTOR_TYPES: TypeAlias = Literal["process-pool", "loky", "sequential"]
+EXECUTOR_TYPES: TypeAlias = Literal[
+    "process-pool", "loky", "sequential", "mpi4py"
+]
 LOKY_START_METHODS: TypeAlias = Literal["loky", "loky_int_main", "spawn", "fork", "forkserver"]
 
 T = TypeVar("T")

@@ -7,10 +7,13 @@ run folder.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import get_args
 
+from adaptive_scheduler.executors import Spread
+from adaptive_scheduler.executors.worker import WorkerError
 from adaptive_scheduler.resources import EXECUTOR_TYPES
 
 
@@ -26,6 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--restarts", type=int, default=0, help="how often the scheduler has restarted this job")
     add("--executor-type", choices=get_args(EXECUTOR_TYPES), default="process-pool")
     add("--cores", type=int, default=1, help="evaluations to run at once")
+    add("--worker-launcher", default="", help="command that starts a program on each core")
     return parser
 
 
@@ -34,20 +38,35 @@ def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     import asyncio
 
+    is_mpi = options.executor_type == "mpi4py"
+    if is_mpi:
+        from adaptive_scheduler.executors import mpi
+
+        try:
+            mpi.check_world()
+        except WorkerError as error:
+            sys.exit(str(error))
     from adaptive_scheduler.client_support.job import JobOptions, run_job
 
-    return asyncio.run(
+    exit_code = asyncio.run(
         run_job(
             JobOptions(
                 run_folder=options.run_folder,
                 job_id=options.job_id,
                 number=options.number,
                 restarts=options.restarts,
-                executor_type=options.executor_type,
-                n_workers=options.cores,
+                spread=Spread(
+                    executor_type=options.executor_type,
+                    cores=options.cores,
+                    worker_launcher=tuple(shlex.split(options.worker_launcher)),
+                    scratch=options.run_folder / "scratch" / options.job_id,
+                ),
             )
         )
     )
+    if is_mpi:
+        mpi.end_soon(exit_code)
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import psutil
+
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.desk import Desk, Verdict
 from adaptive_scheduler.client_support.fence import SupersededError
@@ -20,7 +22,7 @@ from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.errors import DataFileError
-from adaptive_scheduler.executors import open_executor
+from adaptive_scheduler.executors import Spread, open_executor
 from adaptive_scheduler.executors.worker import FunctionError
 from adaptive_scheduler.learners.paths import fname_to_str
 from adaptive_scheduler.learners.storage import DataFiles, Snapshot
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from adaptive import AsyncRunner
 
     from adaptive_scheduler.learners.pack import Pack
-    from adaptive_scheduler.resources import EXECUTOR_TYPES
     from adaptive_scheduler.settings import JobSettings
 
 #: Seconds before a save that failed is tried again; this doubles up to the save interval.
@@ -61,7 +62,7 @@ class AttemptRun:
         Where progress is told.
     settings
         What is the same for all jobs.
-    executor_type, n_workers
+    spread
         How evaluations are spread over the cores of the job.
     interrupted
         Resolves when the job must end.
@@ -74,16 +75,14 @@ class AttemptRun:
         desk: Desk,
         settings: JobSettings,
         *,
-        executor_type: EXECUTOR_TYPES,
-        n_workers: int,
+        spread: Spread,
         interrupted: asyncio.Future[Interrupt],
     ) -> None:
         self._pack = pack
         self._attempt = attempt
         self._desk = desk
         self._settings = settings
-        self._executor_type = executor_type
-        self._n_workers = n_workers
+        self._spread = spread
         self._interrupted = interrupted
         self._usage = Usage()
         self._save_error: str | None = None
@@ -140,12 +139,12 @@ class AttemptRun:
     async def _learn(self) -> Interrupt | None:
         """Learn until the goal is reached; return why, if it ended before."""
         executor = open_executor(
-            self._executor_type,
+            self._spread,
             self._learner.function,
-            n_workers=self._n_workers,
             initializer=self._initializer,
             loky_start_method=self._settings.loky_start_method,
         )
+        executor.on_first_result = _note_start_up
         npoints_start = self._learner.npoints
         runner = start_runner(
             self._learner, self._settings.goal, executor, self._settings.runner_kwargs
@@ -161,6 +160,8 @@ class AttemptRun:
         finally:
             await stop_runner(runner)
             executor.close()
+            if executor.spoilt and not self._interrupted.done():
+                self._interrupted.set_result(Interrupt(executor.spoilt))
             self._figures = self._log_progress(runner, npoints_start)
 
     @contextlib.asynccontextmanager
@@ -299,6 +300,12 @@ class AttemptRun:
         return p.Failed(
             self._desk.job, self._number, error=p.clip(error, 2000), traceback=p.clip(text)
         )
+
+
+def _note_start_up() -> None:
+    """Log how long it took from the start of the job's process to its first result."""
+    seconds = time.time() - psutil.Process().create_time()
+    note("first result", start_up_time=round(seconds, 2))
 
 
 def describe(error: Exception) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from adaptive_scheduler.protocol import Failed, JobIdentity
 from adaptive_scheduler.settings import JobSettings
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.resources import EXECUTOR_TYPES
+    from adaptive_scheduler.executors import Spread
 
 #: Signals by which schedulers tell a job that its end is near.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -32,8 +32,7 @@ class JobOptions:
     job_id: str
     number: int
     restarts: int
-    executor_type: EXECUTOR_TYPES
-    n_workers: int
+    spread: Spread
 
 
 async def run_job(options: JobOptions) -> int:
@@ -59,8 +58,7 @@ async def run_job(options: JobOptions) -> int:
                 desk,
                 # A manager that was started again may have brought another goal.
                 JobSettings.from_file(options.run_folder / "settings.pickle"),
-                executor_type=options.executor_type,
-                n_workers=options.n_workers,
+                spread=options.spread,
                 interrupted=interrupted,
             )
             exit_code = await _run_attempt(run, desk)

@@ -8,12 +8,17 @@ module                 executor
 `process_pool`         ``"process-pool"``: forked processes
 `loky`                 ``"loky"``: processes that start from scratch
 `sequential`           ``"sequential"``: a thread in the job's own process
+`remote`               what executors share that span nodes
+`mpi`, `lifeline`      ``"mpi4py"``: the ranks of an MPI program
+`kinds`                what each of them needs
 ====================== ============================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,25 +26,51 @@ if TYPE_CHECKING:
     from adaptive_scheduler.resources import EXECUTOR_TYPES, LOKY_START_METHODS
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How a job spreads its evaluations.
+
+    Attributes
+    ----------
+    executor_type
+        Which executor does.
+    cores
+        How many cores the job has, on all of its nodes.
+    worker_launcher
+        The command that starts a program on each core; none where the job
+        starts it so many times itself.
+    scratch
+        A folder that the executor may make and use, and removes in the end.
+    """
+
+    executor_type: EXECUTOR_TYPES
+    cores: int
+    worker_launcher: tuple[str, ...]
+    scratch: Path
+
+
 def open_executor(
-    executor_type: EXECUTOR_TYPES,
+    spread: Spread,
     function: Callable[[Any], Any],
     *,
-    n_workers: int,
     initializer: Callable[[], None] | None = None,
     loky_start_method: LOKY_START_METHODS = "loky",
 ) -> FunctionExecutor:
-    """Return an executor of the given type for `function`."""
-    match executor_type:
+    """Return an executor for `function`."""
+    match spread.executor_type:
         case "process-pool":
             from adaptive_scheduler.executors.process_pool import ProcessPool
 
-            return ProcessPool(function, n_workers, initializer)
+            return ProcessPool(function, spread.cores, initializer)
         case "loky":
             from adaptive_scheduler.executors.loky import Loky
 
-            return Loky(function, n_workers, initializer, start_method=loky_start_method)
+            return Loky(function, spread.cores, initializer, start_method=loky_start_method)
         case "sequential":
             from adaptive_scheduler.executors.sequential import Sequential
 
-            return Sequential(function, n_workers, initializer)
+            return Sequential(function, spread.cores, initializer)
+        case "mpi4py":
+            from adaptive_scheduler.executors.mpi import MPIPool
+
+            return MPIPool(function, spread.cores, initializer)

@@ -38,6 +38,10 @@ class FunctionExecutor(Executor, abc.ABC):
         self.function = function
         self.n_workers = n_workers
         self.initializer = initializer
+        #: Why the job can't open another executor; empty if it can.
+        self.spoilt = ""
+        #: Called once, in any thread, when the first evaluation has returned.
+        self.on_first_result: Callable[[], None] | None = None
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Evaluate the function at one point.
@@ -49,7 +53,15 @@ class FunctionExecutor(Executor, abc.ABC):
         """
         if fn is not self.function or kwargs or len(args) != 1:
             raise TypeError("This executor evaluates its own function, at one point.")
-        return self._submit(args[0])
+        future = self._submit(args[0])
+        if self.on_first_result is not None:
+            future.add_done_callback(self._note_first)
+        return future
+
+    def _note_first(self, future: Future[Any]) -> None:
+        if not future.cancelled() and (tell := self.on_first_result) is not None:
+            self.on_first_result = None
+            tell()
 
     @abc.abstractmethod
     def _submit(self, x: Any) -> Future[Any]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
@@ -19,6 +21,8 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError
 
 #: Option of prctl(2): send this signal to me when my parent dies.
 _PR_SET_PDEATHSIG = 1
+#: Signals by which schedulers tell all processes of a job that its end is near.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 #: Types that the standard pickle always takes, and takes fastest.
 _PLAIN = (float, int, complex, bool, str, bytes, type(None))
 
@@ -83,25 +87,36 @@ class _Worker:
     function: Callable[[Any], Any] | None = None
     #: What the user's initializer raised.
     error: str = ""
+    #: What stays open as long as this process lives.
+    held: object = None
 
 
 def start_worker(
-    function: Callable[[Any], Any] | bytes, initializer: Callable[[], None] | bytes | None
+    function: Callable[[Any], Any] | bytes,
+    initializer: Callable[[], None] | bytes | None,
+    sys_path: Sequence[str] = (),
 ) -> None:
     """Prepare this process: it lives as long as its job, and leaves signals to it.
 
-    Both arguments may be pickled, for processes that are not forked.
+    Function and initializer may be pickled, for processes that are not forked;
+    those that don't inherit the path of modules are given it. A process may
+    be prepared again, for another function.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.set_wakeup_fd(-1)  # a forked worker shares that of the job's event loop
+    _leave_signals_to_job()
     _die_with_parent()
+    sys.path.extend(folder for folder in sys_path if folder not in sys.path)
+    _Worker.error = ""
     try:
         _Worker.function = _unpickled(function)
         if (prepare := _unpickled(initializer)) is not None:
             prepare()
     except Exception:  # noqa: BLE001  the user's own, passed on with the first point
         _Worker.error = traceback.format_exc()
+
+
+def hold(thing: object) -> None:
+    """Keep `thing` as long as this process lives, or until there is another to keep."""
+    _Worker.held = thing
 
 
 def evaluate(x: Any) -> Any:
@@ -117,6 +132,14 @@ def evaluate(x: Any) -> Any:
 
 def _unpickled(value: Any) -> Any:
     return cloudpickle.loads(value) if isinstance(value, bytes) else value
+
+
+def _leave_signals_to_job() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # the program that has this thread heeds signals in its own way
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)  # a forked worker shares that of the job's event loop
 
 
 def _die_with_parent() -> None:

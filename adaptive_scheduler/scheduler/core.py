@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import shlex
 import sys
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import fields
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.executors.kinds import KINDS, check_installed, check_size
 from adaptive_scheduler.resources import PerLearner, Resources, ResourceTable
 from adaptive_scheduler.scheduler.jobs import Batch, JobEnd, QueuedJob
+from adaptive_scheduler.scheduler.launching import Launch, local_mpiexec, words
 from adaptive_scheduler.scheduler.script import JobVariables, exports, render_script
 
 if TYPE_CHECKING:
@@ -34,10 +37,12 @@ class Scheduler(abc.ABC):
     log_folder
         Where the jobs' logs go; by default ``logs`` in the run folder.
     mpiexec_executable
-        The program that starts MPI programs, where one is needed.
+        The program that starts MPI programs, with options if need be, such as
+        ``"srun --mpi=pmix"``; by default the one that fits the installed MPI.
     executor_type*
         How a job spreads its evaluations over its cores: ``"process-pool"``,
-        ``"loky"`` or ``"sequential"``.
+        ``"loky"`` or ``"sequential"`` on one node, ``"mpi4py"`` on one or
+        several.
     num_threads*
         Threads that each evaluation may use (BLAS, OpenMP).
     extra_scheduler*
@@ -95,7 +100,7 @@ class Scheduler(abc.ABC):
         self.python_executable = python_executable or sys.executable
         self.log_folder = log_folder
         self.batch_folder = batch_folder
-        self.mpiexec_executable = mpiexec_executable or "mpiexec"
+        self.mpiexec_executable = mpiexec_executable
         self._table = ResourceTable(
             self._resources_kind,
             {
@@ -156,7 +161,18 @@ class Scheduler(abc.ABC):
         """Return the option lines with which a job script asks for `resources`."""
 
     def check(self, resources: Resources) -> None:
-        """Raise `InvalidInputError` if no job can ever get `resources` here. Blocks."""
+        """Check that jobs can get `resources` here. Blocks.
+
+        Raises
+        ------
+        InvalidInputError
+            If they never can.
+        MissingPackageError
+            If the package of the executor is not installed.
+        """
+        check_size(resources.executor_type, resources.cores)
+        if self.python_executable == sys.executable:  # of others nothing is known
+            check_installed(resources.executor_type)
         if resources.extra_scheduler and not self.directive:
             raise InvalidInputError(
                 f"{type(self).__name__} has no options that `extra_scheduler` could set; leave "
@@ -206,8 +222,40 @@ class Scheduler(abc.ABC):
             variables=self.variables,
             resources=wanted,
             python_executable=self.python_executable,
-            options=options or {},
+            options=self._with_launcher(options or {}, wanted),
+            launch=self.launch(wanted),
         )
+
+    # How processes are started.
+
+    def launch(self, resources: Resources) -> Launch:
+        """Return how a job script starts the job's program."""
+        if not KINDS[resources.executor_type].is_mpi:
+            return Launch()
+        command = [*self._mpiexec(), "-n", str(resources.cores)]
+        return Launch(command=tuple(command), module="mpi4py.futures")
+
+    def worker_launcher(self, resources: Resources) -> list[str]:
+        """Return the command with which a job starts a program on all of its cores.
+
+        It is empty where the job itself starts it so many times.
+        """
+        return [] if self.is_local else [*self._mpiexec(), "-n", str(resources.cores)]
+
+    def _mpiexec(self) -> list[str]:
+        if self.mpiexec_executable is not None:
+            return words(self.mpiexec_executable)
+        return self._default_mpiexec()
+
+    def _default_mpiexec(self) -> list[str]:
+        return local_mpiexec(self.python_executable)
+
+    def _with_launcher(
+        self, options: Mapping[str, object], resources: Resources
+    ) -> Mapping[str, object]:
+        if not options or not KINDS[resources.executor_type].starts_workers:
+            return options
+        return {**options, "worker_launcher": shlex.join(self.worker_launcher(resources))}
 
     @property
     def single_job_script(self) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.resources import Resources
+from adaptive_scheduler.scheduler.launching import Launch
 
 #: What numerical libraries read to find out how many threads they may use.
 _THREAD_VARIABLES = (
@@ -38,10 +39,12 @@ def render_script(
     resources: Resources,
     python_executable: str,
     options: Mapping[str, object],
+    launch: Launch | None = None,
 ) -> str:
     """Return a job script: options for the scheduler, environment, program.
 
-    The program replaces the shell, so that signals reach it at once.
+    The program, or what starts it, replaces the shell, so that signals reach
+    it at once.
 
     Parameters
     ----------
@@ -57,6 +60,8 @@ def render_script(
         Options of ``run_learner`` by name, with ``_`` or ``-`` between words.
         Their values are passed on whatever characters are in them; one that
         is None is left out.
+    launch
+        How the program is started; by default as it is.
 
     Raises
     ------
@@ -64,7 +69,10 @@ def render_script(
         If a value has a NUL character, which no program can be given.
     """
     threads = [f"{name}={resources.num_threads}" for name in _THREAD_VARIABLES]
-    lines = [_quoted(python_executable), "-m adaptive_scheduler.run_learner"]
+    command, module = launch or Launch()
+    lines = [" ".join(map(_quoted, command))] if command else []
+    through = "" if module is None else f"-m {module} "
+    lines.append(f"{_quoted(python_executable)} {through}-m adaptive_scheduler.run_learner")
     lines += [_option(name, value) for name, value in options.items() if value is not None]
     lines += [
         f'--job-id="{variables.job_id}"',

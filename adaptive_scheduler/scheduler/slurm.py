@@ -17,6 +17,7 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.command import run_command
+from adaptive_scheduler.scheduler.launching import KEEP_OTHERS, srun_for_mpi
 from adaptive_scheduler.scheduler.script import JobVariables
 from adaptive_scheduler.scheduler.slurm_arrays import (
     VARIABLES,
@@ -194,6 +195,13 @@ class SLURM(BaseScheduler):
         if resources.time is None:
             return 0  # a partition's own limit may be shorter than the warning
         return min(_WARNING, int(_WARNING_PART * seconds_of(resources.time)))
+
+    def worker_launcher(self, resources: Resources) -> list[str]:
+        """Return the command with which a job starts a program on all of its cores."""
+        return ["srun", "--mpi=none", *KEEP_OTHERS, "-n", str(resources.cores)]
+
+    def _default_mpiexec(self) -> list[str]:
+        return srun_for_mpi(self.python_executable)
 
     # What a scheduler does.
 

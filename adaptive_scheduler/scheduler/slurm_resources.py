@@ -7,10 +7,9 @@ import shlex
 from dataclasses import dataclass
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.resources import Resources
 
-#: Executors that use the cores of one node.
-_ON_ONE_NODE = frozenset({"process-pool", "loky", "sequential"})
 #: Options that would make sbatch speak to clusters at which nobody looks.
 _OTHER_CLUSTERS = re.compile(r"--clusters?(=|\s|$)|-M")
 #: Options whose value is a word.
@@ -72,10 +71,10 @@ class SlurmResources(Resources):
                     f"`extra_scheduler` has {option!r}, but jobs on other clusters can't be "
                     "watched from here. Log in to that cluster and start the run there."
                 )
-        if self.executor_type in _ON_ONE_NODE and (self.nodes or 1) > 1:
+        if self.executor_type in ON_ONE_NODE and (self.nodes or 1) > 1:
             raise InvalidInputError(
                 f"A job with the executor {self.executor_type!r} can use one node only, but "
-                f"asks for {self.nodes}."
+                f"asks for {self.nodes}. Use 'mpi4py'."
             )
 
     def _check_size(self) -> None:
@@ -97,7 +96,7 @@ class SlurmResources(Resources):
     @property
     def is_on_one_node(self) -> bool:
         """Whether all cores must be on the same node."""
-        return self.executor_type in _ON_ONE_NODE
+        return self.executor_type in ON_ONE_NODE
 
     def options(self) -> list[str]:
         """Return the options of sbatch that ask for this, without `extra_scheduler`."""

@@ -1,0 +1,70 @@
+"""What each executor needs, and what it can do."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
+from adaptive_scheduler.resources import EXECUTOR_TYPES
+
+
+class ExecutorKind(NamedTuple):
+    """What there is to know about an executor before a job runs."""
+
+    #: Whether its workers may be on several nodes.
+    spans_nodes: bool = False
+    #: Whether the job's program is started once for each core, as an MPI program.
+    is_mpi: bool = False
+    #: Whether the job starts the program of its workers once for each core.
+    starts_workers: bool = False
+    #: Cores of a job that don't evaluate.
+    n_reserved: int = 0
+    #: Package that must be installed, and the extra of ours that installs it.
+    package: str = ""
+    extra: str = ""
+
+
+KINDS: dict[EXECUTOR_TYPES, ExecutorKind] = {
+    "process-pool": ExecutorKind(),
+    "loky": ExecutorKind(),
+    "sequential": ExecutorKind(),
+    "mpi4py": ExecutorKind(
+        spans_nodes=True, is_mpi=True, n_reserved=1, package="mpi4py", extra="mpi4py"
+    ),
+}
+
+#: Executors whose workers are all on one node.
+ON_ONE_NODE = frozenset(name for name, kind in KINDS.items() if not kind.spans_nodes)
+
+
+def check_size(executor_type: EXECUTOR_TYPES, cores: int) -> None:
+    """Check that a job has cores enough for its executor.
+
+    Raises
+    ------
+    InvalidInputError
+        If none would be left to evaluate.
+    """
+    reserved = KINDS[executor_type].n_reserved
+    if cores <= reserved:
+        raise InvalidInputError(
+            f"A job with the executor {executor_type!r} needs at least {reserved + 1} cores: one "
+            f"directs the others. It asks for {cores}."
+        )
+
+
+def check_installed(executor_type: EXECUTOR_TYPES) -> None:
+    """Check that the package of an executor is installed.
+
+    Raises
+    ------
+    MissingPackageError
+        If it isn't.
+    """
+    kind = KINDS[executor_type]
+    if kind.package and find_spec(kind.package) is None:
+        raise MissingPackageError(
+            f"The executor {executor_type!r} needs the package {kind.package!r}, which is not "
+            f"installed. Get it with `pip install 'adaptive-scheduler[{kind.extra}]'`."
+        )

@@ -1,0 +1,120 @@
+"""The executor of mpi4py: the ranks of an MPI program, on one node or many.
+
+Rank 0 is the job, all others are its workers. ``python -m mpi4py.futures``
+makes them so, before the job's program begins.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from adaptive_scheduler.executors.lifeline import Lifeline, Lifelines
+from adaptive_scheduler.executors.remote import Preparation, RemoteExecutor
+from adaptive_scheduler.executors.worker import WorkerError, evaluate, hold, portable
+
+#: Seconds for which the end of a job waits for workers that still evaluate.
+_PARTING = 2.0
+
+
+class MPIPool(RemoteExecutor):
+    """The other ranks. They live as long as the job, and serve one learner after another."""
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        n_workers: int,
+        initializer: Callable[[], None] | None = None,
+    ) -> None:
+        from mpi4py.futures import MPIPoolExecutor
+
+        del n_workers  # MPI knows
+        super().__init__(function, _world_size() - 1, initializer)
+        preparation = self._preparation()
+        self._lifelines = Lifelines(self._mourn)
+        self._pool = MPIPoolExecutor(
+            initializer=_prepare_rank,
+            initargs=(preparation, self._lifelines.lifeline),
+            main=False,
+        )
+        self._begin()
+
+    def _mourn(self, name: str) -> None:
+        self.spoilt = f"The worker {name} died"
+        self._lose(
+            f"{self.spoilt}: out of memory, perhaps, or a crash in compiled code. With it ends "
+            "its MPI program; another job goes on."
+        )
+
+    def _send(self, future: Future[Any], x: Any) -> None:
+        inner = self._pool.submit(evaluate, portable(x))
+        future.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
+        inner.add_done_callback(lambda done: self._pass_on(done, future))
+
+    def _pass_on(self, done: Future[Any], future: Future[Any]) -> None:
+        if done.cancelled():
+            future.cancel()
+        elif (error := done.exception()) is not None:
+            self._settle(future, error=error)
+        else:
+            self._settle(future, done.result())
+
+    def close(self) -> None:
+        """Take no further points. A rank can't be ended alone: it finishes what it evaluates."""
+        self._lifelines.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def check_world() -> None:
+    """Check that this process is the first of several ranks.
+
+    Raises
+    ------
+    WorkerError
+        If it is alone, or another rank.
+    """
+    from mpi4py import MPI
+
+    if (size := _world_size()) == 1:
+        library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
+        raise WorkerError(
+            "This process is an MPI program of its own, with one rank, though it was to be one of "
+            "several. What started it does not fit the MPI library of mpi4py "
+            f"({library!r}). Set `mpiexec_executable` to what belongs to that MPI, for "
+            "example 'srun --mpi=pmix' (`srun --mpi=list` shows what there is) or the mpiexec "
+            "that was installed with it."
+        )
+    if MPI.COMM_WORLD.rank != 0:
+        raise WorkerError(
+            f"This is rank {MPI.COMM_WORLD.rank} of {size}, and not the job. Start the job's "
+            "program with `python -m mpi4py.futures -m adaptive_scheduler.run_learner`."
+        )
+
+
+def end_soon(exit_code: int) -> None:
+    """End all ranks, even if some still evaluate; the job has saved and reported."""
+    from mpi4py import MPI
+
+    def end() -> None:
+        if not MPI.Is_finalized():
+            MPI.COMM_WORLD.Abort(exit_code)
+
+    timer = threading.Timer(_PARTING, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _world_size() -> int:
+    from mpi4py import MPI
+
+    return int(MPI.COMM_WORLD.size)
+
+
+def _prepare_rank(preparation: Preparation, lifeline: Lifeline) -> None:
+    from mpi4py import MPI
+
+    preparation.apply()
+    hold(lifeline.hold(f"with MPI rank {MPI.COMM_WORLD.rank} on {socket.gethostname()}"))
