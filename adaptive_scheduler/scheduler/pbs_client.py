@@ -94,7 +94,7 @@ def knows_not_the_option(answer: Finished, option: str) -> bool:
 
 def failure_of(answer: Finished, batch: Batch) -> SchedulerError:
     """Return the error for a submission that has failed."""
-    words = answer.complaint
+    words = answer.complaint.partition("\nusage:")[0]
     if any(phrase in words for phrase in _DOUBTFUL):
         return SchedulerUnavailableError(
             f"It is not known whether qsub has submitted jobs of '{batch.job_name}':\n"
