@@ -1,0 +1,131 @@
+"""The fake PBS in the hands of a test."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.pbs.commands import tell_keeper
+from tests.cluster.pbs.state import Job, create, server
+from tests.cluster.processes import find, kill_all
+
+
+class FakePBS:
+    """A PBS in a folder, with one queue, whose jobs are real processes.
+
+    Parameters
+    ----------
+    folder
+        Where it lives.
+    **settings
+        See `SETTINGS`.
+    """
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder
+        create(folder, **settings)
+
+    @property
+    def path(self) -> str:
+        """What PATH is with the commands of this PBS."""
+        return f"{self.folder / 'bin'}:{os.environ['PATH']}"
+
+    def set(self, **settings: Any) -> None:
+        """Change settings."""
+        with server(self.folder) as pbs:
+            pbs.settings.update(settings)
+
+    def job(self, job_id: str) -> Job:
+        """Return what the server knows of a job."""
+        with server(self.folder) as pbs:
+            return pbs.jobs[job_id]
+
+    def calls(self, name: str) -> list[list[str]]:
+        """Return the arguments with which a command was called."""
+        path = self.folder / "calls.jsonl"
+        calls = map(json.loads, path.read_text().splitlines()) if path.exists() else []
+        return [arguments for command, *arguments in calls if command == name]
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """Let the server not answer; what it was asked for it does all the same."""
+        with self._while("hung"):
+            yield
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Let the server refuse connections; jobs go on."""
+        with self._while("down"):
+            yield
+
+    @contextmanager
+    def _while(self, name: str) -> Iterator[None]:
+        (self.folder / name).touch()
+        try:
+            yield
+        finally:
+            (self.folder / name).unlink()
+
+    def lose_next_answer(self) -> None:
+        """Let the server die after it has taken the next submission."""
+        (self.folder / "lose_answer").touch()
+
+    def forget_wide_lines(self) -> None:
+        """Let qstat be one that does not know ``-w``."""
+        (self.folder / "old_qstat").touch()
+
+    def hold(self, job_id: str, comment: str) -> None:
+        """Let the server hold a job that waits."""
+        with server(self.folder) as pbs:
+            pbs.jobs[job_id].update(state="H", hold="s", comment=comment)
+
+    def requeue(self, job_id: str) -> None:
+        """Kill a job and put it back into the queue, as qrerun does."""
+        with server(self.folder) as pbs:
+            tell_keeper(pbs.jobs[job_id], "requeue")
+
+    def add_job_of(self, owner: str, name: str, **fields: Any) -> str:
+        """Put a job of somebody else into the queue; it is held."""
+        with server(self.folder) as pbs:
+            number = pbs.new_number()
+            some = {"owner": owner, "name": name, "state": "H", "hold": "u"}
+            job = _BLANK | {"id": f"{number}.pbs-head"} | some | fields
+            pbs.jobs[job["id"]] = job
+            return job["id"]
+
+    def stop(self) -> None:
+        """End all that was started here."""
+        mark = f"FAKE_PBS={self.folder}".encode()
+        kill_all(lambda: find(lambda environment: mark in environment))
+
+
+#: A job of which nothing is known.
+_BLANK: Job = {
+    "select": "1:ncpus=1",
+    "cores": 1,
+    "walltime": None,
+    "out": "/x.o",
+    "err": "/x.e",
+    "join": "n",
+    "keep": "n",
+    "workdir": "/",
+    "created": 0.0,
+    "changed": 0.0,
+    "began": None,
+    "comment": "",
+    "status": None,
+    "substate": 20,
+    "run_count": 0,
+    "node": None,
+    "keeper": None,
+    "wish": None,
+    "is_array": False,
+    "array": None,
+    "index": None,
+    "script": "",
+    "arguments": "",
+}

@@ -1,0 +1,167 @@
+"""What qsub takes and refuses."""
+
+from __future__ import annotations
+
+import getopt
+import os
+import pwd
+import re
+import shlex
+import time
+from pathlib import Path
+
+from tests.cluster.pbs.state import SERVER, Job, Server, server
+
+USAGE = (
+    "usage: qsub [-a date_time] [-A account_string] [-c interval]\n"
+    "\t[-C directive_prefix] [-e path] [-f ] [-h ] [-I [-X]] [-j oe|eo] [-J X-Y[:Z]]\n"
+    "\t[-k keep] [-l resource_list] [-m mail_options] [-M user_list]\n"
+    "\t[-N jobname] [-o path] [-p priority] [-P project] [-q queue] [-r y|n]\n"
+    "\t[-R o|e|oe] [-S path] [-u user_list] [-W otherattributes=value...]\n"
+    "\t[-v variable_list] [-V ] [-z] [script | -- command [arg1 ...]]\n"
+    "       qsub --version\n"
+)
+_OPTIONS = "a:A:c:C:e:fhIj:J:k:l:m:M:N:o:p:P:q:r:R:S:u:W:v:Vz"
+_NAME = re.compile(r"[A-Za-z0-9_+.-]+")
+_LONGEST_NAME = 230
+_LONGEST_PATH = 1024
+_INDICES = re.compile(r"(\d+)-(\d+)(?::(\d+))?")
+_MISSING_QUEUE, _TOO_LARGE, _TOO_MANY, _BAD_RESOURCE, _USAGE, _CONFLICT = 170, 3, 38, 187, 2, 5
+
+
+class RefusedError(Exception):
+    """The words and the exit code with which a submission is refused."""
+
+
+def qsub(folder: Path, arguments: list[str], text: bytes) -> tuple[str, str, int]:
+    """Submit what lies in a text, and return both outputs and the exit code."""
+    try:
+        options = _options(arguments, text.decode(errors="replace"))
+        with server(folder) as pbs:
+            return _submit(pbs, options, arguments, text) + "\n", "", 0
+    except RefusedError as error:
+        words, code = error.args
+        return "", f"qsub: {words}\n{USAGE if code == _USAGE else ''}", code
+
+
+def _options(arguments: list[str], text: str) -> dict[str, list[str]]:
+    """Return the options of the command line, and those of the script that it lacks."""
+    options: dict[str, list[str]] = {}
+    try:
+        found, script = getopt.getopt(arguments, _OPTIONS)
+    except getopt.GetoptError as error:
+        raise RefusedError(f"invalid option -- '{error.opt}'", _USAGE) from error
+    if script:
+        raise RefusedError(f"script file:: {script[0]}", 1)
+    for name, value in found:
+        options.setdefault(name, []).append(value)
+    from_script: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith("#PBS "):
+            for name, value in getopt.getopt(shlex.split(line[5:]), _OPTIONS)[0]:
+                from_script.setdefault(name, []).append(value)
+        elif line and not line.startswith("#"):
+            break  # no options are read after the first command
+    return from_script | options
+
+
+def _check(options: dict[str, list[str]]) -> None:
+    name = options.get("-N", ["STDIN"])[-1]
+    if not _NAME.fullmatch(name):
+        raise RefusedError("illegal -N value", _USAGE)
+    if len(name) > _LONGEST_NAME:
+        raise RefusedError("Job name is too long ", _USAGE)
+    for option in ("-o", "-e"):
+        if len(options.get(option, [""])[-1]) > _LONGEST_PATH:
+            raise RefusedError(f"illegal {option} value", _USAGE)
+    if options.get("-q", ["workq"])[-1] != "workq":
+        raise RefusedError("Unknown queue", _MISSING_QUEUE)
+    resources = _resources(options)
+    if unknown := resources.keys() - {"select", "walltime", "ncpus", "mem", "place"}:
+        raise RefusedError(f"Unknown resource Resource_List.{min(unknown)}", _BAD_RESOURCE)
+    if "select" in resources and (old := resources.keys() & {"ncpus", "mem"}):
+        words = '"-lresource=" cannot be used with "select" or "place", resource is: '
+        raise RefusedError(words + min(old), _CONFLICT)
+
+
+def _resources(options: dict[str, list[str]]) -> dict[str, str]:
+    parts = [part.partition("=") for value in options.get("-l", []) for part in value.split(",")]
+    return {name: value for name, _, value in parts}
+
+
+def _submit(pbs: Server, options: dict[str, list[str]], arguments: list[str], text: bytes) -> str:
+    _check(options)
+    indices = _indices(pbs, options.get("-J", [""])[-1])
+    limit = pbs.settings["max_user_jobs"]
+    n_there = sum(job["state"] not in "FX" and not job["is_array"] for job in pbs.jobs.values())
+    if limit is not None and n_there + max(len(indices), 1) > limit:
+        raise RefusedError("would exceed complex's per-user limit", _TOO_MANY)
+    number = pbs.new_number()
+    script = f"{number}.script"
+    (pbs.folder / "jobs" / script).write_bytes(text)
+    job = _job(options, number) | {"script": script, "arguments": shlex.join(arguments)}
+    if not indices:
+        pbs.jobs[job["id"]] = job
+        return job["id"]
+    array = job | {"id": f"{number}[].{SERVER}", "is_array": True, "indices": options["-J"][-1]}
+    pbs.jobs[array["id"]] = array
+    for index in indices:
+        member = job | {"id": f"{number}[{index}].{SERVER}", "index": index, "array": array["id"]}
+        pbs.jobs[member["id"]] = member | {"hold": "n", "state": "Q"}
+    return array["id"]
+
+
+def _indices(pbs: Server, value: str) -> range:
+    if not value:
+        return range(0)
+    match = _INDICES.fullmatch(value)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise RefusedError("illegal -J value", _USAGE)
+    indices = range(int(match[1]), int(match[2]) + 1, int(match[3] or 1))
+    if len(indices) > min(pbs.settings["max_array_size"], pbs.settings["queue_max_array_size"]):
+        raise RefusedError("Array job exceeds server or queue size limit", _TOO_LARGE)
+    return indices
+
+
+def _job(options: dict[str, list[str]], number: int) -> Job:
+    resources = _resources(options)
+    select = resources.get("select", f"1:ncpus={resources.get('ncpus', 1)}")
+    cores = re.search(r"ncpus=(\d+)", select)
+    name = options.get("-N", ["STDIN"])[-1]
+    workdir = str(Path.cwd())
+    now = time.time()
+    return {
+        "id": f"{number}.{SERVER}",
+        "name": name,
+        "owner": pwd.getpwuid(os.getuid()).pw_name,
+        "state": "H" if "-h" in options else "Q",
+        "hold": "u" if "-h" in options else "n",
+        "select": select,
+        "cores": int(cores[1]) if cores else 1,
+        "walltime": _seconds(resources.get("walltime")),
+        "out": options.get("-o", [f"{workdir}/{name}.o{number}"])[-1],
+        "err": options.get("-e", [f"{workdir}/{name}.e{number}"])[-1],
+        "join": options.get("-j", ["n"])[-1],
+        "keep": options.get("-k", ["n"])[-1],
+        "workdir": workdir,
+        "created": now,
+        "changed": now,
+        "began": None,
+        "comment": "",
+        "status": None,
+        "substate": 10,
+        "run_count": 0,
+        "node": None,
+        "keeper": None,
+        "wish": None,
+        "is_array": False,
+        "array": None,
+        "index": None,
+    }
+
+
+def _seconds(walltime: str | None) -> int | None:
+    if walltime is None:
+        return None
+    hours, minutes, seconds = map(int, walltime.split(":"))
+    return (hours * 60 + minutes) * 60 + seconds

@@ -1,0 +1,154 @@
+"""What the fake server knows: jobs and settings, in a file under a lock.
+
+Whoever changes something does it here: a command, or the keeper of a job. There
+is no daemon, so nothing is left when a test is over but jobs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SERVER = "pbs-head"
+#: Where this repository is, for commands that are started elsewhere.
+ROOT = Path(__file__).parents[3]
+
+#: As PBS has them; tests make some of them shorter.
+SETTINGS: dict[str, Any] = {
+    "nodes": {"pbs-head": 2},
+    "history": True,
+    "max_array_size": 10_000,
+    "queue_max_array_size": 10_000,
+    "kill_delay": 10.0,
+    "max_user_jobs": None,
+}
+
+Job = dict[str, Any]
+
+
+class Server:
+    """The jobs in a folder, while the lock is held."""
+
+    def __init__(self, folder: Path, data: dict[str, Any]) -> None:
+        self.folder = folder
+        self.settings: dict[str, Any] = data["settings"]
+        self.jobs: dict[str, Job] = data["jobs"]
+        self.data = data
+
+    def new_number(self) -> int:
+        """Return the number of the next job."""
+        self.data["next"] += 1
+        return self.data["next"] - 1
+
+    def members(self, array: Job) -> list[Job]:
+        """Return the jobs of an array."""
+        return [job for job in self.jobs.values() if job["array"] == array["id"]]
+
+    def free_node(self, job: Job) -> str | None:
+        """Return a node on which a job fits."""
+        for node, cores in self.settings["nodes"].items():
+            used = sum(
+                other["cores"]
+                for other in self.jobs.values()
+                if other["node"] == node and other["state"] in {"R", "E", "S"}
+            )
+            if used + job["cores"] <= cores:
+                return node
+        return None
+
+    def schedule(self) -> None:
+        """Start the jobs that fit."""
+        for job in self.jobs.values():
+            array = self.jobs.get(job["array"] or "")
+            is_held = job["hold"] != "n" or (array is not None and array["hold"] != "n")
+            if job["state"] != "Q" or job["is_array"] or is_held:
+                continue
+            job["node"] = self.free_node(job)
+            if job["node"] is None:
+                job["comment"] = "Not Running: Insufficient amount of resource: ncpus"
+                continue
+            self._start(job, array)
+
+    def _start(self, job: Job, array: Job | None) -> None:
+        now = time.time()
+        job.update(state="R", began=now, changed=now, status=None, run_count=job["run_count"] + 1)
+        when = time.strftime("%a %b %d at %H:%M", time.localtime(now))
+        job["comment"] = f"Job run at {when} on ({job['node']}:ncpus={job['cores']})"
+        if array is not None and array["state"] == "Q":
+            array.update(state="B", began=now, comment=f"Job Array Began at {when}")
+        start_keeper(self.folder, job["id"])
+
+    def finish(self, job: Job, status: int | None, end: str) -> None:
+        """Take note that a job has ended: by itself, or because it was deleted."""
+        job.update(status=status, changed=time.time(), keeper=None)
+        job["substate"] = {"finished": 92, "failed": 93}.get(end, 91)
+        if job["run_count"]:
+            job["comment"] += f" and {end}"
+        array = self.jobs.get(job["array"] or "")
+        if array is None:
+            self._forget(job)
+            return
+        job["state"] = "X"
+        if status is not None:
+            array["status"] = status
+        if all(member["state"] == "X" for member in self.members(array)):
+            for ended in (array, *self.members(array)):
+                self._forget(ended)
+
+    def _forget(self, job: Job) -> None:
+        job["state"] = "F"
+        if not self.settings["history"]:
+            del self.jobs[job["id"]]
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Server]:
+    """Hold the lock of the server in a folder; what was changed is kept."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = folder / "state.json"
+        found = Server(folder, json.loads(path.read_text()))
+        yield found
+        found.schedule()
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(found.data))
+        new.replace(path)
+
+
+def create(folder: Path, **settings: Any) -> None:
+    """Make the folder of a server that has no jobs."""
+    for name in ("", "bin", "jobs", "home", "spool", "tmp"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    data = {"next": 1, "settings": SETTINGS | settings, "jobs": {}}
+    (folder / "state.json").write_text(json.dumps(data))
+    for name in ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "keeper"):
+        command = folder / "bin" / name
+        command.write_text(
+            f"#!{sys.executable} -IS\n"
+            f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+            "from pathlib import Path\n"
+            "from tests.cluster.pbs.commands import main\n"
+            f"sys.exit(main({name!r}, Path({str(folder)!r}), sys.argv[1:]))\n"
+        )
+        command.chmod(0o755)
+
+
+def start_keeper(folder: Path, job_id: str) -> None:
+    """Start the process that runs a job."""
+    subprocess.Popen(
+        [folder / "bin" / "keeper", job_id],
+        env={"FAKE_PBS": str(folder), "PATH": os.defpath},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "keepers.log").open("a"),
+        start_new_session=True,
+    )
