@@ -1,0 +1,201 @@
+"""What `PBS` does when the server, the network or a node fails."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from adaptive_scheduler.errors import SchedulerUnavailableError, SubmissionRejectedError
+from adaptive_scheduler.scheduler import PBS, pbs_client
+from tests.cluster.pbs.fixtures import pbs  # noqa: F401
+from tests.scheduler.contract import alive, make_batch
+from tests.waiting import wait_until
+
+HOLD = "until [ -e go ]; do sleep 0.05; done"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def scheduler(pbs):  # noqa: F811
+    return PBS(1, signal_before_end=0)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(pbs_client, "TIMEOUT", 1.0)
+
+
+def tokens(scheduler):
+    return [job["token"] for job in scheduler.queue().values()]
+
+
+def names(scheduler):
+    return sorted(job["job_name"] for job in scheduler.queue().values())
+
+
+def test_a_submission_whose_answer_was_lost_is_found_by_its_token(pbs, scheduler, folder):  # noqa: F811
+    pbs.lose_next_answer()
+    with pytest.raises(SchedulerUnavailableError, match="not known"):
+        scheduler.submit(make_batch(scheduler, folder, HOLD, n=3, token="t"))
+    assert tokens(scheduler) == ["t"] * 3
+    assert names(scheduler) == ["job-0", "job-1", "job-2"]
+
+
+def test_a_submission_to_a_hung_server_is_found_by_its_token(pbs, scheduler, folder, impatient):  # noqa: F811
+    scheduler.check(scheduler.resources(0))  # what is asked once is known now
+    with pbs.hung(), pytest.raises(SchedulerUnavailableError, match="did not answer within"):
+        scheduler.submit(make_batch(scheduler, folder, HOLD, token="t"))
+    assert tokens(scheduler) == ["t"]
+    assert names(scheduler) == ["job-0"]
+
+
+def test_a_server_that_hangs_for_a_moment_is_waited_for(pbs, scheduler, folder):  # noqa: F811
+    with pbs.hung():
+        timer = threading.Timer(1.0, (pbs.folder / "hung").unlink)
+        timer.start()
+        job_ids = scheduler.submit(make_batch(scheduler, folder, HOLD, n=2))
+        (pbs.folder / "hung").touch()  # for the end of the block
+    assert set(job_ids.values()) == alive(scheduler)
+
+
+def test_while_the_server_is_down_nothing_is_believed(pbs, scheduler, folder):  # noqa: F811
+    (job_id,) = scheduler.submit(make_batch(scheduler, folder, HOLD)).values()
+    with pbs.down():
+        with pytest.raises(SchedulerUnavailableError, match="Connection refused"):
+            scheduler.queue()
+        with pytest.raises(SchedulerUnavailableError, match="Couldn't connect"):
+            scheduler.cancel_ids([job_id])
+        with pytest.raises(SchedulerUnavailableError, match="Connection refused"):
+            scheduler.submit(make_batch(scheduler, folder, HOLD))
+        assert scheduler.ends([job_id]) == {}
+    assert alive(scheduler) == {job_id}
+
+
+def test_a_job_that_is_requeued_has_the_same_id_and_knows_it(pbs, scheduler, folder):  # noqa: F811
+    me = scheduler.variables
+    script = f'touch "begun-{me.restarts}"; {HOLD}'
+    (job_id,) = scheduler.submit(make_batch(scheduler, folder, script)).values()
+    for i in range(2):
+        wait_until((folder / f"begun-{i}").exists)
+        pbs.requeue(job_id)
+    wait_until((folder / "begun-2").exists)
+    assert alive(scheduler) == {job_id}
+    assert scheduler.ends([job_id]) == {}
+
+
+def test_a_job_of_an_array_that_is_requeued_knows_it(pbs, scheduler, folder):  # noqa: F811
+    me = scheduler.variables
+    script = f'touch "begun-{me.number}-{me.restarts}"; {HOLD}'
+    job_ids = scheduler.submit(make_batch(scheduler, folder, script, n=2))
+    wait_until((folder / "begun-1-0").exists)
+    pbs.requeue(job_ids[1])
+    wait_until((folder / "begun-1-1").exists)
+    assert alive(scheduler) == set(job_ids.values())
+
+
+def test_a_job_whose_folder_vanished_is_held_and_says_why(pbs, scheduler, folder):  # noqa: F811
+    batch = make_batch(scheduler, folder, HOLD)
+    pbs.set(nodes={"pbs-head": 0})
+    scheduler.check = lambda _: None
+    (job_id,) = scheduler.submit(batch).values()
+    (folder / "logs").rmdir()
+    pbs.set(nodes={"pbs-head": 2})
+    job = wait_until(
+        lambda: (job := scheduler.queue()[job_id])["state"] == "H" and job,
+    )
+    assert job["alive"]
+    assert job["reason"] == "job held, too many failed attempts to run"
+
+
+def test_without_a_history_a_job_that_is_gone_has_no_known_end(pbs, scheduler, folder):  # noqa: F811
+    pbs.set(history=False)
+    (job_id,) = scheduler.submit(make_batch(scheduler, folder, "exit 3")).values()
+    wait_until(lambda: job_id not in scheduler.queue())
+    assert scheduler.ends([job_id]) == {}
+
+
+def test_without_a_history_members_that_have_ended_have_no_known_end(pbs, scheduler, folder):  # noqa: F811
+    pbs.set(history=False)
+    script = f'[ "{scheduler.variables.number}" = 0 ] && exit 3; {HOLD}'
+    ended, other = scheduler.submit(make_batch(scheduler, folder, script, n=2)).values()
+    wait_until(lambda: alive(scheduler) == {other})
+    assert scheduler.ends([ended, other]) == {}
+
+
+def test_a_qstat_without_wide_lines_will_do(pbs, scheduler, folder):  # noqa: F811
+    pbs.forget_wide_lines()
+    long = folder / ("x" * 100) / ("y" * 100)
+    batch = make_batch(scheduler, folder, HOLD, n=2, token="t", log_folder=long)
+    job_ids = scheduler.submit(batch)
+    for _ in range(2):
+        assert list(scheduler.queue()) == list(job_ids.values())
+        assert tokens(scheduler) == ["t", "t"]
+    assert sum("-w" in call for call in pbs.calls("qstat")) == 1
+
+
+def test_strangers_and_odd_names_disturb_nobody(pbs, scheduler, folder):  # noqa: F811
+    odd = [pbs.add_job_of("bob", name) for name in ("nan", "1e5", "x\nJob Id: 9.pbs-head\ny")]
+    (job_id,) = scheduler.submit(make_batch(scheduler, folder, HOLD)).values()
+    assert list(scheduler.queue()) == [job_id]
+    assert set(scheduler.queue(me_only=False)) == {job_id, *odd}
+
+
+def test_few_calls_submit_list_and_cancel_many_jobs(pbs, scheduler, folder):  # noqa: F811
+    batch = make_batch(scheduler, folder, HOLD, numbers=(*range(300), *range(400, 500)))
+    job_ids = scheduler.submit(batch)
+    assert sorted(alive(scheduler)) == sorted(job_ids.values())
+    scheduler.cancel_ids(list(job_ids.values())[2:])
+    wait_until(lambda: len(alive(scheduler)) == 2)
+    assert len(pbs.calls("qsub")) - 1 == 2  # and one that asked for the version
+    assert len(pbs.calls("qdel")) == 1
+
+
+def test_a_queue_that_takes_smaller_arrays_gets_smaller_arrays(pbs, scheduler, folder):  # noqa: F811
+    pbs.set(queue_max_array_size=3)
+    job_ids = scheduler.submit(make_batch(scheduler, folder, HOLD, n=10))
+    assert list(job_ids) == list(range(10))
+    assert alive(scheduler) == set(job_ids.values())
+
+
+def test_the_servers_limit_is_asked_for(pbs, scheduler, folder):  # noqa: F811
+    pbs.set(max_array_size=4)
+    assert len(scheduler.submit(make_batch(scheduler, folder, HOLD, n=10))) == 10
+    arrays = [call[call.index("-J") + 1] for call in pbs.calls("qsub") if "-J" in call]
+    assert arrays == ["0-3", "4-7", "8-9"]
+
+
+def test_when_the_second_array_is_refused_the_first_is_there(pbs, scheduler, folder):  # noqa: F811
+    pbs.set(max_array_size=4, max_user_jobs=5)
+    assert list(scheduler.submit(make_batch(scheduler, folder, HOLD, n=8))) == [0, 1, 2, 3]
+    with pytest.raises(SubmissionRejectedError, match="per-user limit") as caught:
+        scheduler.submit(make_batch(scheduler, folder, HOLD, n=8))
+    assert "max_simultaneous_jobs" in str(caught.value)
+
+
+def test_an_unknown_queue_is_refused_in_the_words_of_qsub(pbs, folder):  # noqa: F811
+    scheduler = PBS(1, queue="nowhere")
+    with pytest.raises(SubmissionRejectedError, match="qsub: Unknown queue") as caught:
+        scheduler.submit(make_batch(scheduler, folder, HOLD))
+    assert "queue=..." in str(caught.value)
+
+
+def test_options_of_users_reach_qsub(pbs, folder):  # noqa: F811
+    scheduler = PBS(1, extra_scheduler=["-l select=1:ncpus=2", "-m n"])
+    (job_id,) = scheduler.submit(make_batch(scheduler, folder, HOLD)).values()
+    assert pbs.job(job_id)["cores"] == 2
+
+
+def test_a_job_is_warned_before_its_walltime(pbs, folder):  # noqa: F811
+    scheduler = PBS(1, walltime=600, signal_before_end=599)
+    head = "\n".join(scheduler.script_head(scheduler.resources(0)))
+    script = f"{head}\nexec bash -c \"trap 'touch warned; exit' USR1; {HOLD}\""
+    # A shell can't take back what it was started without; a program can.
+    script = script.replace("trap '' USR1", "trap : USR1")
+    (job_id,) = scheduler.submit(make_batch(scheduler, folder, script)).values()
+    wait_until(lambda: job_id not in alive(scheduler))
+    assert (folder / "warned").exists()

@@ -1,0 +1,251 @@
+"""The parts of `PBS` that need no server: arrays, resources, scripts, sites, complaints."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaptive_scheduler.errors import (
+    InvalidInputError,
+    SchedulerUnavailableError,
+    SubmissionRejectedError,
+)
+from adaptive_scheduler.scheduler import PBS, pbs_mark
+from adaptive_scheduler.scheduler.command import Finished
+from adaptive_scheduler.scheduler.jobs import Batch
+from adaptive_scheduler.scheduler.pbs_arrays import array_option, blocks
+from adaptive_scheduler.scheduler.pbs_client import failure_of
+from adaptive_scheduler.scheduler.pbs_script import sent_script, submit_command
+from adaptive_scheduler.scheduler.pbs_select import PbsResources
+from adaptive_scheduler.scheduler.pbs_site import PbsSite, parse_nodes
+from tests.scheduler.pbs_answers import answer_to, answers
+
+
+def make_batch(**fields):
+    values = {
+        "job_name": "sweep",
+        "numbers": (0,),
+        "script": "#!/bin/bash\n",
+        "script_path": Path("/run/scripts/0.pbs"),
+        "resources": PbsResources(cores=2),
+        "workdir": Path("/work dir"),
+        "log_folder": Path("/run/logs"),
+        "token": "abc",
+    }
+    return Batch(**values | fields)
+
+
+# Arrays.
+
+
+@given(st.sets(st.integers(0, 300)), st.integers(1, 50))
+def test_every_number_is_in_one_block_that_is_not_too_large(numbers, size):
+    found = list(blocks(sorted(numbers), size))
+    assert sorted(n for block in found for n in block) == sorted(numbers)
+    assert all(len(block) <= size for block in found)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "options"),
+    [
+        (range(100), ["0-99"]),
+        (range(0, 30, 3), ["0-27:3"]),
+        ([0, 2, 3, 4, 6], ["0-6:2", "3-3"]),
+        ([*range(5), *range(6, 10)], ["0-4", "6-9"]),
+        ([7], ["7-7"]),
+        ([1_000_000, 1_000_001], ["1000000-1000001"]),
+    ],
+)
+def test_few_calls_submit_many_jobs(numbers, options):
+    assert [array_option(block) for block in blocks(numbers, 10_000)] == options
+
+
+def test_many_numbers_without_order_take_no_time():
+    assert sum(map(len, blocks((i * i for i in range(10_000)), 10_000))) == 10_000
+
+
+# Resources.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "options"),
+    [
+        ({"cores": 2}, ["-l select=1:ncpus=2"]),
+        ({"cores": 2, "memory": "4G"}, ["-l select=1:ncpus=2:mem=4gb"]),
+        ({"cores": 2, "memory": "500 MB"}, ["-l select=1:ncpus=2:mem=500mb"]),
+        ({"cores": 2, "cores_per_node": 8}, ["-l select=1:ncpus=2"]),
+        ({"cores": 4, "select": "1:ncpus=4:ngpus=1"}, ["-l select=1:ncpus=4:ngpus=1"]),
+        (
+            {"cores": 1, "time": 3600, "queue": "long"},
+            ["-l select=1:ncpus=1", "-l walltime=01:00:00", "-q long"],
+        ),
+        ({"cores": 1, "extra_scheduler": ("-l select=1:ncpus=3",)}, []),
+        ({"cores": 1, "extra_scheduler": ("-lnodes=1:ppn=3",)}, []),
+        ({"cores": 1, "extra_scheduler": ("-l walltime=1:0:0,ncpus=3",)}, []),
+        ({"cores": 1, "extra_scheduler": ("-l walltime=1:0:0",)}, ["-l select=1:ncpus=1"]),
+    ],
+)
+def test_what_jobs_ask_for(wanted, options):
+    assert PbsResources(**wanted).options() == options
+
+
+def test_torque_is_asked_in_its_own_words():
+    wanted = PbsResources(cores=2, memory="1gb", time=60)
+    options = ["-l nodes=1:ppn=2", "-l mem=1gb", "-l walltime=00:01:00"]
+    assert wanted.options(is_torque=True) == options
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"memory": "lots"}, "memory"),
+        ({"queue": "a b"}, "queue"),
+        ({"select": ""}, "select"),
+        ({"select": "1:ncpus=1", "memory": "1gb"}, "select"),
+        ({"cores": 8, "cores_per_node": 4}, "one node"),
+        ({"cores_per_node": 0}, "cores_per_node"),
+        ({"extra_scheduler": ("-N mine",)}, "names the jobs"),
+        ({"extra_scheduler": ("-J 0-9",)}, "arrays"),
+        ({"extra_scheduler": ("-o /tmp/x",)}, "log_folder"),
+        ({"extra_scheduler": ("-W block=true",)}, "wait"),
+        ({"extra_scheduler": ("walltime=1",)}, "options"),
+        ({"extra_scheduler": ("-l 'x",)}, "extra_scheduler"),
+    ],
+)
+def test_what_can_not_be_is_refused(wanted, words):
+    with pytest.raises(InvalidInputError, match=words):
+        PbsResources(**wanted)
+
+
+def test_walltime_and_time_are_the_same():
+    assert PBS(1, walltime="01:00:00").resources(0) == PBS(1, time=3600).resources(0)
+    with pytest.raises(InvalidInputError, match="same"):
+        PBS(1, walltime="01:00:00", time=3600)
+
+
+def test_a_job_warns_itself_before_the_end():
+    lines = PBS(1, walltime="01:00:00").job_script().splitlines()
+    assert "(sleep 3540 && exec kill -USR1 $$) > /dev/null 2>&1 &" in lines
+    assert "USR1" not in PBS(1, walltime=3600, signal_before_end=0).job_script()
+    assert "USR1" not in PBS(1).job_script()
+
+
+@pytest.mark.parametrize("value", [-1, "soon", True])
+def test_a_warning_is_a_number_of_seconds(value):
+    with pytest.raises(InvalidInputError, match="signal_before_end"):
+        PBS(1, signal_before_end=value)
+
+
+# What is sent.
+
+
+def test_jobs_are_marked_word_for_word_whatever_their_name_is():
+    for name in ("sweep", "a/b=c+d", "it's $HOME π", "new\nline"):
+        batch = make_batch(job_name=name, token="t-1_x")
+        for number in (None, 7):
+            path = f"host:{batch.log_folder}/{pbs_mark.written(batch, number)}"
+            assert pbs_mark.read(path) == ("t-1_x", number, name)
+
+
+@pytest.mark.parametrize("path", ["", "host:/home/alice/arr.e8.0", "/adaptive-scheduler=", "x"])
+def test_a_strangers_job_has_no_mark(path):
+    assert pbs_mark.read(path) is None
+
+
+def test_an_array_of_one_is_no_array():
+    command = submit_command(make_batch(), range(7, 8), [])
+    assert command[:3] == ["qsub", "-N", "sweep-7"]
+    assert "-J" not in command
+
+
+def test_output_goes_into_the_log_folder_and_into_no_odd_folder():
+    command = submit_command(make_batch(), range(4), ["-q long"])
+    assert command[command.index("-o") + 1] == "/run/logs/"
+    assert command[command.index("-k") + 1] == "oed"
+    assert command[command.index("-J") + 1] == "0-3"
+    assert command[-4:] == ["-r", "y", "-q", "long"]
+    odd = submit_command(make_batch(log_folder=Path("/it's\nodd")), range(4), [])
+    assert odd[odd.index("-o") + 1] == "/dev/null"
+    assert "-k" not in odd
+
+
+def test_torque_has_other_arrays():
+    command = submit_command(make_batch(), range(0, 6, 2), [], is_torque=True)
+    assert command[command.index("-t") + 1] == "0,2,4"
+    assert "-J" not in command
+
+
+def test_a_name_that_pbs_does_not_take_is_made_plain():
+    command = submit_command(make_batch(job_name="π r²" + 300 * "x"), range(7, 8), [])
+    assert command[2].startswith("__r_xxx")
+    assert command[2].endswith("x-7")
+    assert len(command[2]) == 230
+
+
+def test_a_job_that_is_started_again_counts(tmp_path):
+    batch = make_batch(
+        workdir=tmp_path,
+        log_folder=tmp_path,
+        script='#!/bin/bash\necho "$PWD $ADAPTIVE_SCHEDULER_NUMBER $ADAPTIVE_SCHEDULER_RESTARTS"\n',
+    )
+    script = sent_script(batch, range(3, 4))
+    for _ in range(3):
+        subprocess.run(
+            ["bash"], input=script, text=True, env={"PBS_JOBID": "1.s"}, cwd="/", check=True
+        )
+    again = "adaptive_scheduler: PBS has started this job again"
+    said = [f"{tmp_path} 3 0", again, f"{tmp_path} 3 1", again, f"{tmp_path} 3 2"]
+    assert (tmp_path / "sweep-3-1.s.out").read_text().splitlines() == said
+
+
+# Sites.
+
+
+@pytest.mark.parametrize("name", ["pbsnodes", "pbsnodes_v"])
+def test_nodes_and_their_cores(name):
+    nodes = parse_nodes(answer_to(name, "pbsnodes").stdout)
+    assert nodes == {"pbs-head": 8, "node2": 4}
+
+
+def test_torques_nodes():
+    text = "n1\n     state = free\n     np = 16\n     ntype = cluster\n\nn2\n     state = down\n"
+    assert parse_nodes(text) == {"n1": 16}
+
+
+def test_most_nodes_decide_how_many_cores_a_node_has():
+    assert PbsSite({"a": 8, "b": 16, "c": 16}).cores_per_node == 16
+    assert PbsSite({"a": 8, "b": 4}).cores_per_node == 4
+
+
+# Complaints.
+
+DOUBTFUL = [a for a in answers("server_down_refused") if "qsub" in a.command]
+REFUSED = [
+    a
+    for name in ("array_bad_ranges", "errors_misc")
+    for a in answers(name)
+    if a.command.startswith("qsub") and a.stderr and "connect" not in a.stderr
+]
+
+
+def failure(answer):
+    finished = Finished(["qsub"], answer.returncode, answer.stdout, answer.stderr)
+    return failure_of(finished, make_batch())
+
+
+@pytest.mark.parametrize("answer", DOUBTFUL)
+def test_when_the_server_is_down_nothing_is_known(answer):
+    assert isinstance(failure(answer), SchedulerUnavailableError)
+
+
+@pytest.mark.parametrize("answer", REFUSED)
+def test_a_refusal_is_told_in_the_words_of_qsub(answer):
+    error = failure(answer)
+    assert isinstance(error, SubmissionRejectedError)
+    assert answer.stderr.splitlines()[0] in str(error)
+    assert "[-C directive_prefix]" not in str(error)
+    assert "/run/scripts/0.pbs" in str(error)
