@@ -158,14 +158,15 @@ class PBS(BaseScheduler):
                 "There is no qsub on PATH: this is no machine from which jobs are submitted to "
                 "PBS. Log in to one, or use `scheduler.Local`."
             )
-        if not resources.is_on_one_node or resources.select is not None:
+        if resources.select is not None:
             return
         with suppress(SchedulerUnavailableError):
+            cores = max(cores for _, cores in resources.chunks)
             largest = max(self._site.nodes.values())
-            if resources.cores > largest:
+            if cores > largest:
                 raise InvalidInputError(
-                    f"No job can get {resources.cores} cores on one node: the largest node in "
-                    f"pbsnodes has {largest}."
+                    f"No job can get {cores} cores on one node: the largest node in pbsnodes "
+                    f"has {largest}."
                 )
 
     def script_head(self, resources: Resources) -> list[str]:

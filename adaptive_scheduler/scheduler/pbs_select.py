@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from dataclasses import dataclass
 from typing import Final
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.resources import Resources
 
-#: Executors that use the cores of one node.
-_ON_ONE_NODE = frozenset({"process-pool", "loky", "sequential"})
 _MEMORY = re.compile(r"(\d+) *([kmgtp]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 _WORD = re.compile(r"\S+")
 #: Options by which users say the size of a job as a whole; ours would contradict them.
@@ -81,13 +79,13 @@ class PbsResources(Resources):
         if self.is_on_one_node and self.cores > cores:
             raise InvalidInputError(
                 f"A job with the executor {self.executor_type!r} can use one node only, with "
-                f"{cores} cores, but asks for {self.cores}."
+                f"{cores} cores, but asks for {self.cores}. Use 'mpi4py'."
             )
 
     @property
     def is_on_one_node(self) -> bool:
         """Whether all cores must be on the same node."""
-        return self.executor_type in _ON_ONE_NODE
+        return self.executor_type in ON_ONE_NODE
 
     def options(self, *, is_torque: bool = False) -> list[str]:
         """Return the options of qsub that ask for this, without `extra_scheduler`."""
@@ -102,26 +100,28 @@ class PbsResources(Resources):
             options.append(f"-q {self.queue}")
         return options
 
-    def _size(self) -> tuple[int, int]:
-        """Return how many nodes, and how many cores on each."""
+    @property
+    def chunks(self) -> list[tuple[int, int]]:
+        """How many nodes, and how many cores on each of these; the rest on another one."""
         if self.is_on_one_node or self.cores_per_node is None:
-            return 1, self.cores
-        n_nodes = math.ceil(self.cores / self.cores_per_node)
-        return n_nodes, math.ceil(self.cores / n_nodes)
+            return [(1, self.cores)]
+        full, rest = divmod(self.cores, self.cores_per_node)
+        chunks = [(full, self.cores_per_node), (1, rest)]
+        return [(count, cores) for count, cores in chunks if count * cores > 0]
 
     def _chunks(self) -> str:
         if self.select is not None:
             return f"select={self.select}"
-        n_nodes, cores = self._size()
-        processes = "" if self.is_on_one_node else f":mpiprocs={cores}"
+        # On several nodes each core is one line in the node file.
+        processes = "" if self.is_on_one_node else ":mpiprocs={cores}"
         memory = "" if self.memory is None else f":mem={self.memory}"
-        return f"select={n_nodes}:ncpus={cores}{processes}{memory}"
+        form = "{count}:ncpus={cores}" + processes + memory
+        return "select=" + "+".join(form.format(count=n, cores=c) for n, c in self.chunks)
 
     def _torque_nodes(self) -> str:
         if self.select is not None:
             return f"nodes={self.select}"
-        n_nodes, cores = self._size()
-        return f"nodes={n_nodes}:ppn={cores}"
+        return "nodes=" + "+".join(f"{count}:ppn={cores}" for count, cores in self.chunks)
 
     def __str__(self) -> str:
         queue = "" if self.queue is None else f", queue {self.queue!r}"

@@ -190,6 +190,17 @@ def test_options_of_users_reach_qsub(pbs, folder):  # noqa: F811
     assert pbs.job(job_id)["cores"] == 2
 
 
+def test_how_many_cores_a_node_has_is_guessed_and_said(pbs):  # noqa: F811
+    pbs.set(nodes={"a": 4, "b": 4, "c": 16})
+    scheduler = PBS(8, executor_type="mpi4py")
+    with pytest.warns(UserWarning, match="guessed 4"):
+        assert "#PBS -l select=2:ncpus=4:mpiprocs=4" in scheduler.job_script()
+    assert (
+        "select=1:ncpus=8:mpiprocs=8"
+        in PBS(8, cores_per_node=16, executor_type="mpi4py").job_script()
+    )
+
+
 def test_a_job_is_warned_before_its_walltime(pbs, folder):  # noqa: F811
     scheduler = PBS(1, walltime=600, signal_before_end=599)
     head = "\n".join(scheduler.script_head(scheduler.resources(0)))

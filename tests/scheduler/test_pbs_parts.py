@@ -78,6 +78,18 @@ def test_many_numbers_without_order_take_no_time():
         ({"cores": 2, "memory": "4G"}, ["-l select=1:ncpus=2:mem=4gb"]),
         ({"cores": 2, "memory": "500 MB"}, ["-l select=1:ncpus=2:mem=500mb"]),
         ({"cores": 2, "cores_per_node": 8}, ["-l select=1:ncpus=2"]),
+        (
+            {"cores": 8, "cores_per_node": 4, "executor_type": "mpi4py"},
+            ["-l select=2:ncpus=4:mpiprocs=4"],
+        ),
+        (
+            {"cores": 6, "cores_per_node": 4, "executor_type": "mpi4py", "memory": "1gb"},
+            ["-l select=1:ncpus=4:mpiprocs=4:mem=1gb+1:ncpus=2:mpiprocs=2:mem=1gb"],
+        ),
+        (
+            {"cores": 3, "cores_per_node": 4, "executor_type": "mpi4py"},
+            ["-l select=1:ncpus=3:mpiprocs=3"],
+        ),
         ({"cores": 4, "select": "1:ncpus=4:ngpus=1"}, ["-l select=1:ncpus=4:ngpus=1"]),
         (
             {"cores": 1, "time": 3600, "queue": "long"},
