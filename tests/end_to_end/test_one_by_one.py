@@ -1,0 +1,68 @@
+"""Runs that begin one after another."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import adaptive
+import pytest
+
+from adaptive_scheduler import start_one_by_one
+from adaptive_scheduler.errors import InvalidInputError
+from tests.end_to_end.ledger import Noted
+from tests.waiting import wait_until
+
+
+def square(x):
+    return x**2
+
+
+def line():
+    return adaptive.Learner1D(square, bounds=(-1, 1))
+
+
+def test_each_run_begins_when_the_one_before_is_over(make_run):
+    runs = [make_run([line()], [f"{i}.pickle"], goal=5, job_name=f"run{i}") for i in range(3)]
+    last, begun = start_one_by_one(*runs)
+    last.result(timeout=60)
+    runs[-1].wait(timeout=60)
+    assert [run.status() for run in runs] == ["finished"] * 3
+    assert all(future.done() for future in begun)
+    for before, after in pairwise(runs):
+        assert before.end_time <= after.start_time
+
+
+def test_a_goal_lets_the_next_begin_before_the_one_before_is_over(make_run, ledger, gate):
+    first = make_run([adaptive.Learner1D(Noted(ledger.path, gate=gate), bounds=(-1, 1))], goal=3)
+    second = make_run([line()], ["second.pickle"], goal=5, job_name="second")
+    last, _ = start_one_by_one(first, second, goal=lambda _: bool(ledger.begun(0)), interval=0.1)
+    last.result(timeout=60)
+    second.wait(timeout=60)
+    assert first.status() == "running"
+    gate.touch()
+    first.wait(timeout=60)
+
+
+def test_cancelling_the_future_keeps_further_runs_from_beginning(make_run, ledger, gate):
+    first = make_run([adaptive.Learner1D(Noted(ledger.path, gate=gate), bounds=(-1, 1))], goal=3)
+    second = make_run([line()], ["second.pickle"], goal=5, job_name="second")
+    last, begun = start_one_by_one(first, second)
+    begun[0].result(timeout=60)
+    last.cancel()
+    wait_until(last.cancelled, timeout=60)
+    gate.touch()
+    first.wait(timeout=60)
+    assert second.status() == "not yet started"
+
+
+def test_runs_that_were_started_are_refused(make_run):
+    run = make_run([line()], goal=5)
+    run.start()
+    with pytest.raises(InvalidInputError, match="'run' has been started before"):
+        start_one_by_one(run)
+    run.wait(timeout=60)
+
+
+def test_no_runs_are_refused():
+    with pytest.raises(InvalidInputError, match="no runs"):
+        start_one_by_one()
