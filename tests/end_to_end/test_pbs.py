@@ -1,0 +1,180 @@
+"""Runs with `PBS`, whatever happens to its server, its jobs and its answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+
+import adaptive
+import pytest
+from adaptive.utils import named_product
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler import utils
+from adaptive_scheduler.scheduler import PBS, pbs_client
+from tests.cluster.pbs.fixtures import pbs  # noqa: F401
+from tests.end_to_end.ledger import Noted
+from tests.end_to_end.looking import is_alive, most_at_once, points, records, saved_points
+from tests.waiting import wait_until
+
+N_POINTS = 10
+#: Only a job's end makes it save.
+NEVER = 3600
+
+
+def power(x, pow, a):  # noqa: A002  the name in the README
+    return a * x**pow
+
+
+@pytest.fixture(autouse=True)
+def quick(pbs, monkeypatch):  # noqa: F811
+    """Let nothing take longer than a test needs."""
+    pbs.set(nodes={"pbs-head": 4}, kill_delay=20.0)
+    monkeypatch.setattr(PBS, "min_poll_interval", 0.2)
+    monkeypatch.setattr(pbs_client, "TIMEOUT", 3.0)
+
+
+@pytest.fixture
+def start(make_run, ledger, gate):
+    """Return a function that starts a run whose functions wait at the gate."""
+
+    def start(n_learners=2, **keywords):
+        functions = [Noted(ledger.path, i, free=3, gate=gate) for i in range(n_learners)]
+        learners = [adaptive.SequenceLearner(f, list(range(N_POINTS))) for f in functions]
+        scheduler = keywords.pop("scheduler", None) or PBS(2)
+        run = make_run(learners, scheduler=scheduler, **keywords)
+        run.start()
+        return run
+
+    return start
+
+
+@pytest.fixture
+def complete(ledger, gate):
+    """Return a function that lets a run end, and checks that nothing is missing."""
+
+    def complete(run):
+        gate.touch()
+        run.wait(timeout=100)
+        assert run.status() == "finished"
+        for i, learner in enumerate(run.learners):
+            assert saved_points(learner, run.fnames[i]) == set(range(N_POINTS))
+
+    return complete
+
+
+def test_twenty_learners_as_in_the_readme(make_run, ledger):
+    combos = named_product(pow=list(range(10)), a=[0.5, 1.0])
+    functions = [
+        Noted(ledger.path, i, function=partial(power, **combo)) for i, combo in enumerate(combos)
+    ]
+    learners = [adaptive.Learner1D(function, bounds=(-1, 1)) for function in functions]
+    fnames = [utils.combo2fname(combo, folder="data") for combo in combos]
+    run = make_run(
+        learners,
+        fnames,
+        scheduler=PBS(cores=2),
+        goal=lambda learner: learner.npoints > 200,
+        max_simultaneous_jobs=2,
+    )
+    run.start()
+    run.wait(timeout=150)
+    run.load_learners()
+    assert run.status() == "finished"
+    for i, (learner, combo) in enumerate(zip(learners, combos, strict=True)):
+        assert learner.npoints > 200
+        assert learner.data == {x: power(x, **combo) for x in learner.data}
+        assert points(learner) <= ledger.points(i)
+    assert ledger.twice() == []
+    assert most_at_once() <= 2
+    assert len({entry.job_pid for entry in ledger.begun()}) == 2
+
+
+def test_a_killed_job_is_followed_by_another(start, complete, ledger):
+    run = start()
+    wait_until(lambda: len(ledger.begun(0)) >= 4 and len(ledger.begun(1)) >= 4)
+    os.kill(ledger.begun(0)[0].job_pid, signal.SIGKILL)
+    wait_until(lambda: records(j.JobGone))
+    complete(run)
+    (gone,) = (record for record in records(j.JobGone) if "KILL" in record.end)
+    assert gone.job_id.endswith("[0].pbs-head")
+    assert len({entry.job_pid for entry in ledger.begun(0)}) == 2
+
+
+def test_a_job_that_somebody_deletes_saves_first(start, complete, ledger, gate):
+    run = start(1, save_interval=NEVER)
+    wait_until(lambda: len(ledger.begun()) == 5)
+    run.scheduler.cancel_ids(list(run.scheduler.queue()))
+    wait_until(lambda: not is_alive(ledger.begun()[0].job_pid))
+    came_back = {entry.x for entry in ledger.returned()}
+    assert saved_points(run.learners[0], run.fnames[0]) == came_back
+    complete(run)
+
+
+def test_a_server_that_hangs_in_the_middle_of_a_submission_starts_no_job_twice(
+    pbs,  # noqa: F811
+    start,
+    complete,
+    ledger,
+):
+    scheduler = PBS(2)
+    scheduler.check(scheduler.resources(0))
+    assert scheduler._site.max_array_size == 10_000  # what is asked once is known now
+    with pbs.hung():
+        run = start(scheduler=scheduler)
+        wait_until(lambda: "did not answer" in run.info("text"))
+    wait_until(lambda: len(ledger.begun(0)) >= 4 and len(ledger.begun(1)) >= 4)
+    with pbs.hung():
+        wait_until(lambda: "`qselect" in run.info("text"))
+    complete(run)
+    assert sum("-J" in call for call in pbs.calls("qsub")) == 1
+    assert ledger.twice() == []
+
+
+def test_a_server_that_is_down_for_a_while_disturbs_no_job(pbs, start, complete, ledger):  # noqa: F811
+    run = start()
+    wait_until(lambda: len(ledger.begun(0)) >= 4 and len(ledger.begun(1)) >= 4)
+    with pbs.down():
+        wait_until(lambda: "Connection refused" in run.info("text"))
+        assert records(j.JobGone) == []
+    complete(run)
+    assert ledger.twice() == []
+    assert len({entry.job_pid for entry in ledger.begun()}) == 2
+
+
+def test_a_submission_whose_answer_was_lost_is_not_repeated(pbs, start, complete, ledger):  # noqa: F811
+    pbs.lose_next_answer()
+    run = start()
+    wait_until(lambda: records(j.Submitted))
+    complete(run)
+    assert sum("-J" in call for call in pbs.calls("qsub")) == 1
+    assert ledger.twice() == []
+
+
+def test_a_job_that_pbs_starts_again_goes_on_under_the_same_id(pbs, start, complete, ledger):  # noqa: F811
+    run = start(1)
+    wait_until(lambda: len(ledger.begun()) == 5)
+    (job_id,) = run.scheduler.queue()
+    pbs.requeue(job_id)
+    wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
+    assert list(run.scheduler.queue()) == [job_id]
+    complete(run)
+    identities = [record.job for record in records(j.Assigned)]
+    assert [(job.job_id, job.restarts) for job in identities] == [(job_id, 0), (job_id, 1)]
+
+
+def test_a_job_that_reaches_its_walltime_loses_no_point(start, complete, ledger):
+    run = start(1, scheduler=PBS(2, walltime=6, signal_before_end=0), save_interval=NEVER)
+    wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
+    complete(run)
+    assert ledger.twice() == []
+    assert records(j.Released)
+
+
+def test_a_job_gives_its_learner_back_before_its_walltime(start, complete, ledger):
+    run = start(1, scheduler=PBS(2, walltime=600, signal_before_end=594), save_interval=NEVER)
+    wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
+    assert "USR1" in records(j.Released)[0].reason
+    complete(run)
+    assert ledger.twice() == []
