@@ -10,6 +10,8 @@ module                 executor
 `sequential`           ``"sequential"``: a thread in the job's own process
 `remote`               what executors share that span nodes
 `mpi`, `lifeline`      ``"mpi4py"``: the ranks of an MPI program
+`dask`                 ``"dask"``: a scheduler in the job and its workers
+`worker_processes`     programs that a job starts on all of its cores
 `kinds`                what each of them needs
 ====================== ============================================================
 """
@@ -74,3 +76,7 @@ def open_executor(
             from adaptive_scheduler.executors.mpi import MPIPool
 
             return MPIPool(function, spread.cores, initializer)
+        case "dask" | "dask-mpi":
+            from adaptive_scheduler.executors.dask import Dask
+
+            return Dask(function, spread, initializer)

@@ -25,6 +25,8 @@ class ExecutorKind(NamedTuple):
     extra: str = ""
 
 
+_DASK = ExecutorKind(spans_nodes=True, starts_workers=True, package="distributed", extra="dask")
+
 KINDS: dict[EXECUTOR_TYPES, ExecutorKind] = {
     "process-pool": ExecutorKind(),
     "loky": ExecutorKind(),
@@ -32,6 +34,8 @@ KINDS: dict[EXECUTOR_TYPES, ExecutorKind] = {
     "mpi4py": ExecutorKind(
         spans_nodes=True, is_mpi=True, n_reserved=1, package="mpi4py", extra="mpi4py"
     ),
+    "dask": _DASK,
+    "dask-mpi": _DASK,
 }
 
 #: Executors whose workers are all on one node.

@@ -41,8 +41,8 @@ class Scheduler(abc.ABC):
         ``"srun --mpi=pmix"``; by default the one that fits the installed MPI.
     executor_type*
         How a job spreads its evaluations over its cores: ``"process-pool"``,
-        ``"loky"`` or ``"sequential"`` on one node, ``"mpi4py"`` on one or
-        several.
+        ``"loky"`` or ``"sequential"`` on one node, ``"mpi4py"`` or ``"dask"``
+        on one or several.
     num_threads*
         Threads that each evaluation may use (BLAS, OpenMP).
     extra_scheduler*

@@ -1,0 +1,116 @@
+"""Programs that a job starts on all of its cores."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from adaptive_scheduler.executors.worker import WorkerError
+
+#: Seconds that programs get to end when they are told to.
+_GRACE = 2.0
+#: Option of prctl(2): send this signal to me when my parent dies.
+_PR_SET_PDEATHSIG = 1
+
+
+class WorkerProcesses:
+    """Programs that end with the job.
+
+    Parameters
+    ----------
+    command
+        A program of which one is started for each worker.
+    n_workers
+        How many.
+    launcher
+        The command that starts them all; none starts each by itself.
+    output
+        The file that gets what they print.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, n_workers: int, launcher: Sequence[str], output: Path
+    ) -> None:
+        self._output = output
+        commands = [[*launcher, *command]] if launcher else [list(command)] * n_workers
+        with output.open("ab") as file:
+            self._processes = [_start(each, file) for each in commands]
+
+    def check(self) -> None:
+        """Check that none of them has ended.
+
+        Raises
+        ------
+        WorkerError
+            If one has.
+        """
+        for process in self._processes:
+            if process.poll() is not None:
+                text = self._output.read_text(errors="replace")[-2000:]
+                raise WorkerError(
+                    f"A worker ended with exit code {process.returncode}. The end of what it "
+                    f"said:\n{text}"
+                )
+
+    def close(self) -> None:
+        """End them all."""
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder in `parent`, and remove both in the end if nobody else needs them."""
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for empty in (parent, parent.parent):
+            with suppress(OSError):  # another executor uses it
+                empty.rmdir()
+
+
+def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    job = os.getpid()
+
+    def die_with_job() -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != job:  # it died before we asked
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        preexec_fn=die_with_job,  # noqa: PLW1509  it calls the kernel only
+        start_new_session=True,
+    )
