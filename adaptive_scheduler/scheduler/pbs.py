@@ -32,7 +32,12 @@ from adaptive_scheduler.scheduler.pbs_client import (
 )
 from adaptive_scheduler.scheduler.pbs_ends import end_of
 from adaptive_scheduler.scheduler.pbs_queue import Attributes, ours, parse_jobs, queue_of
-from adaptive_scheduler.scheduler.pbs_script import VARIABLES, sent_script, submit_command
+from adaptive_scheduler.scheduler.pbs_script import (
+    VARIABLES,
+    Dialect,
+    sent_script,
+    submit_command,
+)
 from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite
 from adaptive_scheduler.scheduler.script import JobVariables
@@ -50,6 +55,9 @@ _GONE = ("Unknown Job Id", "Job has finished", "not configured to maintain job h
 _NOT_TO_DELETE = (*_GONE, "Request invalid for state of job", "illegally formed job identifier")
 #: What qsub says of an array that is too large for the server, or for one of its queues.
 _TOO_LARGE = "Array job exceeds server or queue size limit"
+
+#: What qsub says where output can't be written to its place while a job runs.
+_NOT_AT_ONCE = "illegal -k value"
 
 
 class PBS(BaseScheduler):
@@ -114,7 +122,9 @@ class PBS(BaseScheduler):
         _check_warning(signal_before_end)
         self.signal_before_end = signal_before_end
         self._site = PbsSite()
+        # Until the commands say that they are too old for it.
         self._has_wide_lines = True
+        self._writes_at_once = True
         super().__init__(
             cores,
             cores_per_node=cores_per_node,
@@ -228,9 +238,15 @@ class PBS(BaseScheduler):
         return dict(sorted(job_ids.items()))
 
     def _submit_block(self, batch: Batch, block: Block) -> Finished:
-        options = self._options(batch.resources)
-        command = submit_command(batch, block, options, is_torque=self._site.is_torque)
-        return run_command(command, timeout=pbs_client.TIMEOUT, text=sent_script(batch, block))
+        is_torque = self._site.is_torque
+        dialect = Dialect(is_torque, writes_at_once=self._writes_at_once and not is_torque)
+        command = submit_command(batch, block, self._options(batch.resources), dialect)
+        text = sent_script(batch, block)
+        answer = run_command(command, timeout=pbs_client.TIMEOUT, text=text)
+        if dialect.writes_at_once and _NOT_AT_ONCE in answer.stderr:
+            self._writes_at_once = False
+            return self._submit_block(batch, block)
+        return answer
 
     def _check_batch(self, batch: Batch) -> None:
         # PBS takes jobs that can never begin; they would wait for ever.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from adaptive_scheduler.scheduler import pbs_mark
 from adaptive_scheduler.scheduler.jobs import Batch
@@ -30,8 +30,8 @@ VARIABLES: Final = JobVariables(
 #: no count of their starts, so these lines are counted.
 _AGAIN: Final = "adaptive_scheduler: PBS has started this job again"
 
-#: Folders that PBS was seen to take for output; it would lose the others' names.
-_PLAIN_PATH = re.compile(r"/[\w ./+@%=:,-]*")
+#: Paths that PBS was seen to take for output.
+_PLAIN_PATH = re.compile(r"/[\w ./+@%=:,-]*", re.ASCII)
 #: The longest path that qsub takes has 1024 bytes.
 _LONGEST_PATH = 1000
 #: A name that qsub takes, and its longest.
@@ -39,9 +39,22 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+.-]")
 _LONGEST_NAME: Final = 230
 
 
-def submit_command(
-    batch: Batch, block: Block, options: list[str], *, is_torque: bool = False
-) -> list[str]:
+class Dialect(NamedTuple):
+    """What differs between versions of PBS.
+
+    Attributes
+    ----------
+    is_torque
+        Whether the commands are Torque's.
+    writes_at_once
+        Whether ``-k d`` is known: output goes to its place while a job runs.
+    """
+
+    is_torque: bool = False
+    writes_at_once: bool = True
+
+
+def submit_command(batch: Batch, block: Block, options: list[str], dialect: Dialect) -> list[str]:
     """Return the command that submits a block of jobs; their script is its input.
 
     Parameters
@@ -50,17 +63,17 @@ def submit_command(
         The jobs.
     options
         What the jobs ask for, written as in the head of a script.
-    is_torque
-        Whether qsub is Torque's.
+    dialect
+        Which options qsub knows.
     """
     words = [word for option in options for word in shlex.split(option)]
     alone = block[0] if len(block) == 1 else None
-    command = ["qsub", "-N", _name(batch, alone), *_output(batch, alone, is_torque=is_torque)]
-    if alone is None and is_torque:
+    command = ["qsub", "-N", _name(batch, alone), "-j", "oe", *_output(batch, alone, dialect)]
+    if alone is None and dialect.is_torque:
         command += ["-t", ",".join(map(str, block))]
     elif alone is None:
         command += ["-J", array_option(block)]
-    if is_torque:
+    if dialect.is_torque:
         command += ["-S", "/bin/bash"]  # it gives the script to a shell without looking at it
     return [*command, "-r", "y", *words]
 
@@ -72,18 +85,18 @@ def _name(batch: Batch, alone: int | None) -> str:
     return plain[: _LONGEST_NAME - len(ending)] + ending
 
 
-def _output(batch: Batch, alone: int | None, *, is_torque: bool) -> list[str]:
+def _output(batch: Batch, alone: int | None, dialect: Dialect) -> list[str]:
     """Return where PBS puts what a job prints before it has a file of its own, or after."""
     mark = pbs_mark.written(batch, alone)
-    folder = str(batch.log_folder)
-    if is_torque or not _is_plain(f"{folder}/{mark}"):
-        return ["-j", "oe", "-o", "/dev/null", "-e", f"/dev/{mark}"]
-    # Into that folder at once, not when the job ends; the file gets the name {id}.OU.
-    return ["-j", "oe", "-k", "oed", "-o", f"{folder}/", "-e", f"{folder}/{mark}"]
+    start = f"{batch.log_folder}/{batch.job_name}-"
+    if not dialect.writes_at_once or not all(map(_is_plain, (start, f"{start}{mark}"))):
+        return ["-o", "/dev/null", "-e", f"/dev/{mark}"]
+    number = "^array_index^" if alone is None else alone
+    return ["-k", "oed", "-o", f"{start}{number}.out", "-e", f"{batch.log_folder}/{mark}"]
 
 
 def _is_plain(path: str) -> bool:
-    return _PLAIN_PATH.fullmatch(path) is not None and len(path.encode()) <= _LONGEST_PATH
+    return _PLAIN_PATH.fullmatch(path) is not None and len(path) <= _LONGEST_PATH
 
 
 def sent_script(batch: Batch, block: Block) -> str:

@@ -19,7 +19,7 @@ from adaptive_scheduler.scheduler.command import Finished
 from adaptive_scheduler.scheduler.jobs import Batch
 from adaptive_scheduler.scheduler.pbs_arrays import array_option, blocks
 from adaptive_scheduler.scheduler.pbs_client import failure_of
-from adaptive_scheduler.scheduler.pbs_script import sent_script, submit_command
+from adaptive_scheduler.scheduler.pbs_script import Dialect, sent_script, submit_command
 from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite, parse_nodes
 from tests.scheduler.pbs_answers import answer_to, answers
@@ -169,30 +169,34 @@ def test_a_strangers_job_has_no_mark(path):
 
 
 def test_an_array_of_one_is_no_array():
-    command = submit_command(make_batch(), range(7, 8), [])
+    command = submit_command(make_batch(), range(7, 8), [], Dialect())
     assert command[:3] == ["qsub", "-N", "sweep-7"]
     assert "-J" not in command
 
 
 def test_output_goes_into_the_log_folder_and_into_no_odd_folder():
-    command = submit_command(make_batch(), range(4), ["-q long"])
-    assert command[command.index("-o") + 1] == "/run/logs/"
+    command = submit_command(make_batch(), range(4), ["-q long"], Dialect())
+    assert command[command.index("-o") + 1] == "/run/logs/sweep-^array_index^.out"
     assert command[command.index("-k") + 1] == "oed"
     assert command[command.index("-J") + 1] == "0-3"
     assert command[-4:] == ["-r", "y", "-q", "long"]
-    odd = submit_command(make_batch(log_folder=Path("/it's\nodd")), range(4), [])
+    odd = submit_command(make_batch(log_folder=Path("/it's\nodd")), range(4), [], Dialect())
     assert odd[odd.index("-o") + 1] == "/dev/null"
     assert "-k" not in odd
+    old = submit_command(make_batch(), range(4), [], Dialect(writes_at_once=False))
+    assert "-k" not in old
 
 
 def test_torque_has_other_arrays():
-    command = submit_command(make_batch(), range(0, 6, 2), [], is_torque=True)
+    command = submit_command(
+        make_batch(), range(0, 6, 2), [], Dialect(is_torque=True, writes_at_once=False)
+    )
     assert command[command.index("-t") + 1] == "0,2,4"
     assert "-J" not in command
 
 
 def test_a_name_that_pbs_does_not_take_is_made_plain():
-    command = submit_command(make_batch(job_name="π r²" + 300 * "x"), range(7, 8), [])
+    command = submit_command(make_batch(job_name="π r²" + 300 * "x"), range(7, 8), [], Dialect())
     assert command[2].startswith("__r_xxx")
     assert command[2].endswith("x-7")
     assert len(command[2]) == 230

@@ -78,6 +78,10 @@ class FakePBS:
         """Let qstat be one that does not know ``-w``."""
         (self.folder / "old_qstat").touch()
 
+    def forget_direct_output(self) -> None:
+        """Let qsub be one that does not know ``-k d``."""
+        (self.folder / "old_qsub").touch()
+
     def hold(self, job_id: str, comment: str) -> None:
         """Let the server hold a job that waits."""
         with server(self.folder) as pbs:

@@ -90,6 +90,8 @@ def _resources(options: dict[str, list[str]]) -> dict[str, str]:
 
 
 def _submit(pbs: Server, options: dict[str, list[str]], arguments: list[str], text: bytes) -> str:
+    if (pbs.folder / "old_qsub").exists() and "d" in options.get("-k", [""])[-1]:
+        raise RefusedError("illegal -k value", _USAGE)
     _check(options)
     indices = _indices(pbs, options.get("-J", [""])[-1])
     limit = pbs.settings["max_user_jobs"]
