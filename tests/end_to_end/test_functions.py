@@ -11,7 +11,7 @@ import pytest
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end import programs
 
-EXECUTORS = pytest.mark.parametrize("executor_type", ["process-pool", "loky", "sequential"])
+EXECUTORS = pytest.mark.parametrize("executor_type", ["process-pool", "loky"])
 
 #: A program whose functions, points and results are of the program itself.
 MAIN = """

@@ -49,19 +49,31 @@ def make_learners(ledger):
     ]
 
 
-@pytest.mark.parametrize("executor_type", ["process-pool", "loky", "sequential"])
-def test_every_type_of_learner_gets_all_points_that_were_computed(make_run, ledger, executor_type):
+ALL = range(9)
+#: A pool of loky's takes a second to start: these differ in what travels to its workers.
+A_FEW = (0, 3, 7, 8)
+
+
+@pytest.mark.parametrize(
+    ("executor_type", "chosen"), [("process-pool", ALL), ("sequential", ALL), ("loky", A_FEW)]
+)
+def test_every_type_of_learner_gets_all_points_that_were_computed(
+    make_run, ledger, executor_type, chosen
+):
     learners = make_learners(ledger)
     fnames = [f"data/{i}.pickle" for i in range(8)] + [["data/8.pickle", "data/9.pickle"]]
-    scheduler = Local(cores=2, max_cores=2, executor_type=executor_type)
-    run = make_run(learners, fnames, scheduler=scheduler, goal=enough)
+    run = make_run(
+        [learners[i] for i in chosen],
+        [fnames[i] for i in chosen],
+        scheduler=Local(cores=2, max_cores=2, executor_type=executor_type),
+        goal=enough,
+    )
     run.start()
     run.wait()
     run.load_learners()
-    *single, balancing = run.learners
-    flat = [*single, *balancing.learners]
     assert all(learner.npoints >= ENOUGH for learner in run.learners)
-    for i, learner in enumerate(flat):
+    *single, balancing = learners
+    for i, learner in enumerate([*single, *balancing.learners]):
         assert points(learner) <= ledger.points(i), type(learner)
         assert len(ledger.points(i) - points(learner)) <= 2, type(learner)
     assert {learner for learner, _ in ledger.twice()} <= {ASKS_TWICE}
