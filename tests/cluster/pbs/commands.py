@@ -68,7 +68,8 @@ def _refuse(name: str) -> int:
         _complain(f"pbsnodes: cannot connect to server {SERVER}, error=15010")
         return 1
     else:
-        _complain(f"{name}: cannot connect to server {SERVER} (errno=15010)")
+        shown = SERVER[:-1] if name == "qselect" else SERVER  # it drops the last letter
+        _complain(f"{name}: cannot connect to server {shown} (errno=15010)")
     return 255 if name == "qstat" else _CONNECTION
 
 

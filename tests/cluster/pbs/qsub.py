@@ -36,7 +36,7 @@ class RefusedError(Exception):
 def qsub(folder: Path, arguments: list[str], text: bytes) -> tuple[str, str, int]:
     """Submit what lies in a text, and return both outputs and the exit code."""
     try:
-        options = _options(arguments, text.decode(errors="replace"))
+        options, text = _read(arguments, text)
         with server(folder) as pbs:
             return _submit(pbs, options, arguments, text) + "\n", "", 0
     except RefusedError as error:
@@ -44,25 +44,28 @@ def qsub(folder: Path, arguments: list[str], text: bytes) -> tuple[str, str, int
         return "", f"qsub: {words}\n{USAGE if code == _USAGE else ''}", code
 
 
-def _options(arguments: list[str], text: str) -> dict[str, list[str]]:
-    """Return the options of the command line, and those of the script that it lacks."""
+def _read(arguments: list[str], text: bytes) -> tuple[dict[str, list[str]], bytes]:
+    """Return the options of the command line, and those of the script that it lacks; the script."""
     options: dict[str, list[str]] = {}
     try:
         found, script = getopt.getopt(arguments, _OPTIONS)
     except getopt.GetoptError as error:
         raise RefusedError(f"invalid option -- '{error.opt}'", _USAGE) from error
     if script:
-        raise RefusedError(f"script file:: {script[0]}", 1)
+        try:
+            text = Path(script[0]).read_bytes()
+        except OSError as error:
+            raise RefusedError(f"script file:: {error.strerror}", 1) from error
     for name, value in found:
         options.setdefault(name, []).append(value)
     from_script: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in text.decode(errors="replace").splitlines():
         if line.startswith("#PBS "):
             for name, value in getopt.getopt(shlex.split(line[5:]), _OPTIONS)[0]:
                 from_script.setdefault(name, []).append(value)
         elif line and not line.startswith("#"):
             break  # no options are read after the first command
-    return from_script | options
+    return from_script | options, text
 
 
 def _check(options: dict[str, list[str]]) -> None:
