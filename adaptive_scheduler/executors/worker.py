@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 #: Signals by which schedulers tell all processes of a job that its end is near.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 #: Types that the standard pickle always takes, and takes fastest.
-_PLAIN = (float, int, complex, bool, str, bytes, type(None))
+_PLAIN = frozenset({float, int, complex, bool, str, bytes, type(None)})
 
 
 class WorkerError(AdaptiveSchedulerError):
@@ -77,8 +77,18 @@ class ByValue:
 
 def portable(value: Any) -> Any:
     """Return `value` in a form that any pickler takes; it arrives as itself."""
-    is_array = type(value).__module__ == "numpy" and not value.dtype.hasobject
-    return value if is_array or isinstance(value, _PLAIN) else ByValue(value)
+    return value if _is_plain(value) else ByValue(value)
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if kind is tuple:
+        return all(map(_is_plain, value))
+    # Numbers and arrays of numpy, unless these hold objects.
+    dtype = getattr(value, "dtype", None) if kind.__module__ == "numpy" else None
+    return dtype is not None and not dtype.hasobject
 
 
 class _Worker:
