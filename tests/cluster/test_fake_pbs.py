@@ -65,7 +65,7 @@ def test_without_a_history_there_is_none(pbs, said):  # noqa: F811
     assert said(answer.command) == answer[1:]
 
 
-@pytest.mark.parametrize("name", ["comment", "Submit_arguments", "Job_Owner"])
+@pytest.mark.parametrize("name", ["comment", "Job_Owner", "exec_vnode"])
 def test_long_values_are_broken_where_the_real_one_breaks_them(name):
     wide = parse_jobs(answer_to("qstat_f_w_one", "qstat").stdout)["125.pbs-head"]
     text = record("125.pbs-head", [(name, wide[name])], is_wide=False)
