@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import pwd
-import re
 import shutil
 import warnings
 from collections import deque
@@ -19,7 +18,7 @@ from adaptive_scheduler.errors import (
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.resources import PerLearner, Resources, seconds_of
+from adaptive_scheduler.resources import PerLearner, Resources
 from adaptive_scheduler.scheduler import pbs_client
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.command import Finished, run_command
@@ -35,8 +34,10 @@ from adaptive_scheduler.scheduler.pbs_queue import Attributes, ours, parse_jobs,
 from adaptive_scheduler.scheduler.pbs_script import (
     VARIABLES,
     Dialect,
+    parse_submit,
     sent_script,
     submit_command,
+    warning_lines,
 )
 from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite
@@ -44,10 +45,6 @@ from adaptive_scheduler.scheduler.script import JobVariables
 
 #: Ids in one call of qstat or qdel; the server takes some milliseconds for each.
 _IDS_PER_CALL = 500
-#: Seconds before the end at which a job is warned, but for short jobs.
-_WARNING = 60
-#: Of a short job's time, this part is what a warning may cost.
-_WARNING_PART = 0.1
 
 #: What qstat says of jobs that are gone: no error.
 _GONE = ("Unknown Job Id", "Job has finished", "not configured to maintain job history")
@@ -182,27 +179,12 @@ class PBS(BaseScheduler):
     def script_head(self, resources: Resources) -> list[str]:
         """Return the option lines with which a job script asks for `resources`."""
         head = [f"{self.directive} {option}" for option in self._options(resources)]
-        return [*head, *self._warning_lines(resources)]
+        return [*head, *warning_lines(resources.time, self.signal_before_end)]
 
     def _options(self, resources: Resources) -> list[str]:
         assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`
         options = resources.options(is_torque=self._site.is_torque)
         return [*options, *resources.extra_scheduler]
-
-    def _warning_lines(self, resources: Resources) -> list[str]:
-        """Return the lines by which a job warns itself: PBS does it only at the very end."""
-        if resources.time is None:
-            return []
-        limit = seconds_of(resources.time)
-        warning = self.signal_before_end
-        seconds = min(_WARNING, int(_WARNING_PART * limit)) if warning is None else int(warning)
-        if not 0 < seconds < limit:
-            return []
-        return [
-            "# A signal before the end of the walltime: the job saves, and gives its learner back.",
-            "trap '' USR1  # until the program listens: a warning would end the shell",
-            f"(sleep {limit - seconds} && exec kill -USR1 $$) > /dev/null 2>&1 &",
-        ]
 
     # What a scheduler does.
 
@@ -227,7 +209,7 @@ class PBS(BaseScheduler):
             block = waiting.popleft()
             answer = self._submit_block(batch, block)
             if answer.returncode == 0:
-                job_ids |= _ids(block, answer)
+                job_ids |= parse_submit(block, answer)
             elif _TOO_LARGE in answer.complaint and len(block) > 1:
                 waiting.extendleft(reversed(halves(block)))  # a queue may take less
             else:
@@ -311,16 +293,6 @@ class PBS(BaseScheduler):
             jobs = self._described_in_parts("-x", ids=ours(job_ids))
         ends = {job_id: end_of(job_id, job) for job_id, job in jobs.items()}
         return {job_id: end for job_id, end in ends.items() if end is not None}
-
-
-def _ids(block: Block, answer: Finished) -> dict[int, str]:
-    """Return the id of each job of a block by its number, out of what qsub printed."""
-    # A site may print a greeting before it.
-    match = re.search(r"^(\d+)(\[\])?(\.\S+)?$", answer.stdout.strip(), re.MULTILINE)
-    if match is None or (match[2] is None) != (len(block) == 1):
-        raise SchedulerUnavailableError(f"qsub did not tell the id of a job: {answer.complaint}")
-    job, brackets, server = match.groups(default="")
-    return {n: f"{job}[{n}]{server}" if brackets else f"{job}{server}" for n in block}
 
 
 def _make_folder(batch: Batch) -> None:

@@ -13,7 +13,10 @@ import shlex
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.resources import seconds_of
 from adaptive_scheduler.scheduler import pbs_mark
+from adaptive_scheduler.scheduler.command import Finished
 from adaptive_scheduler.scheduler.jobs import Batch
 from adaptive_scheduler.scheduler.pbs_arrays import Block, array_option
 from adaptive_scheduler.scheduler.script import JobVariables
@@ -25,6 +28,11 @@ VARIABLES: Final = JobVariables(
     number="${ADAPTIVE_SCHEDULER_NUMBER:-${PBS_ARRAY_INDEX:-0}}",
     restarts="${ADAPTIVE_SCHEDULER_RESTARTS:-0}",
 )
+
+#: Seconds before the end at which a job is warned, but for short jobs.
+_WARNING: Final = 60
+#: Of a short job's time, this part is what a warning may cost.
+_WARNING_PART: Final = 0.1
 
 #: A line in the output of a job that PBS has started again. PBS tells jobs of
 #: no count of their starts, so these lines are counted.
@@ -128,3 +136,43 @@ def _umask() -> list[str]:
         return []
     match = re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE)
     return [f"umask {match[1]}"] if match else []
+
+
+def warning_lines(time: str | None, seconds_before: float | None) -> list[str]:
+    """Return the lines by which a job warns itself: PBS does it only at the very end.
+
+    Parameters
+    ----------
+    time
+        How long the job may run, ``HH:MM:SS``; None if nothing is known.
+    seconds_before
+        How many seconds before; None for a minute, or less in short jobs.
+    """
+    if time is None:
+        return []
+    limit = seconds_of(time)
+    usual = min(_WARNING, int(_WARNING_PART * limit))
+    seconds = usual if seconds_before is None else int(seconds_before)
+    if not 0 < seconds < limit:
+        return []
+    return [
+        "# A signal before the end of the walltime: the job saves, and gives its learner back.",
+        "trap '' USR1  # until the program listens: a warning would end the shell",
+        f"(sleep {limit - seconds} && exec kill -USR1 $$) > /dev/null 2>&1 &",
+    ]
+
+
+def parse_submit(block: Block, answer: Finished) -> dict[int, str]:
+    """Return the id of each job of a block by its number, out of what qsub printed.
+
+    Raises
+    ------
+    SchedulerUnavailableError
+        If it does not tell them.
+    """
+    # A site may print a greeting before it.
+    match = re.search(r"^(\d+)(\[\])?(\.\S+)?$", answer.stdout.strip(), re.MULTILINE)
+    if match is None or (match[2] is None) != (len(block) == 1):
+        raise SchedulerUnavailableError(f"qsub did not tell the id of a job: {answer.complaint}")
+    job, brackets, server = match.groups(default="")
+    return {n: f"{job}[{n}]{server}" if brackets else f"{job}{server}" for n in block}

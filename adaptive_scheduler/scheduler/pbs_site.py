@@ -16,6 +16,7 @@ DEFAULT_MAX_ARRAY_SIZE = 10_000
 _SERVER = ("qstat", "-B", "-f")
 #: How many cores a node has: as PBS says it, and as Torque does.
 _CORES = re.compile(r"^ +(?:resources_available\.ncpus|np) = (\d+)$", re.MULTILINE)
+_HOST = re.compile(r"^ +resources_available\.host = (\S+)$", re.MULTILINE)
 _MAX_ARRAY_SIZE = re.compile(r"^ +max_(?:array_size|job_array_size) = (\d+)$", re.MULTILINE)
 _NODE = re.compile(r"^(?=\S)", re.MULTILINE)
 
@@ -23,12 +24,16 @@ _NODE = re.compile(r"^(?=\S)", re.MULTILINE)
 def parse_nodes(stdout: str) -> dict[str, int]:
     """Read what pbsnodes prints: how many cores each node has.
 
-    Nodes of which that is not told are left out.
+    A site may divide a node into several that PBS counts one by one (vnodes);
+    a chunk of a job can have cores of all of them. Nodes of which no cores
+    are told are left out.
     """
-    nodes = {}
+    nodes: dict[str, int] = {}
     for part in _NODE.split(stdout):
         if cores := _CORES.search(part):
-            nodes[part.partition("\n")[0].strip()] = int(cores[1])
+            host = _HOST.search(part)
+            name = host[1] if host else part.partition("\n")[0].strip()
+            nodes[name] = nodes.get(name, 0) + int(cores[1])
     return nodes
 
 

@@ -112,6 +112,16 @@ def test_a_job_whose_folder_vanished_is_held_and_says_why(pbs, scheduler, folder
     assert job["reason"] == "job held, too many failed attempts to run"
 
 
+def test_a_job_that_the_server_holds_waits_and_says_why(pbs, scheduler, folder):  # noqa: F811
+    jobs = scheduler.submit(make_batch(scheduler, folder, HOLD, n=3))
+    pbs.hold(jobs[2], "Not allowed: over the budget")
+    job = scheduler.queue()[jobs[2]]
+    assert (job["state"], job["alive"], job["running"]) == ("H", True, False)
+    assert job["reason"] == "Not allowed: over the budget"
+    scheduler.cancel_ids([jobs[2]])
+    assert jobs[2] not in alive(scheduler)
+
+
 def test_without_a_history_a_job_that_is_gone_has_no_known_end(pbs, scheduler, folder):  # noqa: F811
     pbs.set(history=False)
     (job_id,) = scheduler.submit(make_batch(scheduler, folder, "exit 3")).values()

@@ -19,7 +19,12 @@ from adaptive_scheduler.scheduler.command import Finished
 from adaptive_scheduler.scheduler.jobs import Batch
 from adaptive_scheduler.scheduler.pbs_arrays import array_option, blocks
 from adaptive_scheduler.scheduler.pbs_client import failure_of
-from adaptive_scheduler.scheduler.pbs_script import Dialect, sent_script, submit_command
+from adaptive_scheduler.scheduler.pbs_script import (
+    Dialect,
+    parse_submit,
+    sent_script,
+    submit_command,
+)
 from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite, parse_nodes
 from tests.scheduler.pbs_answers import answer_to, answers
@@ -195,6 +200,24 @@ def test_torque_has_other_arrays():
     assert "-J" not in command
 
 
+@pytest.mark.parametrize(
+    ("said", "block", "ids"),
+    [
+        ("12.s.lab\n", range(7, 8), {7: "12.s.lab"}),
+        ("Welcome!\n12[].s\n", range(0, 4, 3), {0: "12[0].s", 3: "12[3].s"}),
+        ("12\n", range(7, 8), {7: "12"}),
+    ],
+)
+def test_qsub_tells_the_ids(said, block, ids):
+    assert parse_submit(block, Finished(["qsub"], 0, said, "")) == ids
+
+
+@pytest.mark.parametrize("said", ["", "Thank you", "12.s", "12[3].s"])
+def test_when_qsub_tells_no_id_nothing_is_known(said):
+    with pytest.raises(SchedulerUnavailableError, match="did not tell"):
+        parse_submit(range(4), Finished(["qsub"], 0, said, ""))
+
+
 def test_a_name_that_pbs_does_not_take_is_made_plain():
     command = submit_command(make_batch(job_name="π r²" + 300 * "x"), range(7, 8), [], Dialect())
     assert command[2].startswith("__r_xxx")
@@ -230,6 +253,12 @@ def test_nodes_and_their_cores(name):
 def test_torques_nodes():
     text = "n1\n     state = free\n     np = 16\n     ntype = cluster\n\nn2\n     state = down\n"
     assert parse_nodes(text) == {"n1": 16}
+
+
+def test_parts_of_a_node_are_one_node():
+    form = "{}\n     resources_available.host = big\n     resources_available.ncpus = {}\n\n"
+    text = form.format("big", 0) + form.format("big[0]", 8) + form.format("big[1]", 8)
+    assert parse_nodes(text) == {"big": 16}
 
 
 def test_most_nodes_decide_how_many_cores_a_node_has():
