@@ -297,7 +297,9 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. What has not been flushed is lost."""
-        os.close(self._fd)
+        with self._writing:
+            os.close(self._fd)
+            self._fd = -1  # the file that is opened next may get the same number
 
 
 def _write_all(fd: int, data: bytes) -> None:
