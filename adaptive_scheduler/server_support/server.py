@@ -13,6 +13,7 @@ import zmq
 import zmq.auth.asyncio
 
 from adaptive_scheduler import protocol as p
+from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Server:
         self._auth = zmq.auth.asyncio.AsyncioAuthenticator(self._context)
         self._unsent: list[_Unsent] = []
         self._commit: asyncio.Task[None] | None = None
-        #: Messages that were not understood.
+        #: Messages that were not understood, or could not be answered.
         self.n_dropped = 0
         #: Why the journal can't be written at the moment.
         self.disk_error: OSError | None = None
@@ -87,18 +88,33 @@ class Server:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
 
     def start(self, host: str, port: int | None) -> int:
-        """Listen, and return the port."""
+        """Listen, and return the port.
+
+        Raises
+        ------
+        InvalidInputError
+            If nobody can listen there, or somebody does already.
+        """
         self._auth.start()
         self._auth.configure_curve_callback(
             domain=_ZAP_DOMAIN, credentials_provider=_AcceptJobs(self.job_keys.public)
         )
         self._socket.zap_domain = _ZAP_DOMAIN.encode()
-        if port is None:
-            port = self._socket.bind_to_random_port(f"tcp://{host}")
-        else:
-            self._socket.bind(f"tcp://{host}:{port}")
+        try:
+            if port is None:
+                port = self._socket.bind_to_random_port(f"tcp://{host}")
+            else:
+                self._socket.bind(f"tcp://{host}:{port}")
+        except zmq.ZMQError as error:
+            self._close_sockets(linger=0)
+            self._context.term()
+            raise InvalidInputError(
+                f"The manager can't listen at 'tcp://{host}:{port or '*'}': {error.strerror}. "
+                "Set another `url`."
+            ) from error
         self._loop.add_reader(self._fd(self._socket), self._read)
         self._loop.add_reader(self._fd(self._monitor), self._read_monitor)
+        self._read_monitor()  # ZMQ tells of events to a reader that has once found none
         return port
 
     def commit_soon(self) -> asyncio.Task[None]:
@@ -118,14 +134,22 @@ class Server:
             await asyncio.wait_for(self.flushed(), _LAST_FLUSH_PATIENCE)
         if not self._journal.is_flushed:
             log.error("What happened last is not in the journal: %s", self.disk_error)
+            self._unsent.clear()
+            if self._commit is not None:
+                self._commit.cancel()
+        if self._commit is not None:
+            await asyncio.wait([self._commit])
         self._send_all()
         self._loop.remove_reader(self._fd(self._monitor))
         self._loop.remove_reader(self._fd(self._socket))
+        self._close_sockets(linger=1000)
+        await asyncio.to_thread(self._context.term)
+
+    def _close_sockets(self, linger: int) -> None:
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
-        self._socket.close(linger=1000)
+        self._socket.close(linger)
         self._auth.stop()
-        await asyncio.to_thread(self._context.term)
 
     def _read(self) -> None:
         """Answer what has arrived. ZMQ tells of new messages once: read until none is left."""
@@ -136,10 +160,10 @@ class Server:
                 break
             self._receive(peer, frames)
         else:
-            self._loop.call_soon(self._read)
+            self._loop.call_soon(self._read_if_readable)
         if self._journal.is_flushed:
             self._send_all()
-        else:
+        if not self._journal.is_flushed:
             self.commit_soon()
 
     def _receive(self, peer: bytes, frames: list[bytes]) -> None:
@@ -150,10 +174,16 @@ class Server:
             self.n_dropped += 1
             log.warning("Dropped a message that is none of ours: %s", error)
             return
-        self._unsent.append(_Unsent(peer, request, self._handle(request)))
+        try:
+            answer = self._handle(request)
+        except Exception:  # an error of ours: other jobs must not suffer from it
+            self.n_dropped += 1
+            log.exception("Could not answer %s", request)
+            return
+        self._unsent.append(_Unsent(peer, request, answer))
 
     async def _write_and_send(self) -> None:
-        while not self._journal.is_flushed:
+        while self._unsent or not self._journal.is_flushed:
             waiting, self._unsent = self._unsent, []
             try:
                 await asyncio.to_thread(self._journal.flush)
@@ -164,7 +194,6 @@ class Server:
                 continue
             self.disk_error = None
             self._send(waiting)
-        self._send_all()
 
     def _report(self, error: OSError) -> None:
         if self.disk_error is None:
