@@ -269,6 +269,18 @@ def test_a_full_disk_loses_no_record(path):
     assert [record.learner for record in read(path)] == list(range(50))
 
 
+def test_a_journal_that_is_closed_writes_into_no_other_file(tmp_path):
+    journal = j.Journal(tmp_path / "journal.jsonl")
+    journal.append(released(0))
+    journal.close()
+    with (tmp_path / "other").open("wb"):
+        for _ in range(2):
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                journal.flush()
+    assert (tmp_path / "other").read_bytes() == b""
+    assert read(tmp_path / "journal.jsonl") == []
+
+
 # Several at once.
 
 

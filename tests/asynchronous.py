@@ -1,0 +1,18 @@
+"""Tests that are coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+from tests.waiting import PATIENCE
+
+
+def in_a_loop(test):
+    """Run a test on an event loop of its own, for as long as everything may take."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), PATIENCE))
+
+    return run
