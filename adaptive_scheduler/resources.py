@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from adaptive_scheduler.errors import InvalidInputError
 
 EXECUTOR_TYPES: TypeAlias = Literal[
-    "process-pool", "loky", "sequential", "mpi4py", "dask", "dask-mpi"
+    "process-pool", "loky", "sequential", "mpi4py", "dask", "dask-mpi", "ipyparallel"
 ]
 LOKY_START_METHODS: TypeAlias = Literal["loky", "loky_int_main", "spawn", "fork", "forkserver"]
 

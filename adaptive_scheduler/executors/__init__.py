@@ -11,6 +11,7 @@ module                 executor
 `remote`               what executors share that span nodes
 `mpi`, `lifeline`      ``"mpi4py"``: the ranks of an MPI program
 `dask`                 ``"dask"``: a scheduler in the job and its workers
+`ipyparallel`          ``"ipyparallel"``: a controller beside the job and its engines
 `worker_processes`     programs that a job starts on all of its cores
 `kinds`                what each of them needs
 ====================== ============================================================
@@ -80,3 +81,7 @@ def open_executor(
             from adaptive_scheduler.executors.dask import Dask
 
             return Dask(function, spread, initializer)
+        case "ipyparallel":
+            from adaptive_scheduler.executors.ipyparallel import IPyParallel
+
+            return IPyParallel(function, spread, initializer)

@@ -25,6 +25,9 @@ _PAUSE = 0.5
 #: Options of each worker: no server for browsers, and no limit but that of the job.
 _OPTIONS = ("--nanny", "--nthreads=1", "--no-dashboard", "--memory-limit=0", "--death-timeout=60")
 
+#: No point waits behind another at a worker while others are free.
+_CONFIG = {"logging.distributed": "critical", "distributed.scheduler.worker-saturation": 1.0}
+
 
 class Dask(RemoteExecutor):
     """Workers of dask, without dask-mpi. One that dies is started again, and its point repeated.
@@ -61,7 +64,7 @@ class Dask(RemoteExecutor):
     async def _serve(self, scratch: Path) -> None:
         import dask
 
-        dask.config.set({"logging.distributed": "critical"})
+        dask.config.set(_CONFIG)
         import distributed
 
         new_client: Any = distributed.Client  # its types are not told

@@ -36,6 +36,13 @@ KINDS: dict[EXECUTOR_TYPES, ExecutorKind] = {
     ),
     "dask": _DASK,
     "dask-mpi": _DASK,
+    "ipyparallel": ExecutorKind(
+        spans_nodes=True,
+        starts_workers=True,
+        n_reserved=1,
+        package="ipyparallel",
+        extra="ipyparallel",
+    ),
 }
 
 #: Executors whose workers are all on one node.

@@ -41,8 +41,8 @@ class Scheduler(abc.ABC):
         ``"srun --mpi=pmix"``; by default the one that fits the installed MPI.
     executor_type*
         How a job spreads its evaluations over its cores: ``"process-pool"``,
-        ``"loky"`` or ``"sequential"`` on one node, ``"mpi4py"`` or ``"dask"``
-        on one or several.
+        ``"loky"`` or ``"sequential"`` on one node, ``"mpi4py"``, ``"dask"`` or
+        ``"ipyparallel"`` on one or several.
     num_threads*
         Threads that each evaluation may use (BLAS, OpenMP).
     extra_scheduler*
@@ -236,11 +236,12 @@ class Scheduler(abc.ABC):
         return Launch(command=tuple(command), module="mpi4py.futures")
 
     def worker_launcher(self, resources: Resources) -> list[str]:
-        """Return the command with which a job starts a program on all of its cores.
+        """Return the command with which a job starts a program on each core that evaluates.
 
         It is empty where the job itself starts it so many times.
         """
-        return [] if self.is_local else [*self._mpiexec(), "-n", str(resources.cores)]
+        n_workers = resources.cores - KINDS[resources.executor_type].n_reserved
+        return [] if self.is_local else [*self._mpiexec(), "-n", str(n_workers)]
 
     def _mpiexec(self) -> list[str]:
         if self.mpiexec_executable is not None:

@@ -74,7 +74,7 @@ class SlurmResources(Resources):
         if self.executor_type in ON_ONE_NODE and (self.nodes or 1) > 1:
             raise InvalidInputError(
                 f"A job with the executor {self.executor_type!r} can use one node only, but "
-                f"asks for {self.nodes}. Use 'mpi4py' or 'dask'."
+                f"asks for {self.nodes}. Use 'mpi4py', 'dask' or 'ipyparallel'."
             )
 
     def _check_size(self) -> None:
