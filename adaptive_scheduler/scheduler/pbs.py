@@ -290,7 +290,9 @@ class PBS(BaseScheduler):
         """
         jobs: dict[str, Attributes] = {}
         with suppress(SchedulerUnavailableError):
-            jobs = self._described_in_parts("-x", ids=ours(job_ids))
+            # Torque shows jobs for some minutes after their end; its -x is about XML.
+            options = [] if self._site.is_torque else ["-x"]
+            jobs = self._described_in_parts(*options, ids=ours(job_ids))
         ends = {job_id: end_of(job_id, job) for job_id, job in jobs.items()}
         return {job_id: end for job_id, end in ends.items() if end is not None}
 

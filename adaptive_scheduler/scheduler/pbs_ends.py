@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Mapping
 from typing import Final
 
 from adaptive_scheduler.scheduler.jobs import JobEnd
@@ -26,6 +27,14 @@ _BY_PBS: Final = {
     -28: ("TIMEOUT", "it used too much CPU time"),
     -29: ("TIMEOUT", "it reached its walltime"),
 }
+#: The same of Torque, whose jobs are then in the state C. Source: its pbs_job.h.
+_BY_TORQUE: Final = {
+    -10: ("OUT_OF_MEMORY", "it used too much memory"),
+    -11: ("TIMEOUT", "it reached its walltime"),
+    -12: ("TIMEOUT", "it used too much CPU time"),
+}
+#: Attributes that only members of an array have, in PBS and in Torque.
+_OF_A_MEMBER: Final = frozenset({"array_index", "job_array_id"})
 #: Signals are added to these: by PBS to the first, by a job's shell to the second.
 _SIGNAL_BASES: Final = (256, 128)
 #: The substate of a job that was deleted.
@@ -41,19 +50,22 @@ def end_of(job_id: str, job: Attributes) -> JobEnd | None:
     parts = parse_id(job_id)
     if job.get("job_state") not in ENDED or parts is None:
         return None
-    if parts.number is not None and "array_index" not in job:
+    if parts.number is not None and not _OF_A_MEMBER & job.keys():
         return None  # a copy of its array, with the exit status of some other member
-    status, comment = job.get("Exit_status", ""), job.get("comment", "")
+    status = job.get("Exit_status") or job.get("exit_status", "")  # as Torque spells it
+    comment = job.get("comment", "")
     if job.get("substate") == _DELETED or "terminated by" in comment:
         name = _signal_name(int(status)) if status.isdecimal() else ""
         words = (comment, name and f"ended by {name}")
         return JobEnd(state="CANCELLED", reason=", ".join(filter(None, words)))
-    return _end_by(int(status)) if re.fullmatch(r"-?\d+", status) else None
+    if re.fullmatch(r"-?\d+", status) is None:
+        return None
+    return _end_by(int(status), _BY_TORQUE if job["job_state"] == "C" else _BY_PBS)
 
 
-def _end_by(status: int) -> JobEnd:
+def _end_by(status: int, by_server: Mapping[int, tuple[str, str]]) -> JobEnd:
     if status < 0:
-        state, reason = _BY_PBS.get(status, ("FAILED", f"PBS ended it: exit status {status}"))
+        state, reason = by_server.get(status, ("FAILED", f"PBS ended it: exit status {status}"))
         return JobEnd(state=state, reason=reason)
     if name := _signal_name(status):
         return JobEnd(state="FAILED", reason=f"ended by {name}, exit status {status}")

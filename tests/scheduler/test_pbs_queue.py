@@ -144,6 +144,15 @@ def test_exit_statuses(status, said):
     assert str(end_of("1.s", {"job_state": "F", "Exit_status": status})) == said
 
 
+def test_torque_tells_the_end_in_its_own_words():
+    job = {"job_state": "C", "exit_status": "3"}
+    assert str(end_of("1.s", job)) == "FAILED, exit code 3"
+    assert end_of("1[2].s", job) is None
+    assert str(end_of("1[2].s", {**job, "job_array_id": "2"})) == "FAILED, exit code 3"
+    overtime = {"job_state": "C", "exit_status": "-11"}
+    assert end_of("1.s", overtime).state == "TIMEOUT"
+
+
 def test_a_job_that_is_back_in_the_queue_has_not_ended():
     assert end_of("1.s", {"job_state": "Q", "Exit_status": "271"}) is None
     assert end_of("1.s", {"job_state": "F"}) is None
