@@ -19,7 +19,6 @@ _BY_PBS: Final = {
     -4: ("FAILED", "its node began anew"),
     -5: ("FAILED", "its node began anew"),
     -6: ("FAILED", "its node began anew, and it was put back into the queue"),
-    -11: ("REQUEUED", "it was put back into the queue"),
     -24: ("FAILED", "it used too many CPUs"),
     -25: ("FAILED", "it used too many CPUs"),
     -26: ("OUT_OF_MEMORY", "it used too much virtual memory"),
@@ -27,7 +26,8 @@ _BY_PBS: Final = {
     -28: ("TIMEOUT", "it used too much CPU time"),
     -29: ("TIMEOUT", "it reached its walltime"),
 }
-#: The same of Torque, whose jobs are then in the state C. Source: its pbs_job.h.
+#: The same of Torque, whose jobs are then in the state C. Source: its
+#: Administrator Guide, "Job exit status".
 _BY_TORQUE: Final = {
     -10: ("OUT_OF_MEMORY", "it used too much memory"),
     -11: ("TIMEOUT", "it reached its walltime"),
