@@ -67,7 +67,14 @@ docs: $(VENV)/installed-for-tests  ## build the documentation
 
 .PHONY: pytest
 pytest: $(VENV)/installed-for-tests  ## run the tests and the notebooks: make pytest PYTEST_ARGS="-k journal"
+	-@$(RUN) tests.cluster.packages
 	$(RUN) pytest --nbmake $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(VENV)/installed  ## measure speed beside release 2.17.2 (10 minutes, more on a busy machine)
+	@for name in handshake job run evaluations; do \
+	    $(VENV)/bin/python benchmarks/$$name.py --json build/benchmarks/$$name.json $(BENCH_ARGS); \
+	done
 
 .PHONY: develop
 develop: $(VENV)/installed-for-tests  ## check each commit, and keep results out of its notebooks
