@@ -11,6 +11,7 @@ from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.file_progress import track_file_creation_progress
+    from adaptive_scheduler.ipyparallel_client import connect_to_ipyparallel
     from adaptive_scheduler.learners.caching import LRUCachedCallable, shared_memory_cache
     from adaptive_scheduler.learners.dataframes import (
         fname_to_dataframe,
@@ -67,6 +68,7 @@ _HOME = {
     "combine_sequence_learners": "adaptive_scheduler.learners.sequences",
     "combo2fname": "adaptive_scheduler.learners.file_names",
     "combo_to_fname": "adaptive_scheduler.learners.file_names",
+    "connect_to_ipyparallel": "adaptive_scheduler.ipyparallel_client",
     "copy_from_sequence_learner": "adaptive_scheduler.learners.sequences",
     "expand_dict_columns": "adaptive_scheduler.learners.dict_columns",
     "fname_to_dataframe": "adaptive_scheduler.learners.dataframes",
@@ -105,6 +107,7 @@ __all__ = [
     "combine_sequence_learners",
     "combo2fname",
     "combo_to_fname",
+    "connect_to_ipyparallel",
     "copy_from_sequence_learner",
     "expand_dict_columns",
     "fname_to_dataframe",
