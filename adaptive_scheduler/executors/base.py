@@ -120,7 +120,7 @@ class PoolExecutor(FunctionExecutor):
     def _settle(
         self, inner: Future[Any], pool: Executor, future: Future[Any], x: Any, n_deaths: int
     ) -> None:
-        if inner.cancelled():
+        if inner.cancelled() or self._pool is None:
             future.cancel()
             return
         error = inner.exception()

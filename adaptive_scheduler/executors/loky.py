@@ -12,6 +12,9 @@ from adaptive_scheduler.executors.base import PoolExecutor
 from adaptive_scheduler.executors.worker import evaluate, portable, start_worker
 from adaptive_scheduler.resources import LOKY_START_METHODS
 
+#: The name that users of 2.x know, and loky's own.
+_LOKYS_NAMES = {"loky_int_main": "loky_init_main"}
+
 
 class Loky(PoolExecutor):
     """Processes that share nothing with the job, for functions that a fork would break."""
@@ -24,7 +27,7 @@ class Loky(PoolExecutor):
         *,
         start_method: LOKY_START_METHODS = "loky",
     ) -> None:
-        self._start_method = start_method
+        self._start_method = _LOKYS_NAMES.get(start_method, start_method)
         self._pickled = (cloudpickle.dumps(function), cloudpickle.dumps(initializer))
         super().__init__(function, n_workers, initializer)
 

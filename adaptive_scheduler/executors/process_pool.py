@@ -10,6 +10,22 @@ from adaptive_scheduler.executors.base import PoolExecutor
 from adaptive_scheduler.executors.worker import evaluate, portable, start_worker
 
 
+class _Pool(ProcessPoolExecutor):
+    """A pool whose workers can be killed, whatever they are doing."""
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        workers = list((self._processes or {}).values())
+        for worker in workers:
+            worker.kill()
+        # One that was sending a result has sent half of it. The thread that reads it
+        # waits for the rest, and Python for the thread: no rest comes if nobody can send.
+        self._result_queue._writer.close()  # type: ignore[attr-defined]  # noqa: SLF001
+        self.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.join()
+
+
 class ProcessPool(PoolExecutor):
     """Forked processes, which share with the job what is in memory already.
 
@@ -18,7 +34,7 @@ class ProcessPool(PoolExecutor):
     """
 
     def _make_pool(self) -> Executor:
-        return ProcessPoolExecutor(
+        return _Pool(
             self.n_workers,
             mp_context=multiprocessing.get_context("fork"),
             initializer=start_worker,
@@ -29,7 +45,5 @@ class ProcessPool(PoolExecutor):
         return pool.submit(evaluate, portable(x))
 
     def _kill(self, pool: Executor) -> None:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.kill()
-            process.join()
+        if isinstance(pool, _Pool):
+            pool.kill()

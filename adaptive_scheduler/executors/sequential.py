@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 from adaptive_scheduler.executors.base import FunctionExecutor
-from adaptive_scheduler.executors.worker import FunctionError
+from adaptive_scheduler.executors.worker import FunctionError, WorkerError
 
 
 class Sequential(FunctionExecutor):
@@ -26,30 +27,50 @@ class Sequential(FunctionExecutor):
     ) -> None:
         super().__init__(function, 1, initializer)
         del n_workers  # one evaluation at a time, on however many cores
+        self._prepare = initializer
+        self._is_closed = False
         self._points: queue.SimpleQueue[tuple[Future[Any], Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="sequential", daemon=True).start()
 
     def _submit(self, x: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        self._points.put((future, x))
+        if self._is_closed:
+            future.cancel()
+        else:
+            self._points.put((future, x))
         return future
 
     def _work(self) -> None:
-        prepare = self.initializer
+        error = ""
         while (item := self._points.get()) is not None:
             future, x = item
+            if self._is_closed:
+                future.cancel()
             if not future.set_running_or_notify_cancel():
                 continue
+            if self._prepare is not None:
+                error = _error_of(self._prepare)
+                self._prepare = None
+            if error:
+                future.set_exception(WorkerError(f"The job could not be prepared:\n{error}"))
+                continue
             try:
-                if prepare is not None:
-                    prepare()
-                    prepare = None
                 result = self.function(x)
-            except Exception as error:  # noqa: BLE001  the user's own, passed on
-                future.set_exception(FunctionError.of(error, x))
+            except BaseException as raised:  # noqa: BLE001  the user's own, passed on
+                future.set_exception(FunctionError.of(raised, x))
             else:
                 future.set_result(result)
 
     def close(self) -> None:
-        """Take no further points; an evaluation that runs now comes to nothing."""
+        """Evaluate no further points; an evaluation that runs now comes to nothing."""
+        self._is_closed = True
         self._points.put(None)
+
+
+def _error_of(prepare: Callable[[], None]) -> str:
+    """Call the user's initializer, and return the traceback of what it raised, if anything."""
+    try:
+        prepare()
+    except BaseException:  # noqa: BLE001  the user's own, passed on with each point
+        return traceback.format_exc()
+    return ""

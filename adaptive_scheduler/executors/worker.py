@@ -7,12 +7,14 @@ starts, and not with each point.
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import cloudpickle
@@ -53,7 +55,7 @@ class FunctionError(AdaptiveSchedulerError):
         return self.summary
 
     @classmethod
-    def of(cls, error: Exception, x: Any) -> FunctionError:
+    def of(cls, error: BaseException, x: Any) -> FunctionError:
         """Describe what the function raised at point `x`, caught where it was called."""
         summary = traceback.format_exception_only(error)[-1].strip()
         frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
@@ -99,6 +101,8 @@ class _Worker:
     error: str = ""
     #: What stays open as long as this process lives.
     held: object = None
+    #: Whether what this process forks heeds signals again.
+    forks_heed_signals = False
 
 
 def start_worker(
@@ -120,7 +124,7 @@ def start_worker(
         _Worker.function = _unpickled(function)
         if (prepare := _unpickled(initializer)) is not None:
             prepare()
-    except Exception:  # noqa: BLE001  the user's own, passed on with the first point
+    except BaseException:  # noqa: BLE001  the user's own, passed on with the first point
         _Worker.error = traceback.format_exc()
 
 
@@ -135,7 +139,7 @@ def evaluate(x: Any) -> Any:
         raise WorkerError(f"A worker could not be prepared:\n{_Worker.error}")
     try:
         result = _Worker.function(x)
-    except Exception as error:  # noqa: BLE001  the user's own, passed on
+    except BaseException as error:  # noqa: BLE001  the user's own, passed on, sys.exit() as well
         raise FunctionError.of(error, x) from None
     return portable(result)
 
@@ -148,8 +152,33 @@ def _leave_signals_to_job() -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # the program that has this thread heeds signals in its own way
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        # Not SIG_IGN: programs that the function starts would inherit that.
+        signal.signal(number, _do_nothing)
+        signal.siginterrupt(number, False)  # noqa: FBT003  it takes no names
     signal.set_wakeup_fd(-1)  # a forked worker shares that of the job's event loop
+    if not _Worker.forks_heed_signals:
+        _Worker.forks_heed_signals = True
+        # A signal that meets a process at its birth waits until it is heeded.
+        os.register_at_fork(before=_block_signals, after_in_child=_heed_signals)
+        os.register_at_fork(after_in_child=_unblock_signals, after_in_parent=_unblock_signals)
+
+
+def _do_nothing(number: int, frame: object) -> None:
+    """Outlive a signal."""
+
+
+def _block_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _unblock_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _heed_signals() -> None:
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _do_nothing:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _die_with_parent() -> None:
@@ -158,3 +187,11 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked
         os.kill(os.getpid(), signal.SIGKILL)
+    job = multiprocessing.parent_process()
+    if job is not None and job.pid != parent:  # a fork server, which lives as long as we do
+        threading.Thread(target=_die_with, args=(job,), daemon=True).start()
+
+
+def _die_with(job: BaseProcess) -> None:
+    job.join()
+    os.kill(os.getpid(), signal.SIGKILL)
