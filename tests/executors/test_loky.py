@@ -1,0 +1,27 @@
+"""Loky's workers start from scratch, in any way that loky knows."""
+
+from __future__ import annotations
+
+import os
+from typing import get_args
+
+import pytest
+
+from adaptive_scheduler.resources import LOKY_START_METHODS
+from tests.asynchronous import in_a_loop
+from tests.executors.opening import evaluator
+
+
+@pytest.mark.filterwarnings("ignore:`fork` start method should not be used")
+@pytest.mark.parametrize("start_method", get_args(LOKY_START_METHODS))
+@in_a_loop
+async def test_every_start_method_that_users_may_name_starts_workers(start_method):
+    offset = 10
+
+    def shifted(x):
+        return x + offset, os.getpid()
+
+    with evaluator("loky", shifted, start_method=start_method) as e:
+        results = await e.at_all(range(5))
+    assert [y for y, _ in results] == [10, 11, 12, 13, 14]
+    assert os.getpid() not in {pid for _, pid in results}
