@@ -1,0 +1,107 @@
+"""How many evaluations a second a job gets done when the function costs nothing.
+
+With a small function, and with one that closes over 10 MB: in jobs of ours, in
+jobs of the released package, and with `adaptive.Runner` and nothing around it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from children import Child
+from released import VERSION, add_option, released_python
+from report import CACHE, Report, make_parser
+
+OURS, RELEASED, PLAIN = "ours", f"release {VERSION}", "plain adaptive.Runner"
+SCRIPTS = {OURS: "runs_ours.py", RELEASED: "runs_released.py", PLAIN: "runs_plain.py"}
+FUNCTIONS = ("small", "large")
+#: Who is measured with each executor.
+CASES = [
+    ("process-pool", OURS),
+    ("process-pool", RELEASED),
+    ("process-pool", PLAIN),
+    ("loky", OURS),
+    ("loky", RELEASED),
+    ("loky", PLAIN),
+    ("sequential", OURS),
+    ("sequential", RELEASED),
+]
+
+
+def rate_of(
+    python: Path, side: str, executor: str, function: str, *, workers: int, seconds: float
+) -> float:
+    """Return how many evaluations a second there are."""
+    options: dict[str, Any] = {"cores": workers, "executor_type": executor}
+    if side != PLAIN:
+        options |= {"slots": 1, "python_executable": None}
+    work = ("sequence", {"function": function, "seconds": seconds, "workers": workers})
+    with (
+        tempfile.TemporaryDirectory(dir=CACHE, ignore_cleanup_errors=True) as folder,
+        Child(python, SCRIPTS[side], folder=Path(folder)) as child,
+    ):
+        child.ask("run", folder=folder, work=work, **options)
+        return float(json.loads(Path(folder, "rate.json").read_text()))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = make_parser(__doc__)
+    add_option(parser)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each figure and round")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    here, released = Path(sys.executable), released_python(arguments.released_python)
+    report = Report("evaluations")
+    report.note(
+        f"Evaluations a second with {arguments.workers} workers ('sequential' has one) in the "
+        f"{arguments.seconds:g} s after the first points; medians of {arguments.rounds} rounds;\n"
+        "the bars are medians of what was compared within a round.\n"
+        "The small function returns its argument; the large one closes over 10 MB."
+    )
+    rates: dict[tuple[str, str, str], list[float]] = {}
+    for _ in range(arguments.rounds):
+        for executor, side in CASES:
+            for function in FUNCTIONS:
+                python = released if side == RELEASED else here
+                rate = rate_of(
+                    python,
+                    side,
+                    executor,
+                    function,
+                    workers=arguments.workers,
+                    seconds=arguments.seconds,
+                )
+                rates.setdefault((executor, side, function), []).append(rate)
+    show(report, rates)
+    if arguments.json:
+        report.save(arguments.json)
+
+
+def show(report: Report, rates: dict[tuple[str, str, str], list[float]]) -> None:
+    """Print the figures and the bars."""
+    report.table(
+        "Evaluations a second",
+        ["", *FUNCTIONS],
+        [
+            [f"{executor}, {side}", *(median(rates[executor, side, f]) for f in FUNCTIONS)]
+            for executor, side in CASES
+        ],
+    )
+    for executor in ("process-pool", "loky", "sequential"):
+        for function in FUNCTIONS:
+            ours, theirs = (rates[executor, side, function] for side in (OURS, RELEASED))
+            part = median(mine / other for mine, other in zip(ours, theirs, strict=True))
+            promise = f"{executor}, {function} function: our rate as a part of {VERSION}'s"
+            report.bar(promise, part, above=0.8)
+
+
+if __name__ == "__main__":
+    main()
