@@ -26,45 +26,57 @@ class LastKnown:
     def __init__(self, journal: Path) -> None:
         #: Number of the last attempt at each learner that was ever begun.
         self.attempts: dict[int, int] = {}
-        #: Learners that no job may take: another has them, or they are done or given up.
-        self.taken: set[int] = set()
         self.done: set[int] = set()
         self.has_ended = False
-        self._held_by: dict[str, int] = {}
+        self._given_up: set[int] = set()
+        self._job_of: dict[int, str] = {}
+        self._learner_of: dict[str, int] = {}
         for record in j.read_journal(journal):
             self._note(record)
+
+    def is_free(self, learner: int) -> bool:
+        """Whether a job may take a learner: none has it, and it is neither done nor given up."""
+        return not any(learner in taken for taken in (self._job_of, self.done, self._given_up))
 
     def _note(self, record: j.AnyRecord) -> None:
         match record:
             case j.Assigned():
-                self._taken_by(record.learner, record.number, record.job)
+                self.attempts[record.learner] = record.number
+                self._take(record.learner, record.job)
             case j.Done():
+                self._let_go(record.learner)
                 self.done.add(record.learner)
-                self.taken.add(record.learner)
-            case j.Failed() | j.Released() | j.Retried():
-                self.taken.discard(record.learner)
+            case j.Failed() | j.Released():
+                self._let_go(record.learner)
+            case j.Retried():
+                self._given_up.discard(record.learner)
             case j.JobGone():
-                index = self._held_by.pop(record.job_id, None)
-                if index is not None and index not in self.done:
-                    self.taken.discard(index)
+                if (learner := self._learner_of.get(record.job_id)) is not None:
+                    self._let_go(learner)
             case j.LearnerWas():
                 self._was(record)
             case j.RunEnded() | j.ManagerStarted():
                 self.has_ended = isinstance(record, j.RunEnded)
 
-    def _taken_by(self, learner: int, number: int, job: JobIdentity) -> None:
-        self.attempts[learner] = number
-        self.taken.add(learner)
-        self._held_by[job.job_id] = learner
+    def _take(self, learner: int, job: JobIdentity) -> None:
+        self._let_go(learner)
+        if (previous := self._learner_of.get(job.job_id)) is not None:
+            self._let_go(previous)
+        self._job_of[learner], self._learner_of[job.job_id] = job.job_id, learner
+
+    def _let_go(self, learner: int) -> None:
+        if (job_id := self._job_of.pop(learner, None)) is not None:
+            del self._learner_of[job_id]
 
     def _was(self, record: j.LearnerWas) -> None:
         self.attempts[record.learner] = record.attempt
-        if record.state == "running" and record.job is not None:
-            self._taken_by(record.learner, record.attempt, record.job)
-        elif record.state in ("done", "failed"):
-            self.taken.add(record.learner)
-        if record.state == "done":
-            self.done.add(record.learner)
+        match record.state:
+            case "running" if record.job is not None:
+                self._take(record.learner, record.job)
+            case "done":
+                self.done.add(record.learner)
+            case "failed":
+                self._given_up.add(record.learner)
 
 
 def free_attempts(settings: JobSettings, number: int, n_learners: int) -> Iterator[Attempt]:
@@ -74,7 +86,7 @@ def free_attempts(settings: JobSettings, number: int, n_learners: int) -> Iterat
         return
     groups, needed = settings.groups, settings.dependencies
     for index in [number, *range(n_learners)]:
-        if index in known.taken or (groups is not None and groups[index] != groups[number]):
+        if not known.is_free(index) or (groups is not None and groups[index] != groups[number]):
             continue
         if all(other in known.done for other in needed.get(index, ())):
             yield Attempt(index, known.attempts.get(index, 0) + 1)
