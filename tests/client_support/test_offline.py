@@ -1,0 +1,169 @@
+"""Which learners a job may take when nobody answers: none that another may have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.client_support.offline import LastKnown, free_attempts, was_assigned
+from adaptive_scheduler.protocol import Attempt, JobIdentity
+from adaptive_scheduler.server_support.state import DONE, RUNNING
+from adaptive_scheduler.settings import JobSettings
+from tests.server_support.playing import Job, Manager
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.jsonl"
+
+
+def write(path, records):
+    path.unlink(missing_ok=True)
+    journal = j.Journal(path)
+    for record in records:
+        journal.append(record)
+    journal.flush()
+    journal.close()
+
+
+def free(path, manager, number=0, **options):
+    """Return the learners that a job may take after what has happened, and their attempts."""
+    write(path, manager.journal)
+    job_settings = JobSettings(
+        job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool, **options
+    )
+    attempts = free_attempts(job_settings, number, len(manager.state.learners))
+    return list(dict.fromkeys((a.learner, a.number) for a in attempts))
+
+
+def test_all_learners_are_free_before_the_first_record(path):
+    assert free(path, Manager([0, 0])) == [(0, 1), (1, 1)]
+
+
+def test_a_job_takes_its_own_learner_first(path):
+    assert free(path, Manager([0, 0, 0]), number=2) == [(2, 1), (0, 1), (1, 1)]
+
+
+def test_jobs_take_learners_of_their_own_group(path):
+    manager = Manager(["a", "b", "a"])
+    assert free(path, manager, number=2, groups=[0, 1, 0]) == [(2, 1), (0, 1)]
+    assert free(path, manager, number=1, groups=[0, 1, 0]) == [(1, 1)]
+
+
+def test_a_learner_must_have_what_it_needs(path):
+    manager = Manager([0, 0], dependencies={1: [0]})
+    assert free(path, manager, dependencies={1: [0]}) == [(0, 1)]
+    job = Job(manager, 0)
+    job.hello()
+    job.done()
+    assert free(path, manager, dependencies={1: [0]}) == [(1, 1)]
+
+
+def test_nothing_is_free_when_the_run_has_ended(path):
+    manager = Manager([0])
+    manager.record(j.RunEnded(time=1.0, status="cancelled"))
+    assert free(path, manager) == []
+    manager.record(j.ManagerStarted(time=2.0, host="h", pid=1, n_learners=1, fnames_digest="d"))
+    assert free(path, manager) == [(0, 1)]
+
+
+@pytest.mark.parametrize("how", ["failed", "released"])
+def test_what_a_job_gave_back_is_free_under_the_next_number(path, how):
+    manager = Manager([0])
+    job = Job(manager, 0)
+    job.hello()
+    assert free(path, manager) == []
+    getattr(job, how)()
+    assert free(path, manager) == [(0, 2)]
+
+
+def test_what_a_job_had_that_is_gone_is_free(path):
+    manager = Manager([0])
+    Job(manager, 0).hello()
+    manager.job_gone("0")
+    assert free(path, manager) == [(0, 2)]
+
+
+@pytest.mark.parametrize("how", ["failed", "released"])
+def test_the_end_of_a_job_does_not_free_what_it_gave_back_and_another_has(path, how):
+    manager = Manager([0])
+    first, second = Job(manager, 0), Job(manager, 0, "second")
+    first.hello()
+    getattr(first, how)()
+    second.hello()
+    manager.job_gone("0")
+    assert free(path, manager) == []
+
+
+def test_a_job_that_took_another_learner_has_left_the_first(path):
+    manager = Manager([0, 0])
+    job = Job(manager, 0)
+    job.hello()
+    job.hello(Attempt(1, 1))
+    assert free(path, manager) == [(0, 2)]
+
+
+def test_what_was_given_up_before_a_compaction_is_not_free(path):
+    manager = Manager([0, 0], max_fails=1)
+    job = Job(manager, 0)
+    job.hello()
+    job.failed()
+    manager.journal, _ = manager.compacted()
+    assert free(path, manager) == [(1, 1)]
+    manager.record(j.Retried(time=1.0, learner=0))
+    assert free(path, manager) == [(0, 2), (1, 1)]
+
+
+def test_an_attempt_that_the_manager_has_given_out_is_known(path):
+    manager = Manager([0, 0])
+    Job(manager, 0).hello()
+    write(path, manager.journal)
+    job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
+    assert was_assigned(job_settings, Attempt(0, 1))
+    assert not was_assigned(job_settings, Attempt(0, 2))
+    assert not was_assigned(job_settings, Attempt(1, 1))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    events=st.lists(
+        st.tuples(st.sampled_from(["ask", "done", "failed", "released", "gone", "take"]),
+                  st.integers(0, 3), st.integers(0, 3)),
+        max_size=30,
+    ),
+    is_compacted=st.booleans(),
+)  # fmt: skip
+def test_what_the_manager_believes_taken_is_taken(path, events, is_compacted):
+    manager = Manager([0] * 4)
+    jobs = [Job(manager, number) for number in range(4)]
+    for what, number, other in events:
+        job = jobs[number]
+        if what == "ask":
+            job.hello()
+        elif what == "take":
+            job.hello(Attempt(other, manager.state.learners[other].attempt + 1))
+        elif what == "gone":
+            manager.job_gone(job.identity.job_id)
+        elif job.holding is not None:
+            getattr(job, what)()
+    write(path, manager.compacted()[0] if is_compacted else manager.journal)
+    known = LastKnown(path)
+    for entry in manager.state.learners:
+        assert known.is_free(entry.index) == (entry.state not in (DONE, RUNNING))
+        assert known.attempts.get(entry.index, 0) == entry.attempt
+        assert (entry.index in known.done) == (entry.state == DONE)
+
+
+def test_a_job_is_known_by_its_id_whatever_process_of_it_asks(path):
+    manager = Manager([0])
+    job = Job(manager, 0)
+    job.hello()
+    job.restarted().hello()
+    assert free(path, manager) == []
+    assert manager.state.learners[0].job == JobIdentity("0", 1)
+    manager.job_gone("0")
+    assert free(path, manager) == [(0, 3)]
