@@ -24,13 +24,18 @@ DATA = Path("data/0.pickle")
 each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 
 
-@pytest.fixture(params=["local", "slurm"])
+#: A cluster of dask or ipyparallel over two nodes takes too long to start for each learner.
+PLACES = [*(("local", executor) for executor in EXECUTORS), ("slurm", "mpi4py")]
+
+
+@pytest.fixture
 def place(request):
-    """Return a scheduler of either kind, by executor."""
-    if request.param == "local":
-        return lambda executor, **more: Local(3, max_cores=3, executor_type=executor, **more)
+    """Return a scheduler for an executor, at home or on two nodes."""
+    where, executor = request.param
+    if where == "local":
+        return Local(3, max_cores=3, executor_type=executor)
     request.getfixturevalue("slurm")
-    return lambda executor, **more: SLURM(nodes=2, cores_per_node=2, executor_type=executor, **more)
+    return SLURM(nodes=2, cores_per_node=2, executor_type=executor)
 
 
 def enough(learner):
@@ -54,9 +59,9 @@ def processes_of(folder):
     return found
 
 
-@each_executor
-def test_learners_reach_their_goals_on_all_nodes(make_run, place, executor, here):
-    scheduler = place(executor)
+@pytest.mark.parametrize("place", PLACES, indirect=True, ids="-".join)
+def test_learners_reach_their_goals_on_all_nodes(make_run, place, here):
+    scheduler = place
     is_local = isinstance(scheduler, Local)
     workers = here / "workers"
     workers.mkdir()
