@@ -11,11 +11,12 @@ import threading
 import adaptive
 import pytest
 
+from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end import programs
 from tests.end_to_end.ledger import Noted
-from tests.end_to_end.looking import send, wait_for_empty_queue
+from tests.end_to_end.looking import records, send, wait_for_empty_queue
 from tests.waiting import PATIENCE, wait_until
 
 N_POINTS = 10
@@ -113,6 +114,34 @@ def test_a_program_that_does_not_wait_ends_with_one_line_and_its_jobs_go_on(ledg
     gate.touch()
     wait_for_empty_queue()
     assert ledger.points(0) == ledger.points(1) == ALL
+
+
+def test_a_program_that_does_not_wait_is_told_when_its_jobs_are_refused(here):
+    end = """
+from adaptive_scheduler.errors import SubmissionRejectedError
+
+def refuse(batch):
+    raise SubmissionRejectedError("no such account")
+
+run.scheduler.submit = refuse
+run.start()
+"""
+    code, output, errors = programs.finish(programs.start(programs.program(end=end)))
+    assert (code, output) == (0, "")
+    assert errors == "Run 'run' has failed: no such account\n"
+
+
+def test_a_program_that_cancels_and_ends_leaves_no_job(here):
+    end = """
+from tests.waiting import wait_until
+
+run.start()
+wait_until(lambda: len(list(here.glob("run-run/logs/*.log"))) == 2)
+run.cancel()
+"""
+    assert programs.finish(programs.start(programs.program(end=end))) == (0, "", "")
+    assert Local().queue() == {}
+    assert records(j.RunEnded)[-1].status == "cancelled"
 
 
 def test_ctrl_c_ends_the_waiting_and_nothing_else(ledger, gate):
