@@ -36,7 +36,6 @@ class ManagerConnection:
         self._path = path
         self._context = zmq.asyncio.Context()
         self._sockets: list[zmq.asyncio.Socket] = []
-        self._connected_to: p.Connection | None = None
         self._lock = asyncio.Lock()
         # Numbers go up even from one process of a job to its next.
         self._seq = time.time_ns()
@@ -76,11 +75,11 @@ class ManagerConnection:
         """Open a socket to each address, until one of them has answered."""
         if self._sockets:
             return
-        self._connected_to = self._read_file()
-        if self._connected_to is not None:
+        connection = self._read_file()
+        if connection is not None:
             self._sockets = [
-                p.job_socket(self._context, self._connected_to, address)  # type: ignore[arg-type,misc]
-                for address in self._connected_to.addresses
+                p.job_socket(self._context, connection, address)  # type: ignore[arg-type,misc]
+                for address in connection.addresses
             ]
 
     def _disconnect(self) -> None:

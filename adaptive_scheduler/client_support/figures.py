@@ -21,7 +21,6 @@ class Usage:
     def __init__(self) -> None:
         self._last_time = time.monotonic()
         self._last_seconds = sum(self._cpu_seconds().values())
-        self._n_cores = max(len(psutil.Process().cpu_affinity() or [0]), 1)
 
     def figures(self) -> Figures:
         """Return use since the last call: CPU in percent of one core, memory of the host's."""
