@@ -1,0 +1,328 @@
+"""A job gets learners and delivers its reports, from the manager or from the run folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler import protocol as p
+from adaptive_scheduler.client_support import connection as connection_module
+from adaptive_scheduler.client_support import desk as desk_module
+from adaptive_scheduler.client_support.desk import Desk, Verdict
+from adaptive_scheduler.client_support.fence import SupersededError
+from adaptive_scheduler.outbox import Outbox
+from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.server_support.state import DONE, READY, RUNNING
+from adaptive_scheduler.settings import JobSettings
+from tests.asynchronous import in_a_loop
+from tests.server_support.playing import Manager, check_consistency
+from tests.server_support.serving import Site
+from tests.waiting import PATIENCE
+
+GO_ON, SUPERSEDED, STOP = Verdict.GO_ON, Verdict.SUPERSEDED, Verdict.STOP
+
+
+class Run:
+    """A run folder, and the managers and jobs that come and go."""
+
+    def __init__(self, root, monkeypatch, n_learners=3):
+        self._monkeypatch = monkeypatch
+        self.be_patient(is_patient=False)
+        self.folder = RunFolder.at(root)
+        self.folder.create()
+        self.n_learners = n_learners
+        self.settings = JobSettings(
+            job_name="sweep",
+            log_folder=self.folder.logs,
+            journal=self.folder.journal,
+            goal=bool,
+        )
+        self.outbox = Outbox(self.folder.outbox)
+
+    def be_patient(self, *, is_patient):
+        """Have jobs wait as long as it takes, or not at all where nobody would answer."""
+        patience = PATIENCE if is_patient else 0.3
+        self._monkeypatch.setattr(connection_module, "_FIRST_PAUSE", 0.3)
+        self._monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", patience)
+        self._monkeypatch.setattr(desk_module, "_PATIENCE", patience)
+
+    @contextlib.asynccontextmanager
+    async def manager(self):
+        """Manage the run for a while: from the journal, answering jobs, with reports in it."""
+        manager = Manager([0] * self.n_learners)
+        for record in j.read_journal(self.folder.journal):
+            manager.state.apply(record)
+        site = Site(self.folder.root)
+        manager.site = site
+
+        def record(record):
+            manager.state.apply(record)
+            site.journal.append(record)
+
+        manager.handler._record = record
+        for path, message in list(self.outbox.messages()):
+            manager.handler.answer(message)
+            path.unlink()
+        site.handle = manager.handler.handle
+        site.publish(self.folder.connection)
+        self.be_patient(is_patient=True)
+        try:
+            yield manager
+        finally:
+            self.be_patient(is_patient=False)
+            await site.close()
+            check_consistency(manager.state)
+
+    @contextlib.contextmanager
+    def job(self, number, job_id=None, restarts=0):
+        identity = p.JobIdentity(job_id or str(number), restarts)
+        desk = Desk(self.folder.root, self.settings, identity, number, self.n_learners)
+        try:
+            yield desk
+        finally:
+            desk.close()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    return Run(tmp_path / "sweep-run", monkeypatch)
+
+
+def done(desk, **figures):
+    return p.Done(desk.job, desk.holding, figures)
+
+
+# With a manager.
+
+
+@in_a_loop
+async def test_a_job_goes_from_learner_to_learner_until_none_is_left(run):
+    async with run.manager() as manager:
+        with run.job(1) as desk:
+            for learner in (1, 0, 2):
+                assert await desk.next_attempt() == p.Attempt(learner, 1)
+                assert await desk.status({"npoints": 3}) is GO_ON
+                await desk.report(done(desk, npoints=9))
+                assert desk.holding is None
+            assert await desk.next_attempt() is None
+        assert manager.states() == [DONE] * 3
+        assert [entry.npoints for entry in manager.state.learners] == [9] * 3
+
+
+@in_a_loop
+async def test_the_manager_is_told_who_the_job_is(run):
+    async with run.manager() as manager:
+        with run.job(1, "12_1", restarts=2) as desk:
+            await desk.next_attempt()
+        entry = manager.state.learners[1]
+        assert (entry.job, entry.job_name) == (p.JobIdentity("12_1", 2), "sweep-1")
+        assert entry.log_fname == str(run.folder.log_of("sweep-1", "12_1"))
+
+
+@in_a_loop
+async def test_a_job_hears_that_it_should_stop(run):
+    async with run.manager() as manager:
+        with run.job(0) as desk:
+            await desk.next_attempt()
+            manager.handler.stop()
+            assert await desk.status({}) is STOP
+            await desk.report(p.Released(desk.job, desk.holding, "cancelled"))
+            assert await desk.next_attempt() is None
+        assert manager.states() == [READY] * 3
+
+
+@in_a_loop
+async def test_a_job_whose_learner_another_has_is_superseded(run):
+    async with run.manager() as manager:
+        with run.job(0) as desk, run.job(0, "other") as other:
+            await desk.next_attempt()
+            desk.check_holding()
+            manager.job_gone("0")
+            assert await other.next_attempt() == p.Attempt(0, 2)
+            assert await desk.status({}) is SUPERSEDED
+            with pytest.raises(SupersededError):
+                desk.check_holding()
+            assert await other.status({}) is GO_ON
+            other.check_holding()
+
+
+@in_a_loop
+async def test_a_job_that_was_thought_gone_goes_on_under_a_new_number(run):
+    async with run.manager() as manager:
+        with run.job(0) as desk:
+            await desk.next_attempt()
+            manager.job_gone("0")
+            assert await desk.status({}) is GO_ON
+            assert desk.holding == p.Attempt(0, 2)
+            await desk.report(done(desk))
+        assert manager.states()[0] == DONE
+
+
+@in_a_loop
+async def test_without_a_learner_there_is_nothing_to_go_on_with(run):
+    async with run.manager():
+        with run.job(0) as desk:
+            assert await desk.status({}) is STOP
+
+
+# Without.
+
+
+@in_a_loop
+async def test_a_job_that_nobody_answers_takes_its_own_learner(run):
+    with run.job(1) as desk:
+        assert await desk.next_attempt() == p.Attempt(1, 1)
+        assert not desk.is_heard
+        assert await desk.status({}) is GO_ON
+        desk.check_holding()
+    ((_, claim),) = run.outbox.messages()
+    assert isinstance(claim, p.Hello)
+    assert (claim.job, claim.holding) == (p.JobIdentity("1"), p.Attempt(1, 1))
+
+
+@in_a_loop
+async def test_jobs_that_are_alone_take_different_learners(run):
+    with run.job(0, "a") as first, run.job(0, "b") as second, run.job(2, "c") as third:
+        attempts = await asyncio.gather(*(d.next_attempt() for d in (first, second, third)))
+        assert {attempt.learner for attempt in attempts} == {0, 1, 2}
+        with run.job(1, "d") as fourth:
+            assert await fourth.next_attempt() is None
+
+
+@in_a_loop
+async def test_a_job_that_is_alone_goes_from_learner_to_learner_too(run):
+    with run.job(1) as desk:
+        seen = []
+        while (attempt := await desk.next_attempt()) is not None:
+            seen.append(attempt.learner)
+            await desk.report(done(desk))
+    assert seen == [1, 0, 2]
+
+
+@in_a_loop
+async def test_a_job_that_is_alone_takes_nothing_that_the_journal_knows_taken(run):
+    async with run.manager():
+        with run.job(0, "a") as desk:
+            await desk.next_attempt()
+        with run.job(1, "b") as desk:
+            await desk.next_attempt()
+            await desk.report(done(desk))
+    with run.job(0, "c") as desk:
+        assert await desk.next_attempt() == p.Attempt(2, 1)
+        await desk.report(done(desk))
+        assert await desk.next_attempt() is None
+
+
+@in_a_loop
+async def test_a_claim_that_the_manager_has_overtaken_is_taken_back(run, monkeypatch):
+    overtaken = iter([True, False])
+    monkeypatch.setattr(desk_module, "was_assigned", lambda *_: next(overtaken))
+    with run.job(1) as desk:
+        assert await desk.next_attempt() == p.Attempt(0, 1)
+    assert not run.outbox.is_claimed(p.Attempt(1, 1))
+    assert run.outbox.is_claimed(p.Attempt(0, 1))
+
+
+@in_a_loop
+async def test_no_job_begins_after_the_end_of_the_run(run):
+    journal = j.Journal(run.folder.journal)
+    journal.append(j.RunEnded(time=1.0, status="cancelled"))
+    journal.flush()
+    journal.close()
+    with run.job(1) as desk:
+        assert await desk.next_attempt() is None
+
+
+# The manager goes and comes back.
+
+
+@in_a_loop
+async def test_a_job_goes_on_while_the_manager_is_away(run):
+    with run.job(1) as desk:
+        async with run.manager():
+            assert await desk.next_attempt() == p.Attempt(1, 1)
+        assert await desk.status({}) is GO_ON
+        async with run.manager() as manager:
+            assert await desk.status({}) is GO_ON
+            assert desk.is_heard
+            assert desk.holding == p.Attempt(1, 1)
+            await desk.report(done(desk))
+            assert manager.states() == [READY, DONE, READY]
+
+
+@in_a_loop
+async def test_what_a_job_did_while_the_manager_was_away_is_known_afterwards(run):
+    with run.job(1) as desk:
+        await desk.next_attempt()
+        await desk.report(done(desk))
+        assert await desk.next_attempt() == p.Attempt(0, 1)
+        async with run.manager() as manager:
+            assert manager.states() == [RUNNING, DONE, READY]
+            assert await desk.status({}) is GO_ON
+            await desk.report(p.Failed(desk.job, desk.holding, "ValueError: no"))
+            assert manager.state.learners[0].error == "ValueError: no"
+
+
+@in_a_loop
+async def test_a_job_that_took_a_learner_given_to_another_meanwhile_is_superseded(run):
+    async with run.manager() as manager:
+        with run.job(0, "a") as desk:
+            run.be_patient(is_patient=False)
+            manager.site.handle = lambda _: 1 / 0  # it hears nobody
+            assert await desk.next_attempt() == p.Attempt(0, 1)
+            manager.site.handle = manager.handler.handle
+            run.be_patient(is_patient=True)
+            with run.job(0, "b") as other:
+                assert await other.next_attempt() == p.Attempt(0, 1)
+                assert await desk.status({}) is SUPERSEDED
+                with pytest.raises(SupersededError):
+                    desk.check_holding()
+                other.check_holding()
+
+
+# How long a job waits.
+
+
+class Requests:
+    """A connection that is never answered, and remembers how long it was waited for."""
+
+    def __init__(self, desk, *, is_refused):
+        self.patiences = []
+        self._is_refused = is_refused
+        desk._connection.close()
+        desk._connection = self
+
+    async def request(self, message, *, patience):
+        del message
+        self.patiences.append(patience)
+
+    async def is_refused(self):
+        return self._is_refused
+
+    def close(self):
+        pass
+
+
+@in_a_loop
+async def test_a_manager_that_may_be_busy_is_waited_for_once(run, monkeypatch):
+    monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", 3.0)
+    monkeypatch.setattr(desk_module, "_PATIENCE", 30.0)
+    with run.job(0) as desk:
+        requests = Requests(desk, is_refused=False)
+        await desk.next_attempt()
+        assert requests.patiences == [3.0, 30.0]
+        await desk.status({})
+        assert requests.patiences == [3.0, 30.0, 3.0]
+
+
+@in_a_loop
+async def test_where_nobody_listens_a_job_does_not_wait_long(run, monkeypatch):
+    monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", 3.0)
+    with run.job(0) as desk:
+        requests = Requests(desk, is_refused=True)
+        await desk.next_attempt()
+        await desk.report(done(desk))
+        assert requests.patiences == [3.0]
