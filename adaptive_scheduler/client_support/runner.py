@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,7 @@ def start_runner(
 async def stop_runner(runner: AsyncRunner) -> None:
     """Stop a runner, if it still runs, and tell its learner what has come in meanwhile."""
     runner.cancel()
-    with contextlib.suppress(BaseException):  # whoever watches the task has its exception
-        await runner.task
+    await asyncio.wait([runner.task])  # whoever watches the task has its exception
     for future, point in list(runner.pending_points):
         if future.done() and not future.cancelled() and future.exception() is None:
             runner.learner.tell(point, future.result())
