@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import traceback
 from collections.abc import Mapping
@@ -28,7 +29,20 @@ class JsonLinesFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, default=str)
+        return json.dumps({k: _no_nan(value) for k, value in line.items()}, default=str)
+
+
+def _no_nan(value: Any) -> Any:
+    """Return None for what JSON has no word for."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class _LogFile(logging.FileHandler):
+    """A file that gets no more lines once it is closed."""
+
+    def close(self) -> None:
+        log.removeHandler(self)
+        super().close()
 
 
 def add_log_file_handler(log_fname: str | Path) -> logging.Handler:
@@ -39,7 +53,7 @@ def add_log_file_handler(log_fname: str | Path) -> logging.Handler:
     """
     path = Path(log_fname)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path)
     handler.setFormatter(JsonLinesFormatter())
     log.addHandler(handler)
     log.setLevel(logging.INFO)
