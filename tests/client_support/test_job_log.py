@@ -1,0 +1,121 @@
+"""The log of a job: each event one line of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+from datetime import datetime
+
+import pytest
+
+from adaptive_scheduler.client_support.job_log import (
+    add_log_file_handler,
+    args_to_env,
+    log,
+    note,
+    note_fields,
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "logs" / "sweep-1.log"
+
+
+@pytest.fixture
+def handler(path):
+    handler = add_log_file_handler(path)
+    yield handler
+    handler.close()
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is no JSON.")
+
+
+def lines(path):
+    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.usefixtures("handler")
+def test_an_event_is_a_line_with_its_fields(path):
+    before = datetime.now()  # noqa: DTZ005  as in the log
+    note("begins", learner=3, attempt=1)
+    (line,) = lines(path)
+    timestamp = datetime.fromisoformat(line.pop("timestamp"))
+    assert before <= timestamp <= datetime.now()  # noqa: DTZ005
+    assert line == {"level": "info", "event": "begins", "learner": 3, "attempt": 1}
+
+
+@pytest.mark.usefixtures("handler")
+def test_fields_may_have_names_that_python_does_not(path):
+    note_fields("current status", {"npoints/s": 1.5, "cputimes.user": 2})
+    (line,) = lines(path)
+    assert (line["npoints/s"], line["cputimes.user"]) == (1.5, 2)
+
+
+@pytest.mark.usefixtures("handler")
+def test_whatever_is_in_a_field_it_is_one_line(path):
+    odd = {"text": 'two\nlines "quoted"', "path": os.fsdecode(b"\xff"), "thing": object()}
+    note("odd", **odd)
+    (line,) = lines(path)
+    assert line["text"] == odd["text"]
+    assert line["path"] == odd["path"]
+    assert line["thing"].startswith("<object object at")
+
+
+@pytest.mark.usefixtures("handler")
+def test_figures_that_are_no_numbers_are_null(path):
+    note_fields("current status", {"loss": math.inf, "speed": math.nan})
+    (line,) = lines(path)
+    assert (line["loss"], line["speed"]) == (None, None)
+
+
+@pytest.mark.usefixtures("handler")
+def test_an_exception_is_logged_with_its_traceback(path):
+    try:
+        divmod(7, 0)
+    except ZeroDivisionError:
+        log.exception("the job itself failed")
+    (line,) = lines(path)
+    assert (line["level"], line["event"]) == ("error", "the job itself failed")
+    assert "divmod(7, 0)\n" in line["traceback"]
+
+
+@pytest.mark.usefixtures("handler")
+def test_warnings_say_so(path):
+    note("the manager does not answer", level=logging.WARNING)
+    (line,) = lines(path)
+    assert line["level"] == "warning"
+
+
+def test_a_job_that_is_started_again_adds_to_its_log(path):
+    for number in range(2):
+        handler = add_log_file_handler(path)
+        note("started", restarts=number)
+        handler.close()
+    assert [line["restarts"] for line in lines(path)] == [0, 1]
+
+
+def test_a_log_that_is_closed_gets_no_more_lines(path):
+    handler = add_log_file_handler(path)
+    note("first")
+    handler.close()
+    note("second")
+    assert [line["event"] for line in lines(path)] == ["first"]
+
+
+def test_arguments_are_put_into_the_environment(monkeypatch):
+    arguments = argparse.Namespace(log_fname="a b.log", n_cores=4, profile=None)
+    for name in ("LOG_FNAME", "N_CORES", "PROFILE"):
+        monkeypatch.delenv(f"ADAPTIVE_SCHEDULER_{name}", raising=False)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    args_to_env(arguments)
+    assert os.environ["ADAPTIVE_SCHEDULER_LOG_FNAME"] == "a b.log"
+    assert os.environ["ADAPTIVE_SCHEDULER_N_CORES"] == "4"
+    assert "ADAPTIVE_SCHEDULER_PROFILE" not in os.environ
+    args_to_env(arguments, prefix="MY_")
+    assert os.environ["MY_N_CORES"] == "4"
