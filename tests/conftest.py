@@ -15,6 +15,10 @@ from tests.waiting import wait_until
 pytest.register_assert_rewrite("tests.scheduler.contract")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: waits for minutes of a scheduler's own time")
+
+
 @pytest.fixture
 def local_spool(tmp_path, monkeypatch):
     """Give the test a `Local` of its own; end all that it has started there."""

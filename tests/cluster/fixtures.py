@@ -23,4 +23,7 @@ def slurm(slurm_cluster, monkeypatch):
     for name, value in slurm_cluster.environment.items():
         monkeypatch.setenv(name, value)
     yield slurm_cluster
-    slurm_cluster.renew()
+    try:
+        slurm_cluster.check_alive("munged", "slurmctld")
+    finally:
+        slurm_cluster.renew()

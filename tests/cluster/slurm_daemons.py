@@ -15,6 +15,8 @@ from tests.waiting import wait_until
 
 #: Is in the environment of the daemons, and of what they start outside of jobs.
 MARK = "ADAPTIVE_SCHEDULER_TEST_CLUSTER"
+#: Variables that the daemons get from us.
+_NEEDED = ("HOME", "LANG", "LOGNAME", "SHELL", "USER")
 #: A key is as long as munge wants it.
 _KEY_BYTES = 128
 #: Lines of a daemon's log that tell why it has ended.
@@ -114,7 +116,7 @@ class SlurmDaemons:
         }
         options = [f"--{name}={path}" for name, path in files.items()]
         self._start("munged", "--foreground", *options)
-        wait_until(lambda: files["socket"].exists() or self._fail_if_dead("munged"))
+        wait_until(lambda: files["socket"].exists() or self.check_alive("munged"))
 
     def start_controller(self) -> None:
         """Start slurmctld; it knows all jobs of one that lived before."""
@@ -131,7 +133,7 @@ class SlurmDaemons:
             child = subprocess.Popen(
                 [self.programs.find(name), *arguments],
                 cwd=self.folder,
-                env={**os.environ, **self.environment, MARK: str(self.folder)},
+                env={**_plain_environment(), **self.environment, MARK: str(self.folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -162,20 +164,31 @@ class SlurmDaemons:
         RuntimeError
             If a daemon has ended.
         """
-        for name in ("munged", "slurmctld", "slurmd"):
-            self._fail_if_dead(name)
+        self.check_alive("munged", "slurmctld", "slurmd")
         ask = ("sinfo", "--noheader", "--Node", "--partition=main", "--format=%N %T")
         states = dict(line.split() for line in self.run(*ask, check=False).splitlines())
         return all(states.get(name) == "idle" for name in self.config.node_names)
 
-    def _fail_if_dead(self, name: str) -> bool:
-        if self.daemons(name):
-            return False
+    def check_alive(self, *names: str) -> None:
+        """Check that daemons live; that a node has none is no error if another has.
+
+        Raises
+        ------
+        RuntimeError
+            If none with one of the names lives, with the end of its log.
+        """
+        for name in names:
+            if not self.daemons(name):
+                raise RuntimeError(
+                    f"{name} of the cluster in {self.folder} has ended.\n{self._last_words(name)}"
+                )
+
+    def _last_words(self, name: str) -> str:
         tails = [
             f"{path}:\n" + "\n".join(path.read_text().splitlines()[-_LOG_LINES:])
             for path in sorted((self.folder / "log").glob(f"{name}*"))
         ]
-        raise RuntimeError(f"{name} of the cluster in {self.folder} has ended.\n{''.join(tails)}")
+        return "\n".join(tails)
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command of Slurm, and return what it says."""
@@ -192,6 +205,11 @@ class SlurmDaemons:
         if check and done.returncode:
             raise RuntimeError(f"{shlex.join(command)} failed: {done.stderr}")
         return done.stdout
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return what daemons need; the rest of our environment may belong to a test that ends."""
+    return {name: os.environ[name] for name in _NEEDED if name in os.environ}
 
 
 def _command(pid: int) -> list[str]:
