@@ -16,6 +16,9 @@ pytest.register_assert_rewrite("tests.scheduler.contract")
 
 
 def pytest_configure(config):
+    # Where tests run in the background, a shell has them ignore Ctrl-C; programs under test
+    # would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: waits for minutes of a scheduler's own time")
 
 
