@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Bytes that are read at once from the end of a log.
 _BLOCK = 1 << 16
+#: Bytes that the last lines of a log may have; progress bars write lines without an end.
+_LONGEST_END = 1 << 20
 #: The event of a log line that tells how far a learner is.
 STATUS_EVENT = "current status"
 
@@ -28,13 +30,13 @@ def last_lines(path: Path, n_lines: int) -> str:
     try:
         with path.open("rb") as file:
             position = file.seek(0, os.SEEK_END)
-            while position > 0 and data.count(b"\n") <= n_lines:
+            while position > 0 and len(data) < _LONGEST_END and data.count(b"\n") <= n_lines:
                 size = min(_BLOCK, position)
                 position = file.seek(position - size)
                 data = file.read(size) + data
     except FileNotFoundError:
         return ""
-    return "\n".join(data.decode(errors="replace").splitlines()[-n_lines:])
+    return "\n".join(data.decode(errors="replace").splitlines()[-n_lines:]) if n_lines else ""
 
 
 class LogReader:
@@ -126,7 +128,8 @@ def status_lines(path: Path, learner: int) -> Iterator[dict[str, Any]]:
                 entry = json.loads(line)
             except json.JSONDecodeError:
                 continue  # torn, or printed by somebody else
-            if entry.get("event") == STATUS_EVENT and entry.get("learner") == learner:
+            is_status = isinstance(entry, dict) and entry.get("event") == STATUS_EVENT
+            if is_status and entry.get("learner") == learner:
                 yield entry
 
 
