@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +15,32 @@ if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
 
 
-def put_logs_away(folder: RunFolder, job_names: Iterable[str]) -> int:
+def put_logs_away(folder: RunFolder, job_name: str, script_ending: str) -> int:
     """Move the logs and scripts of ended jobs to the folder for old logs, or delete them.
+
+    Users may keep other things, and other runs, in the folders for these.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    job_name
+        What the names of the jobs begin with.
+    script_ending
+        What the names of scripts end in.
 
     Returns
     -------
     int
         How many files there were.
     """
-    prefixes = tuple(f"{name}-" for name in job_names)
-    found = [path for path in _files(folder.logs) if path.name.startswith(prefixes)]
-    found += _files(folder.scripts)
-    _move_or_delete(found, folder.old_logs)
+    numbered = rf"{re.escape(job_name)}-\d+"
+    # An id begins with a number. Were it followed by a dash, that would be another run's job.
+    log = re.compile(rf"{numbered}-\d+(?![\d-]).*\.(log|out)")
+    script = re.compile(numbered + re.escape(script_ending))
+    found = {path for path in _files(folder.logs) if log.fullmatch(path.name)}
+    found |= {path for path in _files(folder.scripts) if script.fullmatch(path.name)}
+    _move_or_delete(sorted(found), folder.old_logs)
     return len(found)
 
 

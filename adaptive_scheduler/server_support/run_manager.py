@@ -310,7 +310,7 @@ class RunManager(RunReport):
         if living:
             self.scheduler.cancel_ids(living)
             self.database_manager.update()
-        put_logs_away(self.run_folder, [self.job_name])
+        put_logs_away(self.run_folder, self.job_name, self.scheduler.ext)
 
     async def _manage(self) -> None:
         if self._wait_for is not None:

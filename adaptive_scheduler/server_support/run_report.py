@@ -120,7 +120,7 @@ class RunReport(BaseManager):
             If the run is not over.
         """
         self._refuse_while_running("clean up")
-        put_logs_away(self.run_folder, [self.job_name])
+        put_logs_away(self.run_folder, self.job_name, self.scheduler.ext)
         if remove_old_logs_folder and self.run_folder.old_logs is not None:
             shutil.rmtree(self.run_folder.old_logs, ignore_errors=True)
 
