@@ -1,0 +1,262 @@
+"""What a look at the queue tells: who is gone, how it ended, and what became of doubtful jobs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.scheduler.jobs import JobEnd
+from adaptive_scheduler.server_support.queue_watch import find_submissions, gone_jobs, note_queue
+from adaptive_scheduler.server_support.state import DONE, READY, RUNNING
+from tests.asynchronous import in_a_loop
+from tests.server_support.playing import Job, Manager, check_consistency
+
+#: Long after everything that the manager below has recorded.
+NOW = 1e12
+
+
+class Database(Manager):
+    """A manager with what a look at the queue needs besides."""
+
+    def __init__(self, folder, n_learners=3):
+        super().__init__([0] * n_learners)
+        self.run_folder = RunFolder.at(folder)
+        self.run_folder.create()
+        self.scheduler = self
+        self.max_log_lines = 3
+        self.submitting = set()
+        self.queue = {}
+        self.how_they_ended = {}
+        self.in_the_outbox = []
+        self.n_flushes = 0
+        self.asked_for = []
+
+    async def read_outbox(self):
+        for report in self.in_the_outbox:
+            report()
+
+    async def flushed(self):
+        self.n_flushes += 1
+
+    def ends(self, job_ids):
+        self.asked_for += job_ids
+        return {i: self.how_they_ended[i] for i in job_ids if i in self.how_they_ended}
+
+    def gone(self):
+        return [record for record in self.journal if isinstance(record, j.JobGone)]
+
+
+@pytest.fixture
+def database(tmp_path):
+    return Database(tmp_path / "sweep-run")
+
+
+def seen(number=0, *, alive=True, running=True, token="t"):
+    return {
+        "job_name": f"sweep-{number}",
+        "state": "RUNNING" if running else "PENDING",
+        "alive": alive,
+        "running": running,
+        "reason": "",
+        "token": token,
+    }
+
+
+def working(database, number):
+    """Submit a job and have it take its learner."""
+    database.submit(number, token=f"token of {number}")
+    job = Job(database, number)
+    job.hello()
+    return job
+
+
+# Who is there.
+
+
+@in_a_loop
+async def test_jobs_in_the_queue_live(database):
+    working(database, 0)
+    database.submit(1)
+    queue = {"0": seen(0), "1": seen(1, running=False), "99": seen(7, token="")}
+    await note_queue(database, queue, NOW)
+    assert set(database.state.jobs) == set(database.queue) == {"0", "1"}
+    assert database.gone() == []
+    assert database.asked_for == []
+    assert database.n_flushes == 1
+
+
+@in_a_loop
+async def test_a_job_that_the_queue_shows_running_has_started(database):
+    database.submit(0, 1)
+    await note_queue(database, {"0": seen(0), "1": seen(1, running=False)}, database.now + 5)
+    assert database.state.jobs["0"].started == database.now + 5
+    assert database.state.jobs["1"].started is None
+    assert database.state.totals.starting_times == [5]
+
+
+# Who is gone.
+
+
+@pytest.mark.parametrize("queue", [{}, {"0": seen(0, alive=False)}])
+@in_a_loop
+async def test_a_job_that_is_not_alive_in_the_queue_has_failed_at_its_learner(database, queue):
+    working(database, 0)
+    database.how_they_ended["0"] = JobEnd(state="OUT_OF_MEMORY", exit_code=137)
+    database.run_folder.output_of("sweep-0", "0").write_text("1\n2\n3\n4\nKilled\n")
+    await note_queue(database, queue, NOW)
+    entry = database.state.learners[0]
+    assert (entry.state, entry.fails) == (READY, 1)
+    assert entry.error == "The job ended: OUT_OF_MEMORY, exit code 137."
+    assert entry.traceback == "3\n4\nKilled"
+    assert database.state.jobs == {}
+
+
+@in_a_loop
+async def test_the_scheduler_is_asked_once_how_all_of_them_ended(database):
+    for number in range(3):
+        working(database, number)
+    await note_queue(database, {}, NOW)
+    assert sorted(database.asked_for) == ["0", "1", "2"]
+    assert len(database.gone()) == 3
+
+
+@in_a_loop
+async def test_a_job_of_whose_end_nothing_is_known_is_gone_all_the_same(database):
+    working(database, 0)
+    await note_queue(database, {}, NOW)
+    assert database.gone()[0].end == "nothing is known of its end"
+
+
+@in_a_loop
+async def test_a_scheduler_that_cannot_tell_ends_does_not_keep_jobs_alive(database):
+    def fail(job_ids):
+        raise SchedulerUnavailableError(f"No accounting for {job_ids}.")
+
+    database.ends = fail
+    working(database, 0)
+    await note_queue(database, {}, NOW)
+    assert database.state.jobs == {}
+
+
+@in_a_loop
+async def test_a_job_that_was_submitted_after_the_question_is_not_missed(database):
+    working(database, 0)
+    await note_queue(database, {}, database.now - 1)
+    assert database.states()[0] == RUNNING
+    assert set(database.state.jobs) == {"0"}
+
+
+@in_a_loop
+async def test_a_job_that_ended_when_nothing_was_left_harms_nobody(database):
+    job = working(database, 0)
+    job.done()
+    for number in (1, 2):
+        working(database, number)
+    job.hello()
+    await note_queue(database, {"1": seen(1), "2": seen(2)}, NOW)
+    assert database.states() == [DONE, RUNNING, RUNNING]
+    (gone,) = database.gone()
+    assert (gone.job_id, gone.output, gone.is_failed_start) == ("0", "", False)
+
+
+@in_a_loop
+async def test_a_job_that_never_said_hello_is_a_failed_start_with_its_output(database):
+    database.submit(1)
+    database.run_folder.output_of("sweep-1", "1").write_text("python: command not found\n")
+    await note_queue(database, {}, NOW)
+    (gone,) = database.gone()
+    assert gone.is_failed_start
+    assert database.state.learners[1].traceback == "python: command not found"
+    assert database.state.totals.failed_starts_in_a_row == 1
+
+
+@in_a_loop
+async def test_what_a_job_left_in_the_outbox_was_said_before_its_end(database):
+    job = working(database, 0)
+    database.in_the_outbox.append(job.done)
+    await note_queue(database, {}, NOW)
+    assert database.states()[0] == DONE
+    assert database.state.learners[0].fails == 0
+
+
+@in_a_loop
+async def test_a_job_that_is_gone_is_forgotten(database):
+    job = working(database, 0)
+    await note_queue(database, {}, NOW)
+    await note_queue(database, {}, NOW)
+    assert len(database.gone()) == 1
+    # Another job with its id, as there are with some schedulers, is no repetition of it.
+    assert job.requests[0].seq == 1
+    assert Job(database, 0).hello().attempt.number == 2
+    check_consistency(database.state)
+
+
+@in_a_loop
+async def test_jobs_that_are_cancelled_have_not_failed(database):
+    working(database, 0)
+    database.submit(1)
+    database.handler.stop()
+    await note_queue(database, {}, NOW)
+    assert database.states() == [READY] * 3
+    assert [entry.fails for entry in database.state.learners] == [0, 0, 0]
+    assert database.state.learners[0].error == "The run was cancelled."
+    assert not any(gone.is_failed_start for gone in database.gone())
+
+
+def test_who_is_gone_can_be_asked_without_consequences(database):
+    database.submit(0, 1)
+    gone = gone_jobs(database.state, {"0": seen(0)}, NOW)
+    assert [job.job_id for job in gone] == ["1"]
+    assert set(database.state.jobs) == {"0", "1"}
+
+
+# Submissions without an answer.
+
+
+def begin_submission(database, *numbers):
+    database.record(
+        j.Submitting(time=database.now, token="t", job_name="sweep", numbers=list(numbers))
+    )
+
+
+def test_jobs_whose_submission_had_no_answer_are_found_by_their_token(database):
+    begin_submission(database, 0, 2)
+    queue = {"7_0": seen(0), "7_2": seen(2), "8": seen(1, token="another's")}
+    find_submissions(database, queue, NOW)
+    assert {i: job.number for i, job in database.state.jobs.items()} == {"7_0": 0, "7_2": 2}
+    assert database.state.submissions == {}
+
+
+def test_a_submission_that_is_missed_twice_never_was(database):
+    begin_submission(database, 0)
+    find_submissions(database, {}, NOW)
+    assert database.state.live_numbers() == {0}
+    find_submissions(database, {}, NOW)
+    assert database.state.live_numbers() == set()
+    assert isinstance(database.journal[-1], j.NotSubmitted)
+
+
+def test_a_submission_that_is_under_way_is_left_alone(database):
+    begin_submission(database, 0)
+    database.submitting.add("t")
+    for _ in range(5):
+        find_submissions(database, {"7": seen(0)}, NOW)
+    assert set(database.state.submissions) == {"t"}
+
+
+def test_a_submission_that_began_after_the_question_is_left_alone(database):
+    begin_submission(database, 0)
+    for _ in range(5):
+        find_submissions(database, {}, database.now - 1)
+    assert set(database.state.submissions) == {"t"}
+
+
+@in_a_loop
+async def test_a_job_that_was_found_by_its_token_is_not_missed_at_once(database):
+    begin_submission(database, 0)
+    await note_queue(database, {"7": seen(0, alive=False)}, time.time())
+    assert set(database.state.jobs) == {"7"}
