@@ -108,6 +108,8 @@ class JobGone(Record, frozen=True, tag="job-gone"):
     output: str = ""
     #: Whether it ended before it had asked for a learner.
     is_failed_start: bool = False
+    #: Whether the scheduler knows its end; else it may only have been left out of the queue.
+    is_certain: bool = False
 
 
 class Retried(Record, frozen=True, tag="retried"):

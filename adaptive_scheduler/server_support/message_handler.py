@@ -101,8 +101,8 @@ class MessageHandler:
             return p.NothingLeft()
         state.end_pauses(time.time())
         job = state.jobs.get(hello.job.job_id)
-        if job is not None and hello.job.restarts < job.restarts:
-            return p.Superseded()  # the scheduler has started this job again elsewhere
+        if state.is_over(hello.job) or (job is not None and hello.job.restarts < job.restarts):
+            return p.Superseded()  # the scheduler has ended this job, or started it again elsewhere
         if hello.holding is not None:
             return self._resume(hello, hello.holding)
         if self.is_stopping:

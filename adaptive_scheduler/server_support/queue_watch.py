@@ -78,6 +78,7 @@ async def _record_gone(database: DatabaseManager, job: JobEntry, end: JobEnd | N
             end=str(end) if end is not None else "nothing is known of its end",
             output=output,
             is_failed_start=is_failed_start,
+            is_certain=end is not None,
         )
     )
     database.handler.forget(job.job_id)

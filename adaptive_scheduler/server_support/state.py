@@ -144,6 +144,10 @@ class RunState:
         self.ended: str | None = None
         #: Ids of jobs that gave their learner back, or for which nothing was left.
         self.leaving: set[str] = set()
+        #: Restarts of jobs that are over. A process of theirs may live on, on a lost node.
+        self._over: dict[str, int] = {}
+        #: Jobs that were gone once, and nobody knows how they ended.
+        self._missed: set[str] = set()
         self.totals = Totals()
         self.counts: Counter[str] = Counter({READY: len(groups)})
         # Finding the first key of a dict takes the longer the more were taken away before it.
@@ -357,12 +361,20 @@ class RunState:
     def _submitted(self, record: j.Submitted) -> None:
         submission = self.submissions.pop(record.token)
         for number, job_id in record.job_ids.items():
+            self._over.pop(job_id, None)  # a scheduler that lost its memory gives ids again
             # A quick job may have said hello before its submission was written down.
             job = self.jobs.setdefault(
                 job_id, JobEntry(job_id, "", number, record.token, record.time)
             )
             job.job_name, job.token = f"{submission.job_name}-{number}", record.token
         self.totals.submitted += len(record.job_ids)
+
+    def is_over(self, identity: JobIdentity) -> bool:
+        """Whether the scheduler has ended a job, whatever becomes of its processes.
+
+        A job that was left out of the queue once, without an end, may come back.
+        """
+        return identity.restarts <= self._over.get(identity.job_id, -1)
 
     def is_failed_start(self, job: JobEntry) -> bool:
         """Whether a job that has ended never got as far as asking for a learner."""
@@ -373,6 +385,10 @@ class RunState:
         self.leaving.discard(record.job_id)
         if job is None:
             return
+        if record.is_certain or record.job_id in self._missed:
+            self._over[record.job_id] = job.restarts
+        else:
+            self._missed.add(record.job_id)
         self.totals.gone += 1
         if job.learner is not None:
             entry = self.learners[job.learner]

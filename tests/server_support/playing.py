@@ -67,7 +67,7 @@ class Manager:
         job_ids = {number: str(i) for number, i in zip(numbers, ids, strict=True)}
         self.record(j.Submitted(time=self.now, token=token, job_ids=job_ids))
 
-    def job_gone(self, job_id):
+    def job_gone(self, job_id, *, is_certain=False):
         job = self.state.jobs.get(job_id)
         is_failed_start = job is not None and self.state.is_failed_start(job)
         self.record(
@@ -77,6 +77,7 @@ class Manager:
                 end="FAILED",
                 output="Killed",
                 is_failed_start=is_failed_start,
+                is_certain=is_certain,
             )
         )
         self.handler.forget(job_id)

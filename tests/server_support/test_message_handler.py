@@ -217,6 +217,35 @@ def test_a_job_that_was_thought_gone_goes_on_if_nobody_has_its_learner(manager, 
     assert job.status() == p.Accepted()
 
 
+def test_a_job_whose_end_is_known_is_superseded_even_if_nobody_has_its_learner(manager, job):
+    # Its node was lost, say, and its process lives on there.
+    manager.job_gone("1", is_certain=True)
+    assert job.status() == p.Superseded()
+    assert job.hello(job.holding) == p.Superseded()
+    assert job.hello() == p.Superseded()
+    assert manager.states()[1] == READY
+
+
+def test_a_job_that_is_thought_gone_again_and_again_does_not_come_back_for_ever(manager, job):
+    manager.job_gone("1")
+    assert job.hello(job.holding) == p.Assigned(p.Attempt(1, 2))
+    manager.job_gone("1")
+    assert job.hello(job.holding) == p.Superseded()
+
+
+def test_a_job_whose_end_is_known_may_be_started_again(manager, job):
+    manager.job_gone("1", is_certain=True)
+    again = Job(manager, 1, job.identity.job_id, restarts=1)
+    assert again.hello() == p.Assigned(p.Attempt(1, 2))
+    assert job.hello(job.holding) == p.Superseded()
+
+
+def test_a_job_that_gets_an_id_which_was_given_before_is_another(manager, job):
+    manager.job_gone("1", is_certain=True)
+    manager.submit(1, token="after the crash of the scheduler")
+    assert job.hello() == p.Assigned(p.Attempt(1, 2))
+
+
 def test_a_job_that_has_not_heard_its_new_number_hears_it_when_it_asks_again(manager, job):
     manager.job_gone("1")
     old = job.holding
