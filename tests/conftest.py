@@ -7,6 +7,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.cluster.fixtures import slurm, slurm_cluster  # noqa: F401  for all tests
@@ -19,6 +20,9 @@ def pytest_configure(config):
     # Where tests run in the background, a shell has them ignore Ctrl-C; programs under test
     # would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # No test may fail because the machine is busy.
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
     config.addinivalue_line("markers", "slow: waits for minutes of a scheduler's own time")
 
 
