@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
@@ -448,11 +449,13 @@ def steps_of(function):
         return trace
 
     previous = sys.gettrace()
+    gc.disable()  # what is collected just now may have steps of its own
     sys.settrace(trace)
     try:
         function()
     finally:
         sys.settrace(previous)
+        gc.enable()
     return count
 
 
