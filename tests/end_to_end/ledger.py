@@ -44,7 +44,7 @@ class Ledger:
             "event": event,
             "learner": learner,
             "x": x,
-            "job_id": os.environ.get("ADAPTIVE_SCHEDULER_LOCAL_JOB_ID", ""),
+            "job_id": _id_of_job(),
             "job_pid": _pid_of_job(),
             "pid": os.getpid(),
             "time": time.time(),
@@ -145,6 +145,15 @@ def _wait_for(gate: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"Nobody opened '{gate}'.")
         time.sleep(_PAUSE)
+
+
+def _id_of_job() -> str:
+    """Return the id of the job that this process works for; a job that began again has another."""
+    if local := os.environ.get("ADAPTIVE_SCHEDULER_LOCAL_JOB_ID"):
+        return local
+    array, index = (os.environ.get(f"SLURM_ARRAY_{name}_ID", "") for name in ("JOB", "TASK"))
+    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return f"{array}_{index}" + ("" if restarts == "0" else f" again {restarts}")
 
 
 def _pid_of_job() -> int:
