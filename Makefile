@@ -47,7 +47,7 @@ demo: $(VENV)/installed  ## watch 20 learners run on this machine, and see a pic
 	@cd build/demo && "$(CURDIR)"/$(VENV)/bin/python ../../examples/demo.py
 
 .PHONY: test
-test: lint docs pytest  ## install what the tests need, and run all of them
+test: lint docs pytest  ## install what the tests need, and run all but the slow ones
 
 .PHONY: lint
 lint: $(VENV)/installed-for-tests  ## look for mistakes without running anything
@@ -68,7 +68,12 @@ docs: $(VENV)/installed-for-tests  ## build the documentation
 .PHONY: pytest
 pytest: $(VENV)/installed-for-tests  ## run the tests and the notebooks: make pytest PYTEST_ARGS="-k journal"
 	-@$(RUN) tests.cluster.packages
-	$(RUN) pytest --nbmake $(PYTEST_ARGS)
+	$(RUN) pytest --nbmake -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: slow
+slow: $(VENV)/installed-for-tests  ## run the tests that take long: whole runs on Slurm, executors over nodes
+	-@$(RUN) tests.cluster.packages
+	$(RUN) pytest -m slow $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/installed  ## measure speed beside release 2.17.2 (10 minutes, more on a busy machine)

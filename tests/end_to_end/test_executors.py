@@ -16,6 +16,9 @@ from tests.end_to_end.looking import saved_points
 from tests.end_to_end.placed import Placed, only_prepared, prepare
 from tests.waiting import wait_until
 
+#: They wait for clusters to start: `make slow` runs them.
+pytestmark = pytest.mark.slow
+
 EXECUTORS = ["mpi4py", "dask", "ipyparallel"]
 N_POINTS = 12
 NEVER = 3600

@@ -35,6 +35,9 @@ LONG = 150
 
 DATA = Path("data/0.pickle")
 
+#: They wait for a scheduler's own time: `make slow` runs them.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cluster(slurm):
