@@ -156,6 +156,15 @@ class JobWas(Record, frozen=True, tag="job-was"):
     is_leaving: bool = False
 
 
+class JobsWereOver(Record, frozen=True, tag="jobs-were-over"):
+    """Jobs that were gone at the time of a compaction, and may not come back, or only once."""
+
+    #: Restarts of the jobs that had ended, by id.
+    ended: dict[str, int]
+    #: Ids of those that were only missed.
+    missed: list[str]
+
+
 class TotalsWere(Record, frozen=True, tag="totals-were"):
     """What had happened up to a compaction."""
 
@@ -180,6 +189,7 @@ AnyRecord: TypeAlias = (
     | RunEnded
     | LearnerWas
     | JobWas
+    | JobsWereOver
     | TotalsWere
 )
 

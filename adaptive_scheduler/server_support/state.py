@@ -255,6 +255,8 @@ class RunState:
                 self._learner_was(record)
             case j.JobWas():
                 self._job_was(record)
+            case j.JobsWereOver():
+                self._over, self._missed = record.ended.copy(), set(record.missed)
             case j.TotalsWere():
                 self.totals = Totals(
                     record.submitted,
@@ -478,6 +480,7 @@ class RunState:
         for entry in self.learners:
             if entry.attempt or entry.error or entry.state in (DONE, FAILED):
                 yield _as_record(entry, now)
+        yield j.JobsWereOver(time=now, ended=self._over, missed=sorted(self._missed))
         totals = self.totals
         yield j.TotalsWere(
             time=now,
