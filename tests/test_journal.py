@@ -34,6 +34,8 @@ BY_TYPE = {
     "list[int]": st.lists(counts, max_size=5),
     "dict[int, str]": st.dictionaries(counts, names, max_size=5),
     "list[float]": st.lists(times, max_size=5),
+    "list[str]": st.lists(names, max_size=5),
+    "dict[str, int]": st.dictionaries(names, counts, max_size=5),
     "JobIdentity": jobs,
     "JobIdentity | None": st.none() | jobs,
 }

@@ -149,6 +149,7 @@ def everything(state):
         "jobs": state.jobs,
         "submissions": state.submissions,
         "leaving": state.leaving,
+        "over": (state._over, state._missed),
         "totals": state.totals,
         "ended": state.ended,
         "counts": {name: count for name, count in state.counts.items() if count},

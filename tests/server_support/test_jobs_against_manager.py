@@ -62,6 +62,7 @@ class JobsAgainstManager(RuleBasedStateMachine):
         if isinstance(answer, p.Assigned):
             attempt = (answer.attempt.learner, answer.attempt.number)
             assert self.holders.setdefault(attempt, job.identity) == job.identity
+            assert not self.state.is_over(job.identity)
             entry = self.state.learners[answer.attempt.learner]
             assert self.state.groups[entry.index] == self.state.groups[job.number]
             known = self.state.jobs[job.identity.job_id]
@@ -97,6 +98,11 @@ class JobsAgainstManager(RuleBasedStateMachine):
     @rule(job=processes)
     def be_missed_alive(self, job):
         self.manager.job_gone(job.identity.job_id)
+
+    @rule(job=processes)
+    def be_ended_and_live_on(self, job):
+        """Have the scheduler end a job, on a node that it can't reach."""
+        self.manager.job_gone(job.identity.job_id, is_certain=True)
 
     # The jobs.
 

@@ -47,10 +47,8 @@ def failed(learner, time=20.0):
     return j.Failed(time=time, learner=learner, error="ValueError: no", traceback="Traceback")
 
 
-def gone(job_id, time=20.0, *, is_failed_start=False):
-    return j.JobGone(
-        time=time, job_id=job_id, end="OOM", output="Killed", is_failed_start=is_failed_start
-    )
+def gone(job_id, time=20.0, **options):
+    return j.JobGone(time=time, job_id=job_id, end="OOM", output="Killed", **options)
 
 
 def after(state, *records):
@@ -390,10 +388,12 @@ STORY = (
     assigned(3, "100"),
     assigned(4, "104", restarts=2),
     gone("104"),
+    assigned(6, "105", restarts=1),
+    gone("105", is_certain=True),
     j.Submitting(time=40.0, token="u", job_name="sweep", numbers=[6]),
     j.RunEnded(time=50.0, status="cancelled"),
 )
-#: Learner 5 waits for two that are done and running, 7 has become ready, 6 is untouched.
+#: Learner 5 waits for two that are done and running, 7 has become ready.
 NEEDS = {5: [0, 3], 7: [0]}
 
 
@@ -423,7 +423,7 @@ def test_a_compacted_journal_is_short():
     state = new_state(1000)
     for i in range(100):
         after(state, assigned(0, number=i + 1), j.Released(time=1.0, learner=0, reason=""))
-    assert len(list(state.as_records(60.0))) == 3
+    assert len(list(state.as_records(60.0))) == 4
 
 
 def test_a_manager_that_starts_takes_up_a_run_that_had_ended():
