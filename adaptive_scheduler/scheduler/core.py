@@ -181,6 +181,11 @@ class Scheduler(abc.ABC):
 
     # What users and managers call.
 
+    @property
+    def queue_key(self) -> Hashable:
+        """What is equal for schedulers with the same queue: one look at it serves all of them."""
+        return self
+
     def group(self, index: int) -> Hashable:
         """Return a key that is equal for learners whose jobs ask for the same."""
         return self._table.group(index)

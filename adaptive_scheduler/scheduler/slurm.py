@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -138,6 +139,11 @@ class SLURM(BaseScheduler):
             gres=gres,
             **keywords,
         )
+
+    @property
+    def queue_key(self) -> Hashable:
+        """What is equal for all schedulers of the same cluster."""
+        return ("SLURM", os.environ.get("SLURM_CONF"), os.environ.get("SLURM_CLUSTERS"))
 
     @property
     def partitions(self) -> dict[str, int]:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from adaptive_scheduler.server_support.shared_queue import SharedQueues
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -65,6 +67,8 @@ class EventLoop:
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._tenants: dict[Path, Tenant] = {}
+        #: What was seen of the queues of schedulers.
+        self.queues = SharedQueues()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -78,6 +82,7 @@ class EventLoop:
                 self._loop.set_default_executor(DaemonThreads())
                 self._pid = os.getpid()
                 self._tenants = {}
+                self.queues = SharedQueues()
                 atexit.register(self._say_goodbye, self._pid)
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="adaptive-scheduler", daemon=True

@@ -31,6 +31,7 @@ from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.planning import numbers_to_submit
 from adaptive_scheduler.server_support.queue_watch import note_queue
+from adaptive_scheduler.server_support.shared_queue import SharedQueue
 from adaptive_scheduler.server_support.state import pause_after
 from adaptive_scheduler.server_support.validation import (
     check_choice,
@@ -148,6 +149,7 @@ class JobManager(BaseManager):
         self._has_ended = False
         self._is_stopping = False
         self._scripts: dict[Resources, Path] = {}
+        self._queue = SharedQueue()
         self._next_look = 0.0
         self._last_look = 0.0
         self._pause_until = 0.0
@@ -204,11 +206,18 @@ class JobManager(BaseManager):
     def _attach(self) -> None:
         self.database_manager.state.limit_fails(self.max_fails_per_job)
         self.database_manager.listen(on_change=self._woken.set, on_hurry=self._hurry)
+        self._queue = event_loop.queues.join(self.scheduler, self._hear)
+
+    def _hear(self, asked_at: float) -> None:
+        """Take note of a look at the queue, even if it was another manager's."""
+        if asked_at > self._last_look:
+            self._look_now()
 
     async def _manage(self) -> None:
         try:
             await self._keep_submitting()
         finally:
+            event_loop.queues.leave(self._queue, self._hear)
             self._has_ended = True
             self._is_settled.set()
 
@@ -242,23 +251,28 @@ class JobManager(BaseManager):
 
     async def _look(self) -> None:
         """Ask the queue once for all jobs. Without an answer, nothing that we believe changes."""
-        asked_at = self._last_look = time.time()
-        is_cheap = self.scheduler.is_local
-        self._next_look = asked_at + min(self.interval, _LOCAL_INTERVAL if is_cheap else math.inf)
+        previous_look = self._last_look
+        self._looked(time.time())
         state = self.database_manager.state
         if not state.jobs and not state.submissions:
             return
         try:
-            queue = await asyncio.to_thread(self.scheduler.queue)
+            look = await self._queue.look(self.scheduler, newer_than=previous_look)
         except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
             self._note_trouble(error)
             return
         self.trouble = ""
+        self._looked(look.asked_at)
         await self.database_manager.read_outbox()
-        await note_queue(self.database_manager, queue, asked_at)
+        await note_queue(self.database_manager, look.queue, look.asked_at)
         self._note_failed_starts()
         if state.leaving:
             self._hurry()
+
+    def _looked(self, at: float) -> None:
+        is_cheap = self.scheduler.is_local
+        self._last_look = at
+        self._next_look = at + min(self.interval, _LOCAL_INTERVAL if is_cheap else math.inf)
 
     def _note_trouble(self, error: Exception) -> None:
         words = str(error) if isinstance(error, AdaptiveSchedulerError) else repr(error)
