@@ -308,11 +308,16 @@ class JobManager(BaseManager):
         wanted = numbers_to_submit(
             self.database_manager.state, len(self.job_names), self.max_simultaneous_jobs
         )
-        by_resources: dict[Resources, list[int]] = {}
-        for number in wanted:
-            by_resources.setdefault(self.scheduler.resources(number), []).append(number)
+        by_resources = await asyncio.to_thread(self._by_resources, wanted)
         for resources, numbers in by_resources.items():
             await self._submit(resources, sorted(numbers))
+
+    def _by_resources(self, numbers: Sequence[int]) -> dict[Resources, list[int]]:
+        """Sort jobs by what they ask for; a function of the user that says it may be slow."""
+        by_resources: dict[Resources, list[int]] = {}
+        for number in numbers:
+            by_resources.setdefault(self.scheduler.resources(number), []).append(number)
+        return by_resources
 
     async def _submit(self, resources: Resources, numbers: list[int]) -> None:
         """Submit jobs with equal resources; each step is on disk before the next is done."""
