@@ -97,11 +97,15 @@ def find_submissions(
     for token, submission in list(state.submissions.items()):
         if token in database.submitting or submission.time >= asked_at:
             continue
-        if token in by_token:
-            database.record(j.Submitted(time=time.time(), token=token, job_ids=by_token[token]))
+        job_ids = by_token.get(token, {})
+        is_complete = len(job_ids) == len(submission.numbers)
+        if not is_complete:  # of several arrays, one may come late or never
+            submission.times_missed += 1
+        if not is_complete and submission.times_missed < _LOOKS_FOR_SUBMISSION:
             continue
-        submission.times_missed += 1
-        if submission.times_missed >= _LOOKS_FOR_SUBMISSION:
+        if job_ids:
+            database.record(j.Submitted(time=time.time(), token=token, job_ids=job_ids))
+        else:
             database.record(
                 j.NotSubmitted(time=time.time(), token=token, reason="It is not in the queue.")
             )

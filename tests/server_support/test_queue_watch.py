@@ -240,6 +240,23 @@ def test_a_submission_that_is_missed_twice_never_was(database):
     assert isinstance(database.journal[-1], j.NotSubmitted)
 
 
+def test_jobs_of_a_submission_that_come_late_are_waited_for(database):
+    begin_submission(database, 0, 1)
+    find_submissions(database, {"7": seen(0)}, NOW)
+    assert database.state.live_numbers() == {0, 1}
+    assert database.state.jobs == {}
+    find_submissions(database, {"7": seen(0), "8": seen(1)}, NOW)
+    assert set(database.state.jobs) == {"7", "8"}
+
+
+def test_jobs_of_a_submission_that_never_come_are_submitted_again(database):
+    begin_submission(database, 0, 1)
+    for _ in range(2):
+        find_submissions(database, {"7": seen(0)}, NOW)
+    assert set(database.state.jobs) == {"7"}
+    assert database.state.live_numbers() == {0}
+
+
 def test_a_submission_that_is_under_way_is_left_alone(database):
     begin_submission(database, 0)
     database.submitting.add("t")
