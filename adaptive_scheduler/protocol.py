@@ -73,11 +73,13 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Status(msgspec.Struct, frozen=True, tag="status"):
-    """How far a job is."""
+    """How far a job is, and what hinders it, if anything does."""
 
     job: JobIdentity
     attempt: Attempt
     figures: Figures
+    #: What the user should know at once: data can't be saved, or could not be read.
+    trouble: Text | None = None
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

@@ -26,7 +26,7 @@ figures = st.dictionaries(
 )
 messages = st.one_of(
     st.builds(p.Hello, jobs, names, naturals, names, naturals, names, st.none() | attempts),
-    st.builds(p.Status, jobs, attempts, figures),
+    st.builds(p.Status, jobs, attempts, figures, st.none() | names),
     st.builds(p.Done, jobs, attempts, figures),
     st.builds(p.Failed, jobs, attempts, names, names),
     st.builds(p.Released, jobs, attempts, names),
