@@ -72,7 +72,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     holding: Attempt | None = None
 
 
-class Status(msgspec.Struct, frozen=True, tag="status"):
+class Status(msgspec.Struct, frozen=True, omit_defaults=True, tag="status"):
     """How far a job is, and what hinders it, if anything does."""
 
     job: JobIdentity
