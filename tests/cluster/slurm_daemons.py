@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from tests.cluster.packages import SlurmPrograms, installed_programs
-from tests.cluster.processes import find, is_alive, kill_all, send
+from tests.cluster.processes import environment_of, find, is_alive, kill_all, send
 from tests.cluster.slurm_config import ClusterConfig, free_ports
 from tests.waiting import wait_until
 
@@ -140,6 +140,8 @@ class SlurmDaemons:
                 start_new_session=True,  # Ctrl-C is for the one who started it
             )
         self._children.append(child)
+        # For a moment after its start, a process has no environment yet to be known by.
+        wait_until(lambda: self._is_marked(environment_of(child.pid)) or child.poll() is not None)
 
     def daemons(self, name: str, *arguments: str) -> list[int]:
         """Return the living daemons with this name and these arguments."""
