@@ -165,6 +165,7 @@ class MessageHandler:
             return p.Superseded()
         self.figures[entry.index] = status.figures
         self.last_seen[entry.index] = time.time()
+        self._state.note_change(entry.index)
         return p.Stop() if self.is_stopping else p.Accepted()
 
     def _done(self, done: p.Done, entry: LearnerEntry) -> p.Answer:

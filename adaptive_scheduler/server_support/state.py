@@ -155,6 +155,7 @@ class RunState:
         self._delayed: list[tuple[float, int]] = []
         self._dependents: dict[int, list[int]] = {}
         self._n_missing = {i: len(needed) for i, needed in self.dependencies.items()}
+        self._watchers: list[set[int]] = []
         for index, group in enumerate(groups):
             self._ready.setdefault(group, OrderedDict())[index] = None
         for index, needed in self.dependencies.items():
@@ -209,6 +210,23 @@ class RunState:
             for entry in self.learners
             if entry.state == FAILED or (entry.fails and entry.state not in (RUNNING, DONE))
         ]
+
+    # Watching.
+
+    def watch(self) -> set[int]:
+        """Return a set to which the indices of learners are added when they change."""
+        changed: set[int] = set()
+        self._watchers.append(changed)
+        return changed
+
+    def unwatch(self, changed: set[int]) -> None:
+        """Let a set of `watch` be."""
+        self._watchers = [watcher for watcher in self._watchers if watcher is not changed]
+
+    def note_change(self, index: int) -> None:
+        """Tell those who watch that something about a learner is new."""
+        for changed in self._watchers:
+            changed.add(index)
 
     # Changes.
 
@@ -446,6 +464,7 @@ class RunState:
         """Change a learner's state; every change goes through here."""
         self.counts[entry.state] -= 1
         self.counts[state] += 1
+        self.note_change(entry.index)
         group = self.groups[entry.index]
         if entry.state == READY:
             self._ready[group].pop(entry.index, None)

@@ -19,7 +19,7 @@ from adaptive_scheduler.server_support.state import (
     RunState,
     pause_after,
 )
-from tests.server_support.playing import check_consistency, everything
+from tests.server_support.playing import Job, Manager, check_consistency, everything
 
 
 def new_state(n_learners=3, **kwargs):
@@ -405,14 +405,14 @@ def test_the_same_records_give_the_same_state():
 @pytest.mark.parametrize("length", range(len(STORY) + 1))
 def test_a_compacted_journal_gives_the_same_state(length):
     state = after(new_state(8, dependencies=NEEDS), *STORY[:length])
-    records = list(state.as_records(60.0))
+    records = list(as_records(state, 60.0))
     again = after(new_state(8, dependencies=NEEDS), *records)
     assert everything(again) == everything(state)
 
 
 def test_what_waits_goes_on_after_a_compaction():
     state = after(new_state(8, dependencies=NEEDS), *STORY)
-    again = after(new_state(8, dependencies=NEEDS), *state.as_records(60.0))
+    again = after(new_state(8, dependencies=NEEDS), *as_records(state, 60.0))
     assert again.learners[7].state == READY
     assert again.learners[5].state == WAITING
     after(again, done(3))
@@ -423,7 +423,7 @@ def test_a_compacted_journal_is_short():
     state = new_state(1000)
     for i in range(100):
         after(state, assigned(0, number=i + 1), j.Released(time=1.0, learner=0, reason=""))
-    assert len(list(state.as_records(60.0))) == 4
+    assert len(list(as_records(state, 60.0))) == 4
 
 
 def test_a_manager_that_starts_takes_up_a_run_that_had_ended():
@@ -489,3 +489,21 @@ def test_no_step_takes_longer_with_more_learners():
         counts[-1].append(steps_of(lambda s=state: [s.next_ready(1), s.is_complete]))
         counts[-1].append(steps_of(lambda s=state: s.end_pauses(1e9)))
     assert counts[0] == counts[1]
+
+
+def test_who_watches_is_told_which_learners_have_changed():
+    manager = Manager([0] * 3, dependencies={2: [0]})
+    changed = manager.state.watch()
+    manager.submit(0)
+    job = Job(manager, 0)
+    job.hello()
+    assert changed == {0}
+    changed.clear()
+    job.status(npoints=3)
+    assert changed == {0}
+    job.done(npoints=5)
+    assert changed == {0, 2}
+    changed.clear()
+    manager.state.unwatch(changed)
+    job.hello()
+    assert not changed
