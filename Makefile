@@ -17,6 +17,8 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python -m
+# Most tests wait for other processes most of their time, so that more of them than there are cores run at once.
+PYTEST := pytest --numprocesses=4 --dist=loadfile --quiet
 PYTEST_ARGS ?=
 
 CHECK_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -68,12 +70,12 @@ docs: $(VENV)/installed-for-tests  ## build the documentation
 .PHONY: pytest
 pytest: $(VENV)/installed-for-tests  ## run the tests and the notebooks: make pytest PYTEST_ARGS="-k journal"
 	-@$(RUN) tests.cluster.packages
-	$(RUN) pytest --nbmake -m "not slow" $(PYTEST_ARGS)
+	$(RUN) $(PYTEST) --nbmake -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: slow
 slow: $(VENV)/installed-for-tests  ## run the tests that take long: whole runs on Slurm, executors over nodes
 	-@$(RUN) tests.cluster.packages
-	$(RUN) pytest -m slow $(PYTEST_ARGS)
+	$(RUN) $(PYTEST) -m slow $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/installed  ## measure speed beside release 2.17.2 (10 minutes, more on a busy machine)
