@@ -18,7 +18,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python -m
 # Most tests wait for other processes most of their time, so that more of them than there are cores run at once.
-PYTEST := pytest --numprocesses=4 --dist=loadfile --quiet
+PYTEST := pytest --numprocesses=4 --dist=loadfile
 PYTEST_ARGS ?=
 
 CHECK_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
