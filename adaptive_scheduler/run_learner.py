@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import get_args
 
 from adaptive_scheduler.executors import Spread
-from adaptive_scheduler.executors.worker import WorkerError
 from adaptive_scheduler.resources import EXECUTOR_TYPES
 
 
@@ -41,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     is_mpi = options.executor_type == "mpi4py"
     if is_mpi:
         from adaptive_scheduler.executors import mpi
+        from adaptive_scheduler.executors.worker import WorkerError
 
         try:
             mpi.check_world()

@@ -42,6 +42,8 @@ class JobSettings:
         For each learner the number of its group; None if there is only one.
     dependencies
         For some learners, the learners that must be done before.
+    max_fails
+        Failures in a row after which a learner is given up.
     scheduler
         Where the jobs run, pickled: no job needs it, but a shell does that
         cancels them.
@@ -58,6 +60,7 @@ class JobSettings:
     dataframe_format: _DATAFRAME_FORMATS | None = None
     groups: Sequence[int] | None = None
     dependencies: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    max_fails: int = 50
     scheduler: bytes = b""
 
     def to_bytes(self) -> bytes:

@@ -6,8 +6,10 @@ module           subject
 `job`            the life of a job: learners one after another
 `attempt`        one attempt at one learner
 `runner`         `adaptive.Runner`, started in a job
+`saver`          the learner's data on its way to the disk
 `desk`           dealings with the manager, or with the run folder
 `connection`     requests and their answers
+`fence`          no job saves over the data of another
 `offline`        which learners are free when nobody answers
 `figures`        how far a learner is, and what its job uses
 `job_log`        the log

@@ -10,8 +10,7 @@ import traceback
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -21,11 +20,9 @@ from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
-from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.client_support.saver import Saver
 from adaptive_scheduler.executors import Spread, open_executor
 from adaptive_scheduler.executors.worker import FunctionError
-from adaptive_scheduler.learners.paths import fname_to_str
-from adaptive_scheduler.learners.storage import DataFiles, Snapshot
 
 if TYPE_CHECKING:
     from adaptive import AsyncRunner
@@ -33,10 +30,6 @@ if TYPE_CHECKING:
     from adaptive_scheduler.learners.pack import Pack
     from adaptive_scheduler.settings import JobSettings
 
-#: Seconds before a save that failed is tried again; this doubles up to the save interval.
-_FIRST_SAVE_PAUSE = 2.0
-#: Seconds for which the last save of a learner that is done is tried again.
-_LAST_SAVE_PATIENCE = 600.0
 #: Seconds before a manager that did not answer is called again, and the most that this grows to.
 _FIRST_CALL_PAUSE = 2.0
 _LONGEST_CALL_PAUSE = 60.0
@@ -85,7 +78,6 @@ class AttemptRun:
         self._spread = spread
         self._interrupted = interrupted
         self._usage = Usage()
-        self._save_error: str | None = None
         self._figures: p.Figures = {}
 
     async def run(self) -> p.Report | None:
@@ -97,7 +89,8 @@ class AttemptRun:
         try:
             return await self._learn_and_save()
         except SupersededError as error:
-            self._save_beside(error)
+            suffix = f".superseded-{self._attempt.number}-{self._desk.job.job_id}"
+            self._saver.save_beside(suffix, error)
             return None
 
     async def _learn_and_save(self) -> p.Report:
@@ -112,7 +105,7 @@ class AttemptRun:
         if error is not None:
             return self._fail(error)
         if not is_saved:
-            return self._failed(f"The data could not be saved: {self._save_error}", "")
+            return self._failed(f"The data could not be saved: {self._saver.error}", "")
         if interrupt is not None:
             return p.Released(self._desk.job, self._number, interrupt.reason)
         return p.Done(self._desk.job, self._number, self._figures)
@@ -124,16 +117,15 @@ class AttemptRun:
 
     def _load(self) -> None:
         packed = self._pack.read(self._attempt.learner)
-        self._learner, self._fname, self._initializer = (
+        self._learner, self._initializer = packed.learner, packed.initializer
+        self._saver = Saver(
             packed.learner,
             packed.fname,
-            packed.initializer,
+            interval=self._settings.save_interval,
+            dataframe_format=self._settings.dataframe_format,
+            may_save=self._desk.check_holding,
         )
-        self._files = DataFiles(packed.learner, packed.fname)
-        for aside in self._files.load():
-            note(
-                "a data file can't be read and was kept aside", level=logging.ERROR, file=str(aside)
-            )
+        self._saver.load()
         note("loaded", learner=self._attempt.learner, npoints=self._learner.npoints)
 
     async def _learn(self) -> Interrupt | None:
@@ -164,13 +156,22 @@ class AttemptRun:
                 self._interrupted.set_result(Interrupt(executor.spoilt))
             self._figures = self._log_progress(runner, npoints_start)
 
+    async def _save_for_good(self, *, give_up_early: bool) -> bool:
+        """Save for the last time, and tell meanwhile what hinders that."""
+        telling = asyncio.create_task(self._keep_telling_trouble())
+        try:
+            return await self._saver.save_for_good(self._interrupted, give_up_early=give_up_early)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
     @contextlib.asynccontextmanager
     async def _in_background(
         self, runner: AsyncRunner, npoints_start: int
     ) -> AsyncIterator[list[asyncio.Task[Interrupt]]]:
         """Save and report meanwhile, in tasks that end when the attempt must."""
         tasks: list[asyncio.Task[Interrupt]] = [
-            asyncio.create_task(self._keep_saving()),
+            asyncio.create_task(self._saver.keep_saving()),
             asyncio.create_task(self._keep_reporting(runner, npoints_start)),
         ]
         try:
@@ -181,81 +182,12 @@ class AttemptRun:
             # A save that has begun is finished: it runs in a thread.
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    # Saving.
-
-    async def _keep_saving(self) -> NoReturn:
-        pause = _FIRST_SAVE_PAUSE
-        while True:
-            await asyncio.sleep(self._settings.save_interval if not self._save_error else pause)
-            pause = min(2 * pause, self._settings.save_interval)
-            if await self._save():
-                pause = _FIRST_SAVE_PAUSE
-
-    async def _save(self) -> bool:
-        """Save what is new; the evaluations go on meanwhile."""
-        try:
-            snapshot = self._files.snapshot()
-            writing = asyncio.create_task(asyncio.to_thread(self._write, snapshot))
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])
-            raise
-        except DataFileError as error:
-            self._note_save_error(error)
-            return False
-        self._save_error = None
-        self._save_dataframe()
-        return True
-
-    def _write(self, snapshot: Snapshot) -> None:
-        self._desk.check_holding()
-        self._files.write(snapshot)
-
-    async def _save_for_good(self, *, give_up_early: bool) -> bool:
-        """Save for the last time, again and again if the disk is full."""
-        deadline = time.monotonic() + (0 if give_up_early else _LAST_SAVE_PATIENCE)
-        pause = _FIRST_SAVE_PAUSE
-        while not await self._save():
-            if time.monotonic() + pause > deadline:
-                return False
-            await asyncio.wait({self._interrupted}, timeout=pause)
-            if self._interrupted.done():
-                return await self._save()
-            pause = min(2 * pause, self._settings.save_interval)
-        return True
-
-    def _note_save_error(self, error: DataFileError) -> None:
-        self._save_error = str(error)
-        note("could not save", level=logging.ERROR, error=str(error))
-
-    def _save_dataframe(self) -> None:
-        if self._settings.dataframe_format is None:
-            return
-        from adaptive_scheduler.learners.dataframes import save_dataframe
-
-        try:
-            save_dataframe(fname_to_str(self._fname), format=self._settings.dataframe_format)(
-                self._learner
-            )
-        except Exception as error:  # noqa: BLE001  the data itself is saved already
-            note("could not save the dataframe", level=logging.ERROR, error=repr(error))
-
-    def _save_beside(self, why: SupersededError) -> None:
-        """Save under another name: what lies under the learner's own may be newer."""
-        note("superseded", level=logging.WARNING, reason=str(why))
-        name = f".superseded-{self._attempt.number}-{self._desk.job.job_id}"
-        beside = _with_suffix(fname_to_str(self._fname), name)
-        try:
-            DataFiles(self._learner, beside).save()
-        except DataFileError as error:
-            self._note_save_error(error)
-        else:
-            note("points are kept beside", level=logging.WARNING, file=beside)
-
     # Reporting.
 
     async def _keep_reporting(self, runner: AsyncRunner, npoints_start: int) -> Interrupt:
-        """Log and tell the progress now and then; return when the manager says to end.
+        """Log and tell the progress now and then, and trouble at once.
+
+        Returns when the manager says to end.
 
         Raises
         ------
@@ -268,7 +200,8 @@ class AttemptRun:
             if time.monotonic() >= next_line:
                 figures = self._log_progress(runner, npoints_start)
                 next_line = time.monotonic() + self._settings.log_interval
-            verdict = await self._desk.status(figures)
+            self._saver.news.clear()
+            verdict = await self._desk.status(figures, self._saver.trouble)
             if verdict is Verdict.SUPERSEDED:
                 raise SupersededError("The manager has given the learner to another job.")
             if verdict is Verdict.STOP:
@@ -276,8 +209,20 @@ class AttemptRun:
             pause = (
                 _FIRST_CALL_PAUSE if self._desk.is_heard else min(2 * pause, _LONGEST_CALL_PAUSE)
             )
-            until_line = next_line - time.monotonic()
-            await asyncio.sleep(until_line if self._desk.is_heard else min(pause, until_line))
+            until_line = max(0.0, next_line - time.monotonic())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._saver.news.wait(),
+                    until_line if self._desk.is_heard else min(pause, until_line),
+                )
+
+    async def _keep_telling_trouble(self) -> None:
+        while not self._interrupted.done():
+            await self._saver.news.wait()
+            self._saver.news.clear()
+            verdict = await self._desk.status(self._figures, self._saver.trouble)
+            if verdict is Verdict.STOP and not self._interrupted.done():
+                self._interrupted.set_result(Interrupt("The run was cancelled."))
 
     def _log_progress(self, runner: AsyncRunner, npoints_start: int) -> p.Figures:
         figures: p.Figures = {
@@ -285,8 +230,8 @@ class AttemptRun:
             **runner_figures(runner, npoints_start),
             **self._usage.figures(),
         }
-        if self._save_error is not None:
-            figures["save_error"] = p.clip(self._save_error, 1000)
+        if self._saver.error:
+            figures["save_error"] = p.clip(self._saver.error, 1000)
         ids = {"learner": self._attempt.learner, "attempt": self._number.number}
         note_fields("current status", {**ids, **figures})
         return figures
@@ -316,10 +261,3 @@ def describe(error: Exception) -> tuple[str, str]:
     root = cause if isinstance(cause, Exception) else error
     summary = traceback.format_exception_only(root)[-1].strip()
     return summary, "".join(traceback.format_exception(error))
-
-
-def _with_suffix(fname: str | list[str], suffix: str) -> Any:
-    if isinstance(fname, str):
-        path = Path(fname)
-        return str(path.with_name(f"{path.name}{suffix}"))
-    return [_with_suffix(name, suffix) for name in fname]

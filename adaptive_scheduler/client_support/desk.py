@@ -7,14 +7,16 @@ import enum
 import logging
 import os
 import socket
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.connection import ManagerConnection
 from adaptive_scheduler.client_support.fence import Fence
 from adaptive_scheduler.client_support.job_log import note
-from adaptive_scheduler.client_support.offline import free_attempts, was_assigned
+from adaptive_scheduler.client_support.offline import free_attempts, given_attempt, was_assigned
 from adaptive_scheduler.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 _LITTLE_PATIENCE = 3.0
 #: Seconds that it then waits for a manager that may be busy, before it goes on alone.
 _PATIENCE = 30.0
+#: Seconds for which a run folder that can't be read or written is tried again, first after
+#: `_FIRST_DISK_PAUSE`, which doubles up to `_LONGEST_DISK_PAUSE`.
+_DISK_PATIENCE = 600.0
+_FIRST_DISK_PAUSE = 1.0
+_LONGEST_DISK_PAUSE = 60.0
+
+T = TypeVar("T")
 
 
 class Verdict(enum.Enum):
@@ -84,21 +93,32 @@ class Desk:
         )
 
     async def next_attempt(self) -> p.Attempt | None:
-        """Return the learner that this job has now; None if nothing is left for it."""
+        """Return the learner that this job has now; None if nothing is left for it.
+
+        Raises
+        ------
+        OSError
+            If nobody answers, and the run folder can't be used for long.
+        """
         self.holding = None
         self._fence = self._new_fence()  # what is written from now on may be about the next one
-        answer = await self._ask(self._hello(None))
-        if isinstance(answer, p.Assigned):
-            self.holding = answer.attempt
-        elif answer is None:
-            self.holding = await asyncio.to_thread(self._claim)
+        self.holding = await _while_disk_fails(self._ask_or_claim)
+        if self.holding is not None:
+            self._tried.add(self.holding.learner)
         return self.holding
 
-    async def status(self, figures: p.Figures) -> Verdict:
-        """Tell how far the learner is, and hear whether to go on."""
+    async def _ask_or_claim(self) -> p.Attempt | None:
+        answer = await self._ask(self._hello(None))
+        if answer is None:
+            return await asyncio.to_thread(self._claim)
+        return answer.attempt if isinstance(answer, p.Assigned) else None
+
+    async def status(self, figures: p.Figures, trouble: str = "") -> Verdict:
+        """Tell how far the learner is and what hinders it, and hear whether to go on."""
         if self.holding is None:
             return Verdict.STOP
-        answer = await self._ask(p.Status(self.job, self.holding, figures))
+        status = p.Status(self.job, self.holding, figures, p.clip(trouble) or None)
+        answer = await self._ask(status)
         if isinstance(answer, p.Superseded):
             # The manager may have thought that this job is gone: ask for the learner again.
             answer = await self._ask(self._hello(self.holding))
@@ -123,10 +143,20 @@ class Desk:
             self._fence.check(self.holding)
 
     async def report(self, message: p.Report) -> None:
-        """Deliver the end of an attempt, to the manager or to the outbox."""
-        if await self._ask(message) is None:
-            await asyncio.to_thread(self._outbox.put, message)
-            note("left a report in the outbox", report=type(message).__name__.lower())
+        """Deliver the end of an attempt, to the manager or to the outbox.
+
+        Raises
+        ------
+        OSError
+            If nobody answers, and the outbox can't be written for long.
+        """
+
+        async def deliver() -> None:
+            if await self._ask(message) is None:
+                await asyncio.to_thread(self._outbox.put, message)
+                note("left a report in the outbox", report=type(message).__name__.lower())
+
+        await _while_disk_fails(deliver)
         self.holding = None
 
     def close(self) -> None:
@@ -151,13 +181,43 @@ class Desk:
         The claim is on disk before the journal is read once more: of this job
         and a manager that can't be reached, one sees what the other did.
         """
+        given = given_attempt(self._settings, self.job)
+        if given is not None and given.learner not in self._tried:
+            if not self._outbox.is_claimed(given):
+                note("got a learner, though the answer was lost", learner=given.learner)
+                return given
+            self._tried.add(given.learner)
         for attempt in free_attempts(self._settings, self.number, self._n_learners):
             if attempt.learner in self._tried:
                 continue
             if self._outbox.claim(attempt, self._hello(attempt)):
                 self._tried.add(attempt.learner)
-                if not was_assigned(self._settings, attempt):
+                if self._is_mine(attempt):
                     note("took a learner unasked", learner=attempt.learner)
                     return attempt
-                self._outbox.unclaim(attempt)
         return None
+
+    def _is_mine(self, attempt: p.Attempt) -> bool:
+        """Whether a claim counts: if the manager was quicker, it is taken back."""
+        is_mine = False
+        try:
+            is_mine = not was_assigned(self._settings, attempt)
+        finally:
+            if not is_mine:
+                self._outbox.unclaim(attempt)
+        return is_mine
+
+
+async def _while_disk_fails(action: Callable[[], Awaitable[T]]) -> T:
+    """Do what needs the run folder, again and again while that can't be read or written."""
+    deadline = time.monotonic() + _DISK_PATIENCE
+    pause = _FIRST_DISK_PAUSE
+    while True:
+        try:
+            return await action()
+        except OSError as error:
+            if time.monotonic() + pause > deadline:
+                raise
+            note("the run folder can't be used", level=logging.ERROR, error=str(error))
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_DISK_PAUSE)

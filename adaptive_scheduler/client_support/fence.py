@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -33,12 +34,10 @@ class JournalFollower:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file_number, self._position = 0, 0
-        try:
-            with path.open("rb") as file:
-                self._file_number = os.fstat(file.fileno()).st_ino
-                self._position = _end_of_whole_lines(file)
-        except FileNotFoundError:
-            pass
+        # What can't be read now is read from its beginning when it can.
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            position = _end_of_whole_lines(file)
+            self._file_number, self._position = os.fstat(file.fileno()).st_ino, position
 
     def new_records(self) -> list[j.AnyRecord]:
         """Return the records that were added; none if there is no journal.
@@ -94,13 +93,14 @@ class Fence:
         SupersededError
             If another job has it.
         """
+        is_claimed = False
         try:
             for record in self._follower.new_records():
                 self._note(record)
+            is_claimed = self._outbox.is_claimed(Attempt(attempt.learner, attempt.number + 1))
         except (OSError, RunFolderError) as error:  # to lose our points would be worse
-            note("the journal can't be read", level=logging.WARNING, error=str(error))
-        later = Attempt(attempt.learner, attempt.number + 1)
-        if self._others.get(attempt.learner, 0) >= attempt.number or self._outbox.is_claimed(later):
+            note("the run folder can't be read", level=logging.WARNING, error=str(error))
+        if is_claimed or self._others.get(attempt.learner, 0) >= attempt.number:
             raise SupersededError(f"Another job has learner {attempt.learner}.")
 
     def _note(self, record: j.AnyRecord) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 
@@ -15,47 +17,63 @@ if TYPE_CHECKING:
     from adaptive import AsyncRunner
 
 
+class _Use(NamedTuple):
+    """What processes have used: seconds of CPU, and percent of the host's memory."""
+
+    user: float
+    system: float
+    memory: float
+
+
 class Usage:
     """CPU and memory that this process and its children use."""
 
     def __init__(self) -> None:
         self._last_time = time.monotonic()
-        self._last_seconds = sum(self._cpu_seconds().values())
+        self._last = self._look()
 
     def figures(self) -> Figures:
         """Return use since the last call: CPU in percent of one core, memory of the host's."""
-        times = self._cpu_seconds()
-        now, seconds = time.monotonic(), sum(times.values())
+        now, use, last = time.monotonic(), self._look(), self._last
         elapsed = max(now - self._last_time, 1e-3)
-        cpu_usage = 100 * max(seconds - self._last_seconds, 0.0) / elapsed
-        self._last_time, self._last_seconds = now, seconds
+        seconds = use.user + use.system - last.user - last.system
+        self._last_time, self._last = now, use
         return {
-            "cpu_usage": round(cpu_usage, 1),
-            "mem_usage": round(self._memory_percent(), 2),
-            "cputimes.user": round(times["user"], 2),
-            "cputimes.system": round(times["system"], 2),
+            "cpu_usage": round(100 * max(seconds, 0.0) / elapsed, 1),
+            "mem_usage": round(use.memory, 2),
+            "cputimes.user": round(use.user, 2),
+            "cputimes.system": round(use.system, 2),
         }
 
     @staticmethod
-    def _processes() -> list[psutil.Process]:
-        me = psutil.Process()
-        return [me, *me.children(recursive=True)]
-
-    def _cpu_seconds(self) -> dict[str, float]:
-        totals = {"user": 0.0, "system": 0.0}
-        for process in self._processes():
-            with contextlib.suppress(psutil.Error):  # a worker that has just ended
+    def _look() -> _Use:
+        user = system = memory = 0.0
+        for process in _family():
+            with contextlib.suppress(psutil.Error), process.oneshot():  # one may have just ended
                 times = process.cpu_times()
-                totals["user"] += times.user
-                totals["system"] += times.system
-        return totals
+                memory += process.memory_percent()
+                user, system = user + times.user, system + times.system
+        return _Use(user, system, memory)
 
-    def _memory_percent(self) -> float:
-        total = 0.0
-        for process in self._processes():
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_percent()
-        return total
+
+def _family() -> list[psutil.Process]:
+    """Return this process and its descendants, without a look at all others of the host."""
+    pids, family = [os.getpid()], []
+    while pids:
+        pid = pids.pop()
+        with contextlib.suppress(psutil.Error):
+            family.append(psutil.Process(pid))
+            pids += _children(pid)
+    return family
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        lists = [(thread / "children").read_bytes() for thread in threads]
+    except OSError:  # it has just ended, or the kernel has no such lists
+        return [child.pid for child in psutil.Process(pid).children()]
+    return [int(child) for children in lists for child in children.split()]
 
 
 def learner_figures(learner: Any) -> Figures:

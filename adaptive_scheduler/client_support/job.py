@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -12,7 +13,12 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler.client_support.attempt import AttemptRun, Interrupt
 from adaptive_scheduler.client_support.desk import Desk
-from adaptive_scheduler.client_support.job_log import add_log_file_handler, note
+from adaptive_scheduler.client_support.job_log import (
+    add_log_file_handler,
+    add_log_stream_handler,
+    note,
+)
+from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.protocol import Failed, JobIdentity
 from adaptive_scheduler.settings import JobSettings
@@ -45,19 +51,19 @@ async def run_job(options: JobOptions) -> int:
     settings = JobSettings.from_file(options.run_folder / "settings.pickle")
     job = JobIdentity(options.job_id, options.restarts)
     desk = Desk(options.run_folder, settings, job, options.number, len(pack))
-    handler = add_log_file_handler(settings.log_folder / f"{desk.job_name}-{options.job_id}.log")
+    handler = _open_log(settings.log_folder / f"{desk.job_name}-{options.job_id}.log")
     interrupted = _heed_signals()
     note("started", job_id=options.job_id, restarts=options.restarts, job_name=desk.job_name)
     exit_code = 0
     try:
         while not interrupted.done() and (attempt := await desk.next_attempt()) is not None:
             note("begins", learner=attempt.learner, attempt=attempt.number)
+            settings = _newest_settings(options.run_folder, settings)
             run = AttemptRun(
                 pack,
                 attempt,
                 desk,
-                # A manager that was started again may have brought another goal.
-                JobSettings.from_file(options.run_folder / "settings.pickle"),
+                settings,
                 spread=options.spread,
                 interrupted=interrupted,
             )
@@ -79,9 +85,29 @@ async def _run_attempt(run: AttemptRun, desk: Desk) -> int:
     note("reports", learner=report.attempt.learner, report=type(report).__name__.lower())
     await desk.report(report)
     if isinstance(report, Failed):
-        print(report.traceback or report.error, file=sys.stderr)  # noqa: T201  for the job's output
+        with contextlib.suppress(OSError):  # the disk is full, and the journal has it, too
+            print(report.traceback or report.error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+def _newest_settings(run_folder: Path, settings: JobSettings) -> JobSettings:
+    """Return the settings as they are now: a new manager may have brought another goal."""
+    try:
+        return JobSettings.from_file(run_folder / "settings.pickle")
+    except RunFolderError as error:
+        note("the settings can't be read again", level=logging.WARNING, error=str(error))
+        return settings
+
+
+def _open_log(path: Path) -> logging.Handler:
+    """Open the log; where that can't be done the job goes on, and logs to its output."""
+    try:
+        return add_log_file_handler(path)
+    except OSError as error:
+        handler = add_log_stream_handler(sys.stderr)
+        note("the log can't be written", level=logging.ERROR, error=str(error))
+        return handler
 
 
 def _heed_signals() -> asyncio.Future[Interrupt]:

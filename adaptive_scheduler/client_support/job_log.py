@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 #: Where everything that a job has to say goes.
 log = logging.getLogger("adaptive_scheduler.job")
@@ -45,6 +45,14 @@ class _LogFile(logging.FileHandler):
         super().close()
 
 
+class _LogStream(logging.StreamHandler[TextIO]):
+    """A stream that gets no more lines once its handler is closed."""
+
+    def close(self) -> None:
+        log.removeHandler(self)
+        super().close()
+
+
 def add_log_file_handler(log_fname: str | Path) -> logging.Handler:
     """Write the log of this job to a file as well, and return the handler that does.
 
@@ -53,7 +61,15 @@ def add_log_file_handler(log_fname: str | Path) -> logging.Handler:
     """
     path = Path(log_fname)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = _LogFile(path)
+    return _add(_LogFile(path))
+
+
+def add_log_stream_handler(stream: TextIO) -> logging.Handler:
+    """Write the log of this job to a stream, and return the handler that does."""
+    return _add(_LogStream(stream))
+
+
+def _add(handler: logging.Handler) -> logging.Handler:
     handler.setFormatter(JsonLinesFormatter())
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,16 +22,21 @@ class LastKnown:
     ----------
     journal
         The journal's path.
+    max_fails
+        Failures in a row after which a learner is given up.
     """
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, max_fails: int = 50) -> None:
         #: Number of the last attempt at each learner that was ever begun.
         self.attempts: dict[int, int] = {}
         self.done: set[int] = set()
         self.has_ended = False
+        self._max_fails = max_fails
+        self._fails: Counter[int] = Counter()
         self._given_up: set[int] = set()
-        self._job_of: dict[int, str] = {}
+        self._job_of: dict[int, JobIdentity] = {}
         self._learner_of: dict[str, int] = {}
+        self._number_of: dict[str, int] = {}
         for record in j.read_journal(journal):
             self._note(record)
 
@@ -38,7 +44,14 @@ class LastKnown:
         """Whether a job may take a learner: none has it, and it is neither done nor given up."""
         return not any(learner in taken for taken in (self._job_of, self.done, self._given_up))
 
-    def _note(self, record: j.AnyRecord) -> None:
+    def attempt_of(self, job: JobIdentity) -> Attempt | None:
+        """Return the attempt that a job was given last, if it has not ended."""
+        learner = self._learner_of.get(job.job_id)
+        if learner is None or self._job_of[learner] != job:
+            return None
+        return Attempt(learner, self.attempts[learner])
+
+    def _note(self, record: j.AnyRecord) -> None:  # noqa: C901  one case a record
         match record:
             case j.Assigned():
                 self.attempts[record.learner] = record.number
@@ -46,13 +59,20 @@ class LastKnown:
             case j.Done():
                 self._let_go(record.learner)
                 self.done.add(record.learner)
-            case j.Failed() | j.Released():
+            case j.Failed():
+                if record.learner in self._job_of:
+                    self._fail(record.learner)
+            case j.Released():
                 self._let_go(record.learner)
             case j.Retried():
                 self._given_up.discard(record.learner)
+                del self._fails[record.learner]
+            case j.Submitted():
+                self._number_of |= {job_id: number for number, job_id in record.job_ids.items()}
+            case j.JobWas():
+                self._number_of[record.job_id] = record.number
             case j.JobGone():
-                if (learner := self._learner_of.get(record.job_id)) is not None:
-                    self._let_go(learner)
+                self._job_gone(record)
             case j.LearnerWas():
                 self._was(record)
             case j.RunEnded() | j.ManagerStarted():
@@ -62,14 +82,29 @@ class LastKnown:
         self._let_go(learner)
         if (previous := self._learner_of.get(job.job_id)) is not None:
             self._let_go(previous)
-        self._job_of[learner], self._learner_of[job.job_id] = job.job_id, learner
+        self._job_of[learner], self._learner_of[job.job_id] = job, learner
 
     def _let_go(self, learner: int) -> None:
-        if (job_id := self._job_of.pop(learner, None)) is not None:
-            del self._learner_of[job_id]
+        if (job := self._job_of.pop(learner, None)) is not None:
+            del self._learner_of[job.job_id]
+
+    def _fail(self, learner: int) -> None:
+        self._let_go(learner)
+        self._fails[learner] += 1
+        if self._fails[learner] >= self._max_fails:
+            self._given_up.add(learner)
+
+    def _job_gone(self, record: j.JobGone) -> None:
+        number = self._number_of.pop(record.job_id, None)
+        learner = self._learner_of.get(record.job_id)
+        if learner is None and record.is_failed_start and number is not None:
+            learner = number if self.is_free(number) else None
+        if learner is not None:
+            self._fail(learner)
 
     def _was(self, record: j.LearnerWas) -> None:
         self.attempts[record.learner] = record.attempt
+        self._fails[record.learner] = record.fails
         match record.state:
             case "running" if record.job is not None:
                 self._take(record.learner, record.job)
@@ -81,7 +116,7 @@ class LastKnown:
 
 def free_attempts(settings: JobSettings, number: int, n_learners: int) -> Iterator[Attempt]:
     """Yield the attempts that job `number` may claim by itself, that at its own learner first."""
-    known = LastKnown(settings.journal)
+    known = LastKnown(settings.journal, settings.max_fails)
     if known.has_ended:
         return
     groups, needed = settings.groups, settings.dependencies
@@ -90,6 +125,12 @@ def free_attempts(settings: JobSettings, number: int, n_learners: int) -> Iterat
             continue
         if all(other in known.done for other in needed.get(index, ())):
             yield Attempt(index, known.attempts.get(index, 0) + 1)
+
+
+def given_attempt(settings: JobSettings, job: JobIdentity) -> Attempt | None:
+    """Return what the manager has given to this very job, which may not have heard of it."""
+    known = LastKnown(settings.journal, settings.max_fails)
+    return None if known.has_ended else known.attempt_of(job)
 
 
 def was_assigned(settings: JobSettings, attempt: Attempt) -> bool:

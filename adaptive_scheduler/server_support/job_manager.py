@@ -141,6 +141,7 @@ class JobManager(BaseManager):
             dataframe_format=dataframe_format if save_dataframe else None,
             groups=_numbered(database_manager.groups),
             dependencies=database_manager.dependencies,
+            max_fails=max_fails_per_job,
             scheduler=cloudpickle.dumps(scheduler),
         )
         self._settings_bytes = self.settings.to_bytes()

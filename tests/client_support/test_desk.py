@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 
 import pytest
 
 from adaptive_scheduler import journal as j
+from adaptive_scheduler import outbox as outbox_module
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support import connection as connection_module
 from adaptive_scheduler.client_support import desk as desk_module
@@ -19,7 +22,7 @@ from adaptive_scheduler.server_support.state import DONE, READY, RUNNING
 from adaptive_scheduler.settings import JobSettings
 from tests.asynchronous import in_a_loop
 from tests.server_support.playing import Manager, check_consistency
-from tests.server_support.serving import Site
+from tests.server_support.serving import Site, until
 from tests.waiting import PATIENCE
 
 GO_ON, SUPERSEDED, STOP = Verdict.GO_ON, Verdict.SUPERSEDED, Verdict.STOP
@@ -234,6 +237,102 @@ async def test_no_job_begins_after_the_end_of_the_run(run):
     journal.close()
     with run.job(1) as desk:
         assert await desk.next_attempt() is None
+
+
+@in_a_loop
+async def test_a_job_takes_what_it_was_given_though_the_answer_was_lost(run):
+    async with run.manager() as manager:
+        manager.submit(1)
+        with run.job(0, "other") as other:
+            await other.next_attempt()
+        with run.job(1) as desk:
+            manager.handler.answer(desk._hello(None))  # and the manager dies
+    with run.job(1) as desk:
+        assert await desk.next_attempt() == p.Attempt(1, 1)
+        assert list(run.outbox.messages()) == []
+        desk.check_holding()
+        await desk.report(done(desk))
+        assert await desk.next_attempt() == p.Attempt(2, 1)  # what it has reported is over for it
+
+
+@in_a_loop
+async def test_a_job_does_not_take_what_it_was_given_and_another_has_claimed(run):
+    async with run.manager() as manager:
+        manager.submit(1)
+        with run.job(1) as desk:
+            manager.handler.answer(desk._hello(None))
+            other = p.Hello(p.JobIdentity("x"), "sweep-1", 1, "h", 1, "", p.Attempt(1, 1))
+            assert run.outbox.claim(p.Attempt(1, 1), other)
+    with run.job(1) as desk:
+        assert await desk.next_attempt() == p.Attempt(0, 1)
+
+
+# A disk in trouble.
+
+
+@pytest.fixture
+def failing_disk(run, monkeypatch):
+    """Have the outbox fail three times, as on a disk that is full for a while."""
+    monkeypatch.setattr(desk_module, "_FIRST_DISK_PAUSE", 0.01)
+    left = [errno.ENOSPC, errno.EDQUOT, errno.ESTALE]
+    real = outbox_module._write
+
+    def write(file, message):
+        if left:
+            raise OSError(left[0], os.strerror(left.pop(0)))
+        real(file, message)
+
+    monkeypatch.setattr(outbox_module, "_write", write)
+    return left
+
+
+@in_a_loop
+async def test_a_report_that_can_not_be_left_is_left_when_the_disk_is_well(run, failing_disk):
+    with run.job(1) as desk:
+        desk.holding = p.Attempt(1, 1)
+        await desk.report(done(desk))
+    assert failing_disk == []
+    assert [message for _, message in run.outbox.messages()] == [
+        p.Done(p.JobIdentity("1"), p.Attempt(1, 1), {})
+    ]
+    assert len(list(run.outbox.folder.iterdir())) == 1
+
+
+@in_a_loop
+async def test_a_learner_is_claimed_when_the_disk_is_well(run, failing_disk):
+    with run.job(1) as desk:
+        assert await desk.next_attempt() == p.Attempt(1, 1)
+    assert failing_disk == []
+    assert len(list(run.outbox.messages())) == 1
+
+
+@in_a_loop
+async def test_a_manager_that_comes_back_hears_what_the_disk_did_not_take(
+    run, failing_disk, monkeypatch
+):
+    def never(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with run.job(1) as desk:
+        async with run.manager():
+            await desk.next_attempt()
+        monkeypatch.setattr(outbox_module, "_write", never)
+        reporting = asyncio.ensure_future(desk.report(done(desk)))
+        await until(lambda: not desk.is_heard)
+        async with run.manager() as manager:
+            await reporting
+            assert manager.states()[1] == DONE
+
+
+@in_a_loop
+async def test_a_disk_that_stays_broken_ends_the_job_with_what_it_said(
+    run, failing_disk, monkeypatch
+):
+    monkeypatch.setattr(desk_module, "_DISK_PATIENCE", 0.0)
+    with run.job(1) as desk:
+        with pytest.raises(OSError, match="No space"):
+            await desk.next_attempt()
+        assert list(run.outbox.folder.iterdir()) == []  # nobody is kept from the learner
 
 
 # The manager goes and comes back.

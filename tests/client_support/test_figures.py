@@ -11,8 +11,10 @@ from types import SimpleNamespace
 
 import adaptive
 import numpy as np
+import psutil
 import pytest
 
+from adaptive_scheduler.client_support import figures as figures_module
 from adaptive_scheduler.client_support.figures import (
     Usage,
     latest_loss,
@@ -150,3 +152,28 @@ def test_a_worker_that_ends_makes_no_usage_negative(busy_worker):
     busy_worker.kill()
     busy_worker.wait()
     assert usage.figures()["cpu_usage"] >= 0
+
+
+@pytest.mark.usefixtures("busy_worker")
+def test_only_the_family_is_looked_at(monkeypatch):
+    monkeypatch.setattr(psutil, "pids", lambda: 1 / 0)  # all processes of the host
+    assert Usage().figures()["mem_usage"] > 0
+
+
+def test_children_of_every_thread_are_found():
+    inner = (
+        "import subprocess, sys, threading;"
+        "start = lambda: children.append(subprocess.Popen(['sleep', '60']));"
+        "children = [];"
+        "threads = [threading.Thread(target=lambda: (start(), stay.wait())) for _ in range(2)];"
+        "stay = threading.Event();"
+        "[thread.start() for thread in threads];"
+        "print(flush=True);"
+        "sys.stdin.read();"
+        "[child.kill() for child in children]; stay.set()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", inner], **pipes) as process:
+        process.stdout.read(1)
+        wait_until(lambda: len(figures_module._family()) == 4)
+        process.stdin.close()

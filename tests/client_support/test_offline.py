@@ -9,7 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adaptive_scheduler import journal as j
-from adaptive_scheduler.client_support.offline import LastKnown, free_attempts, was_assigned
+from adaptive_scheduler.client_support.offline import (
+    LastKnown,
+    free_attempts,
+    given_attempt,
+    was_assigned,
+)
 from adaptive_scheduler.protocol import Attempt, JobIdentity
 from adaptive_scheduler.server_support.state import DONE, RUNNING
 from adaptive_scheduler.settings import JobSettings
@@ -116,6 +121,46 @@ def test_what_was_given_up_before_a_compaction_is_not_free(path):
     assert free(path, manager) == [(1, 1)]
     manager.record(j.Retried(time=1.0, learner=0))
     assert free(path, manager) == [(0, 2), (1, 1)]
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_what_has_failed_too_often_is_not_free(path, is_compacted):
+    manager = Manager([0, 0], max_fails=3)
+    job = Job(manager, 0)
+    for _ in range(2):
+        job.hello(Attempt(0, manager.state.learners[0].attempt + 1))
+        job.failed()
+    assert free(path, manager, max_fails=3) == [(0, 3), (1, 1)]
+    job.hello(Attempt(0, 3))
+    if is_compacted:
+        manager.journal, _ = manager.compacted()
+    manager.job_gone("0")  # that is a failure, too
+    assert manager.states() == ["failed", "ready"]
+    assert free(path, manager, max_fails=3) == [(1, 1)]
+    manager.record(j.Retried(time=1.0, learner=0))
+    assert free(path, manager, max_fails=3) == [(0, 4), (1, 1)]
+
+
+def test_a_job_that_never_began_counts_against_its_own_learner(path):
+    manager = Manager([0, 0], max_fails=1)
+    manager.submit(0, 1)
+    manager.job_gone("0")
+    assert manager.states() == ["failed", "ready"]
+    assert free(path, manager, max_fails=1) == [(1, 1)]
+
+
+def test_a_job_knows_what_it_was_given_though_it_did_not_hear_so(path):
+    manager = Manager([0, 0])
+    manager.submit(0, 1)
+    Job(manager, 1).hello()
+    write(path, manager.journal)
+    job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
+    assert given_attempt(job_settings, JobIdentity("1")) == Attempt(1, 1)
+    assert given_attempt(job_settings, JobIdentity("1", 1)) is None  # the first may live on
+    assert given_attempt(job_settings, JobIdentity("0")) is None
+    manager.record(j.RunEnded(time=1.0, status="cancelled"))
+    write(path, manager.journal)
+    assert given_attempt(job_settings, JobIdentity("1")) is None
 
 
 def test_an_attempt_that_the_manager_has_given_out_is_known(path):

@@ -14,7 +14,8 @@ from adaptive_scheduler.scheduler import Local
 #: What no job may import, unless the user's functions do.
 HEAVY = {"IPython", "ipyparallel", "ipywidgets", "anywidget", "rich", "distributed", "dask"}
 #: What the program of a job may not even need to say how it is called.
-NOT_FOR_HELP = HEAVY | {"adaptive", "asyncio", "loky", "msgspec", "numpy", "pandas", "zmq"}
+NOT_FOR_HELP = HEAVY | {"adaptive", "asyncio", "cloudpickle", "loky"}
+NOT_FOR_HELP |= {"msgspec", "numpy", "pandas", "zmq"}
 #: The manager's side, which no job needs.
 NOT_FOR_JOBS = {"cli", "executor", "outside", "server_support", "widgets"}
 

@@ -1,0 +1,171 @@
+"""Saves one learner now and then, and for good in the end; a disk in trouble is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from adaptive_scheduler.client_support.fence import SupersededError
+from adaptive_scheduler.client_support.job_log import note
+from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.learners.paths import fname_to_str
+from adaptive_scheduler.learners.storage import DataFiles, Snapshot
+
+if TYPE_CHECKING:
+    from adaptive import BaseLearner
+
+    from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
+    from adaptive_scheduler.learners.paths import FnameTypes
+
+#: Seconds before a save that failed is tried again; this doubles up to the save interval.
+_FIRST_PAUSE = 2.0
+#: Seconds for which the last save of a learner that is done is tried again.
+_LAST_PATIENCE = 600.0
+
+
+class Saver:
+    """The data of one learner on its way to the disk.
+
+    Parameters
+    ----------
+    learner, fname
+        What is saved, and where.
+    interval
+        Seconds between saves.
+    dataframe_format
+        Format in which the data is saved as a dataframe, too; None for not at all.
+    may_save
+        Called in another thread before each save; raises `SupersededError` if
+        the learner is another job's by now.
+    """
+
+    def __init__(
+        self,
+        learner: BaseLearner,
+        fname: FnameTypes,
+        *,
+        interval: float,
+        dataframe_format: _DATAFRAME_FORMATS | None,
+        may_save: Callable[[], None],
+    ) -> None:
+        self._learner = learner
+        self._fname = fname
+        self._files = DataFiles(learner, fname)
+        self._interval = interval
+        self._dataframe_format = dataframe_format
+        self._may_save = may_save
+        self._put_aside = ""
+        #: Why the last save has failed; empty if it has not.
+        self.error = ""
+        #: Set when there is trouble, or when it is over.
+        self.news = asyncio.Event()
+
+    @property
+    def trouble(self) -> str:
+        """What the user should know about the data; empty if all is well."""
+        return "\n".join(filter(None, (self.error, self._put_aside)))
+
+    def load(self) -> None:
+        """Fill the learner with what was saved before.
+
+        Raises
+        ------
+        DataFileError
+            If that may be good, and can't be read now.
+        """
+        for aside in self._files.load():
+            self._put_aside = str(aside)
+            note(
+                "a data file can't be read and was kept aside", level=logging.ERROR, file=str(aside)
+            )
+
+    async def keep_saving(self) -> NoReturn:
+        """Save every interval, and sooner after a save that failed."""
+        pause = _FIRST_PAUSE
+        while True:
+            await asyncio.sleep(min(pause, self._interval) if self.error else self._interval)
+            pause = _FIRST_PAUSE if await self.save() else 2 * pause
+
+    async def save(self) -> bool:
+        """Save what is new, and return whether it is saved; the evaluations go on meanwhile."""
+        try:
+            snapshot = self._files.snapshot()
+            writing = asyncio.create_task(asyncio.to_thread(self._write, snapshot))
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
+        except DataFileError as error:
+            self._note_error(str(error))
+            return False
+        if self.error:
+            note("could save again")
+            self._set_error("")
+        self._save_dataframe()
+        return True
+
+    def _write(self, snapshot: Snapshot) -> None:
+        self._may_save()
+        self._files.write(snapshot)
+
+    async def save_for_good(self, interrupted: asyncio.Future[Any], *, give_up_early: bool) -> bool:
+        """Save for the last time, again and again if the disk is full.
+
+        Parameters
+        ----------
+        interrupted
+            When this resolves, the job must end: then there is one more try.
+        give_up_early
+            Have one try only.
+        """
+        deadline = time.monotonic() + (0 if give_up_early else _LAST_PATIENCE)
+        pause = _FIRST_PAUSE
+        while not await self.save():
+            if time.monotonic() + pause > deadline:
+                return False
+            await asyncio.wait({interrupted}, timeout=pause)
+            if interrupted.done():
+                return await self.save()
+            pause = min(2 * pause, max(self._interval, _FIRST_PAUSE))
+        return True
+
+    def save_beside(self, suffix: str, why: SupersededError) -> None:
+        """Save under another name: what lies under the learner's own may be newer."""
+        note("superseded", level=logging.WARNING, reason=str(why))
+        beside = _with_suffix(fname_to_str(self._fname), suffix)
+        try:
+            DataFiles(self._learner, beside).save()
+        except DataFileError as error:
+            self._note_error(str(error))
+        else:
+            note("points are kept beside", level=logging.WARNING, file=beside)
+
+    def _note_error(self, error: str) -> None:
+        note("could not save", level=logging.ERROR, error=error)
+        self._set_error(error)
+
+    def _set_error(self, error: str) -> None:
+        if error != self.error:
+            self.error = error
+            self.news.set()
+
+    def _save_dataframe(self) -> None:
+        if self._dataframe_format is None:
+            return
+        from adaptive_scheduler.learners.dataframes import save_dataframe
+
+        try:
+            save_dataframe(fname_to_str(self._fname), format=self._dataframe_format)(self._learner)
+        except Exception as error:  # noqa: BLE001  the data itself is saved already
+            note("could not save the dataframe", level=logging.ERROR, error=repr(error))
+
+
+def _with_suffix(fname: str | list[str], suffix: str) -> Any:
+    if isinstance(fname, str):
+        path = Path(fname)
+        return str(path.with_name(f"{path.name}{suffix}"))
+    return [_with_suffix(name, suffix) for name in fname]
