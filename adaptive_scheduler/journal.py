@@ -118,6 +118,39 @@ class Retried(Record, frozen=True, tag="retried"):
     learner: int
 
 
+class Cancelled(Record, frozen=True, tag="cancelled"):
+    """A learner is not to be run until it is retried; its job, if it has one, will end."""
+
+    learner: int
+
+
+class Reopened(Record, frozen=True, tag="reopened"):
+    """A learner that was done is not, by another goal."""
+
+    learner: int
+
+
+class Troubled(Record, frozen=True, tag="troubled"):
+    """A learner's job has told what hinders it; nothing does any more if `text` is empty."""
+
+    learner: int
+    text: str
+
+
+class Paused(Record, frozen=True, tag="paused"):
+    """Nothing new is to be submitted."""
+
+
+class Resumed(Record, frozen=True, tag="resumed"):
+    """What is missing is to be submitted again."""
+
+
+class JobsCancelled(Record, frozen=True, tag="jobs-cancelled"):
+    """The scheduler is asked to end jobs that nobody needs: that they end is no failure."""
+
+    job_ids: list[str]
+
+
 class RunEnded(Record, frozen=True, tag="run-ended"):
     """The run is over; `status` is finished, cancelled or failed."""
 
@@ -140,6 +173,8 @@ class LearnerWas(Record, frozen=True, tag="learner-was"):
     started: float | None = None
     ended: float | None = None
     npoints: int | None = None
+    is_cancelled: bool = False
+    trouble: str = ""
 
 
 class JobWas(Record, frozen=True, tag="job-was"):
@@ -172,6 +207,7 @@ class TotalsWere(Record, frozen=True, tag="totals-were"):
     gone: int
     failed_starts_in_a_row: int
     starting_times: list[float]
+    began: float | None = None
 
 
 AnyRecord: TypeAlias = (
@@ -186,6 +222,12 @@ AnyRecord: TypeAlias = (
     | NothingLeft
     | JobGone
     | Retried
+    | Cancelled
+    | Reopened
+    | Troubled
+    | Paused
+    | Resumed
+    | JobsCancelled
     | RunEnded
     | LearnerWas
     | JobWas

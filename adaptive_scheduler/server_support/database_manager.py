@@ -26,8 +26,10 @@ from adaptive_scheduler.server_support.addresses import (
     raise_descriptor_limit,
 )
 from adaptive_scheduler.server_support.base_manager import BaseManager
+from adaptive_scheduler.server_support.compaction import as_records
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.message_handler import MessageHandler
+from adaptive_scheduler.server_support.retrying import to_retry_at_start
 from adaptive_scheduler.server_support.server import Server
 from adaptive_scheduler.server_support.state import DONE, RunState
 from adaptive_scheduler.server_support.tables import database_rows
@@ -293,10 +295,10 @@ class DatabaseManager(BaseManager):
             fnames_digest=digest,
         )
         if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(self.learners)):
-            self._journal.compact([started, *self.state.as_records(time.time())])
+            self._journal.compact([started, *as_records(self.state, time.time())])
         # Who starts a run again has mended what made learners fail.
         records: list[j.AnyRecord] = [started]
-        records += [j.Retried(time=time.time(), learner=i) for i in self.state.to_retry()]
+        records += [j.Retried(time=time.time(), learner=i) for i in to_retry_at_start(self.state)]
         for record in records:
             self.state.apply(record)
             self._journal.append(record)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.server_support.state import (
+    CANCELLED,
     DELAYED,
     DONE,
     READY,
@@ -137,7 +138,9 @@ class MessageHandler:
             return p.Superseded()
         entry = self._state.learners[holding.learner]
         if entry.is_held_by(hello.job, holding.number):
-            return p.Stop() if self.is_stopping else p.Assigned(holding)
+            return p.Stop() if self._is_to_stop(entry) else p.Assigned(holding)
+        if entry.state == CANCELLED and holding.number >= entry.attempt:
+            return p.Stop()  # nobody else has it: what was computed is to be saved
         if entry.state == RUNNING and entry.job == hello.job:
             return p.Assigned(attempt_of(entry))  # it has not heard its attempt's new number
         if entry.state in (READY, DELAYED):
@@ -166,11 +169,17 @@ class MessageHandler:
         self.figures[entry.index] = status.figures
         self.last_seen[entry.index] = time.time()
         self._state.note_change(entry.index)
-        return p.Stop() if self.is_stopping else p.Accepted()
+        if (trouble := status.trouble or "") != entry.trouble:
+            self._record(j.Troubled(time=time.time(), learner=entry.index, text=trouble))
+        return p.Stop() if self._is_to_stop(entry) else p.Accepted()
+
+    def _is_to_stop(self, entry: LearnerEntry) -> bool:
+        """Whether the job that has a learner is to save and let go of it."""
+        return self.is_stopping or entry.is_cancelled
 
     def _done(self, done: p.Done, entry: LearnerEntry) -> p.Answer:
         # A job that was given up too early and made it all the same is done, too.
-        is_free = entry.state in (READY, DELAYED)
+        is_free = entry.state in (READY, DELAYED, CANCELLED)
         if is_free or entry.is_held_by(done.job, done.attempt.number):
             npoints = done.figures.get("npoints")
             self.figures[entry.index] = done.figures

@@ -6,16 +6,17 @@ itself again needs no record: that time passes, and which jobs the queue shows
 running. Each step costs the same with a hundred learners and with a hundred
 thousand.
 
-======== ==========================================================
-learner  meaning
-======== ==========================================================
-waiting  a learner that it depends on isn't done
-ready    a job may have it
-delayed  ready, after a pause that followed a failure
-running  a job has it
-done     its goal is reached
-failed   given up: it failed too often, or depends on one that did
-======== ==========================================================
+========= ============================================================
+learner   meaning
+========= ============================================================
+waiting   a learner that it depends on isn't done
+ready     a job may have it
+delayed   ready, after a pause that followed a failure
+running   a job has it
+done      its goal is reached
+failed    given up: it failed too often, or depends on one that did
+cancelled the user wants it left alone, or one that it depends on
+========= ============================================================
 """
 
 from __future__ import annotations
@@ -23,19 +24,41 @@ from __future__ import annotations
 import heapq
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.protocol import Attempt, JobIdentity
+from adaptive_scheduler.server_support.entries import (
+    CANCELLED,
+    DELAYED,
+    DONE,
+    FAILED,
+    LEARNER_STATES,
+    READY,
+    RUNNING,
+    WAITING,
+    JobEntry,
+    LearnerEntry,
+    Submission,
+    Totals,
+)
 
-WAITING: Final = "waiting"
-READY: Final = "ready"
-DELAYED: Final = "delayed"
-RUNNING: Final = "running"
-DONE: Final = "done"
-FAILED: Final = "failed"
-LEARNER_STATES: Final = (WAITING, READY, DELAYED, RUNNING, DONE, FAILED)
+__all__ = [
+    "CANCELLED",
+    "DELAYED",
+    "DONE",
+    "FAILED",
+    "LEARNER_STATES",
+    "READY",
+    "RUNNING",
+    "WAITING",
+    "JobEntry",
+    "LearnerEntry",
+    "RunState",
+    "Submission",
+    "Totals",
+    "attempt_of",
+    "pause_after",
+]
 
 #: Seconds before a learner that has failed twice in a row is tried again; this
 #: doubles with each further failure. The first failure costs no pause.
@@ -47,72 +70,6 @@ _LONGEST_PAUSE = 300.0
 def pause_after(fails: int) -> float:
     """Return how long to wait, in seconds, after the `fails`-th failure in a row."""
     return 0.0 if fails <= 1 else min(_FIRST_PAUSE * 2.0 ** min(fails - 2, 60), _LONGEST_PAUSE)
-
-
-@dataclass(slots=True)
-class LearnerEntry:
-    """One learner, as the manager sees it."""
-
-    index: int
-    state: str = READY
-    #: Number of the current or last attempt.
-    attempt: int = 0
-    fails: int = 0
-    #: Why the last attempt failed or was released.
-    error: str = ""
-    traceback: str = ""
-    #: The job that has or had it last.
-    job: JobIdentity | None = None
-    job_name: str = ""
-    log_fname: str = ""
-    host: str = ""
-    started: float | None = None
-    ended: float | None = None
-    ready_at: float = 0.0
-    npoints: int | None = None
-
-    def is_held_by(self, job: JobIdentity, number: int) -> bool:
-        """Whether `job` has this learner, in attempt `number`."""
-        return self.state == RUNNING and self.job == job and self.attempt == number
-
-
-@dataclass(slots=True)
-class JobEntry:
-    """One living job, as the manager sees it."""
-
-    job_id: str
-    job_name: str
-    number: int
-    token: str
-    submitted: float
-    restarts: int = 0
-    #: When it was first seen or heard running.
-    started: float | None = None
-    #: The learner that it has.
-    learner: int | None = None
-    #: Whether it has ever had a learner.
-    has_worked: bool = False
-
-
-@dataclass(slots=True)
-class Submission:
-    """Jobs whose submission has begun and whose ids are not known."""
-
-    job_name: str
-    numbers: tuple[int, ...]
-    time: float
-    #: Looks at the queue in which the jobs were not found.
-    times_missed: int = 0
-
-
-@dataclass
-class Totals:
-    """What has happened so far."""
-
-    submitted: int = 0
-    gone: int = 0
-    failed_starts_in_a_row: int = 0
-    starting_times: list[float] = field(default_factory=list)
 
 
 class RunState:
@@ -141,13 +98,16 @@ class RunState:
         self.learners = [LearnerEntry(i) for i in range(len(groups))]
         self.jobs: dict[str, JobEntry] = {}
         self.submissions: dict[str, Submission] = {}
+        #: How the run has ended; None if it has not.
         self.ended: str | None = None
+        #: Whether nothing new is to be submitted.
+        self.is_paused = False
         #: Ids of jobs that gave their learner back, or for which nothing was left.
         self.leaving: set[str] = set()
         #: Restarts of jobs that are over. A process of theirs may live on, on a lost node.
-        self._over: dict[str, int] = {}
+        self.over: dict[str, int] = {}
         #: Jobs that were gone once, and nobody knows how they ended.
-        self._missed: set[str] = set()
+        self.missed: set[str] = set()
         self.totals = Totals()
         self.counts: Counter[str] = Counter({READY: len(groups)})
         # Finding the first key of a dict takes the longer the more were taken away before it.
@@ -167,8 +127,9 @@ class RunState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every learner is done or given up."""
-        return self.counts[DONE] + self.counts[FAILED] == len(self.learners)
+        """Whether every learner is done, given up or cancelled."""
+        over = self.counts[DONE] + self.counts[FAILED] + self.counts[CANCELLED]
+        return over == len(self.learners)
 
     def ready_groups(self) -> Iterator[tuple[Hashable, Collection[int]]]:
         """Yield the groups that have ready learners, with these in the order to take them."""
@@ -203,13 +164,17 @@ class RunState:
         """How many learners no job has, and that are neither done nor given up."""
         return self.counts[WAITING] + self.counts[READY] + self.counts[DELAYED]
 
-    def to_retry(self) -> list[int]:
-        """Return the learners that have failed and that no job has."""
-        return [
-            entry.index
-            for entry in self.learners
-            if entry.state == FAILED or (entry.fails and entry.state not in (RUNNING, DONE))
-        ]
+    def is_given_up(self, index: int) -> bool:
+        """Whether a learner will not be run, as things are."""
+        return self.learners[index].state in (FAILED, CANCELLED)
+
+    def is_blocked(self, index: int) -> bool:
+        """Whether a learner depends on one that isn't done."""
+        return bool(self._n_missing.get(index))
+
+    def dependents(self, index: int) -> Sequence[int]:
+        """Return the learners that depend on this one."""
+        return self._dependents.get(index, ())
 
     # Watching.
 
@@ -234,7 +199,7 @@ class RunState:
         """Give learners up that fail `max_fails` times in a row from now on."""
         self.max_fails = max_fails
 
-    def apply(self, record: j.AnyRecord) -> None:  # noqa: C901, PLR0912  one case a record
+    def apply(self, record: j.AnyRecord) -> None:  # noqa: C901, PLR0912, PLR0915  one case a record
         """Take note of what has happened."""
         match record:
             case j.Assigned():
@@ -262,25 +227,40 @@ class RunState:
                 self._job_gone(record)
             case j.Retried():
                 self._retried(record.learner)
+            case j.Cancelled():
+                self._cancelled(record.learner)
+            case j.Reopened():
+                self._reopened(record.learner)
+            case j.Troubled():
+                self.learners[record.learner].trouble = record.text
+                self.note_change(record.learner)
+            case j.Paused() | j.Resumed():
+                self.is_paused = isinstance(record, j.Paused)
+            case j.JobsCancelled():
+                living = (self.jobs[i] for i in record.job_ids if i in self.jobs)
+                self.leaving.update(job.job_id for job in living if job.learner is None)
             case j.RunEnded():
-                self.ended = record.status
+                self.ended, self.totals.ended = record.status, record.time
                 # They are cancelled or not needed any more: that they end is no failure.
                 self.leaving.update(i for i, job in self.jobs.items() if job.learner is None)
             case j.ManagerStarted():
-                self.ended = None
+                self.ended = self.totals.ended = None
                 self.totals.failed_starts_in_a_row = 0
+                if self.totals.began is None:
+                    self.totals.began = record.time
             case j.LearnerWas():
                 self._learner_was(record)
             case j.JobWas():
                 self._job_was(record)
             case j.JobsWereOver():
-                self._over, self._missed = record.ended.copy(), set(record.missed)
+                self.over, self.missed = record.ended.copy(), set(record.missed)
             case j.TotalsWere():
                 self.totals = Totals(
                     record.submitted,
                     record.gone,
                     record.failed_starts_in_a_row,
                     record.starting_times.copy(),
+                    record.began,
                 )
 
     def _assigned(self, record: j.Assigned) -> None:
@@ -290,14 +270,14 @@ class RunState:
         if job.learner is not None:  # it took this one by itself, unheard
             previous = self.learners[job.learner]
             self._let_go(previous)
-            self._move(previous, READY)
+            self._put_back(previous)
         job.learner, job.has_worked = record.learner, True
         self.leaving.discard(job.job_id)
         self.job_runs(job, record.time)
         self.totals.failed_starts_in_a_row = 0
         entry.attempt, entry.job, entry.job_name = record.number, record.job, record.job_name
         entry.log_fname, entry.host = record.log_fname, record.host
-        entry.started, entry.ended = record.time, None
+        entry.started, entry.ended, entry.trouble = record.time, None, ""
         self._move(entry, RUNNING)
 
     def _job_of(self, identity: JobIdentity, name: str, number: int, now: float) -> JobEntry:
@@ -326,13 +306,14 @@ class RunState:
         if entry.state == RUNNING:
             entry.error = record.reason
             self._let_go(entry, is_leaving=True)
-            self._move(entry, READY)
+            self._put_back(entry)
 
     def _done(self, record: j.Done) -> None:
         entry = self.learners[record.learner]
         self._let_go(entry)
         entry.ended, entry.npoints = record.time, record.npoints
         entry.fails, entry.error, entry.traceback = 0, "", ""
+        entry.is_cancelled = False
         self._finish(entry)
 
     def _finish(self, entry: LearnerEntry) -> None:
@@ -346,42 +327,70 @@ class RunState:
             if other.state == WAITING and not self._n_missing[index]:
                 self._move(other, READY)
 
+    def _reopened(self, index: int) -> None:
+        """Undo `_finish`; jobs that have what depends on it go on."""
+        entry = self.learners[index]
+        if entry.state != DONE:
+            return
+        for other in map(self.learners.__getitem__, self.dependents(index)):
+            self._n_missing[other.index] += 1
+            if other.state in (READY, DELAYED):
+                self._move(other, WAITING)
+        self._put_back(entry)
+
+    def _put_back(self, entry: LearnerEntry) -> None:
+        """Give a learner that no job has any more the state that it has then."""
+        if entry.is_cancelled:
+            self._give_up(entry, CANCELLED)
+        else:
+            self._move(entry, WAITING if self.is_blocked(entry.index) else READY)
+
     def _fail(self, entry: LearnerEntry, now: float, error: str, traceback: str) -> None:
         entry.fails += 1
         entry.ended, entry.error, entry.traceback = now, error, traceback
-        if entry.fails >= self.max_fails:
-            self._give_up(entry)
-        elif pause := pause_after(entry.fails):
+        pause = pause_after(entry.fails)
+        if entry.fails >= self.max_fails and not entry.is_cancelled:
+            self._give_up(entry, FAILED)
+        elif pause and not entry.is_cancelled and not self.is_blocked(entry.index):
             entry.ready_at = now + pause
             heapq.heappush(self._delayed, (entry.ready_at, entry.index))
             self._move(entry, DELAYED)
         else:
-            self._move(entry, READY)
+            self._put_back(entry)
 
-    def _give_up(self, entry: LearnerEntry) -> None:
+    def _give_up(self, entry: LearnerEntry, state: str) -> None:
         """Give a learner up, and all that depend on it."""
-        self._move(entry, FAILED)
-        failed = [entry.index]
-        while failed:
-            needed = failed.pop()
-            for index in self._dependents.get(needed, ()):
-                other = self.learners[index]
+        self._move(entry, state)
+        given_up = [entry.index]
+        while given_up:
+            needed = given_up.pop()
+            for other in map(self.learners.__getitem__, self.dependents(needed)):
                 if other.state == WAITING:
-                    other.error = f"Learner {needed}, on which it depends, failed."
-                    self._move(other, FAILED)
-                    failed.append(index)
+                    what = "failed" if state == FAILED else "was cancelled"
+                    other.error = f"Learner {needed}, on which it depends, {what}."
+                    self._move(other, state)
+                    given_up.append(other.index)
+
+    def _cancelled(self, index: int) -> None:
+        entry = self.learners[index]
+        if entry.state == DONE or entry.is_cancelled:
+            return
+        entry.is_cancelled = True
+        self.note_change(index)
+        if entry.state != RUNNING:  # else when its job has saved
+            self._give_up(entry, CANCELLED)
 
     def _retried(self, index: int) -> None:
         entry = self.learners[index]
-        if entry.state in (RUNNING, DONE):
-            return
-        entry.fails = 0
-        self._move(entry, WAITING if self._n_missing.get(index) else READY)
+        entry.is_cancelled = False
+        if entry.state not in (RUNNING, DONE):
+            entry.fails = 0
+            self._put_back(entry)
 
     def _submitted(self, record: j.Submitted) -> None:
         submission = self.submissions.pop(record.token)
         for number, job_id in record.job_ids.items():
-            self._over.pop(job_id, None)  # a scheduler that lost its memory gives ids again
+            self.over.pop(job_id, None)  # a scheduler that lost its memory gives ids again
             # A quick job may have said hello before its submission was written down.
             job = self.jobs.setdefault(
                 job_id, JobEntry(job_id, "", number, record.token, record.time)
@@ -394,7 +403,7 @@ class RunState:
 
         A job that was left out of the queue once, without an end, may come back.
         """
-        return identity.restarts <= self._over.get(identity.job_id, -1)
+        return identity.restarts <= self.over.get(identity.job_id, -1)
 
     def is_failed_start(self, job: JobEntry) -> bool:
         """Whether a job that has ended never got as far as asking for a learner."""
@@ -405,10 +414,10 @@ class RunState:
         self.leaving.discard(record.job_id)
         if job is None:
             return
-        if record.is_certain or record.job_id in self._missed:
-            self._over[record.job_id] = job.restarts
+        if record.is_certain or record.job_id in self.missed:
+            self.over[record.job_id] = job.restarts
         else:
-            self._missed.add(record.job_id)
+            self.missed.add(record.job_id)
         self.totals.gone += 1
         if job.learner is not None:
             entry = self.learners[job.learner]
@@ -428,6 +437,7 @@ class RunState:
         entry.job, entry.job_name = record.job, record.job_name
         entry.log_fname, entry.host = record.log_fname, record.host
         entry.started, entry.ended, entry.npoints = record.started, record.ended, record.npoints
+        entry.is_cancelled, entry.trouble = record.is_cancelled, record.trouble
         if record.state == DONE:
             self._finish(entry)
         else:  # a pause need not outlive a compaction
@@ -471,64 +481,6 @@ class RunState:
         if state == READY:
             self._ready[group][entry.index] = None
         entry.state = state
-
-    # Compaction.
-
-    def as_records(self, now: float) -> Iterator[j.AnyRecord]:
-        """Yield the records from which an empty state becomes this one."""
-        for token, submission in self.submissions.items():
-            yield j.Submitting(
-                time=submission.time,
-                token=token,
-                job_name=submission.job_name,
-                numbers=list(submission.numbers),
-            )
-        for job in self.jobs.values():
-            yield j.JobWas(
-                time=now,
-                job_id=job.job_id,
-                restarts=job.restarts,
-                job_name=job.job_name,
-                number=job.number,
-                token=job.token,
-                submitted=job.submitted,
-                started=job.started,
-                has_worked=job.has_worked,
-                is_leaving=job.job_id in self.leaving,
-            )
-        for entry in self.learners:
-            if entry.attempt or entry.error or entry.state in (DONE, FAILED):
-                yield _as_record(entry, now)
-        yield j.JobsWereOver(time=now, ended=self._over, missed=sorted(self._missed))
-        totals = self.totals
-        yield j.TotalsWere(
-            time=now,
-            submitted=totals.submitted,
-            gone=totals.gone,
-            failed_starts_in_a_row=totals.failed_starts_in_a_row,
-            starting_times=totals.starting_times,
-        )
-        if self.ended is not None:
-            yield j.RunEnded(time=now, status=self.ended)
-
-
-def _as_record(entry: LearnerEntry, now: float) -> j.LearnerWas:
-    return j.LearnerWas(
-        time=now,
-        learner=entry.index,
-        state=entry.state,
-        attempt=entry.attempt,
-        fails=entry.fails,
-        error=entry.error,
-        traceback=entry.traceback,
-        job=entry.job,
-        job_name=entry.job_name,
-        log_fname=entry.log_fname,
-        host=entry.host,
-        started=entry.started,
-        ended=entry.ended,
-        npoints=entry.npoints,
-    )
 
 
 def attempt_of(entry: LearnerEntry) -> Attempt:

@@ -8,8 +8,10 @@ import msgspec
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
+from adaptive_scheduler.server_support.compaction import as_records
 from adaptive_scheduler.server_support.message_handler import MessageHandler
 from adaptive_scheduler.server_support.state import (
+    CANCELLED,
     DELAYED,
     DONE,
     FAILED,
@@ -47,7 +49,7 @@ class Manager:
 
     def compacted(self):
         """Return the journal as it would be after a compaction, and the state that it tells."""
-        records = [as_read(record) for record in self.state.as_records(self.now)]
+        records = [as_read(record) for record in as_records(self.state, self.now)]
         return records, self._replay(records)
 
     def _replay(self, records):
@@ -149,9 +151,10 @@ def everything(state):
         "jobs": state.jobs,
         "submissions": state.submissions,
         "leaving": state.leaving,
-        "over": (state._over, state._missed),
+        "over": (state.over, state.missed),
         "totals": state.totals,
         "ended": state.ended,
+        "is_paused": state.is_paused,
         "counts": {name: count for name, count in state.counts.items() if count},
         "ready": {group: set(ready) for group, ready in state.ready_groups()},
     }
@@ -163,7 +166,8 @@ def check_consistency(state):
     counts = Counter(entry.state for entry in entries)
     assert {s: n for s, n in state.counts.items() if n} == counts
     assert state.n_unscheduled == counts[WAITING] + counts[READY] + counts[DELAYED]
-    assert state.is_complete == (counts[DONE] + counts[FAILED] == len(entries))
+    over = counts[DONE] + counts[FAILED] + counts[CANCELLED]
+    assert state.is_complete == (over == len(entries))
 
     ready = {(group, index) for group, indices in state.ready_groups() for index in indices}
     assert ready == {(state.groups[e.index], e.index) for e in entries if e.state == READY}
@@ -175,6 +179,6 @@ def check_consistency(state):
         is_free = all(entries[other].state == DONE for other in needed)
         if entries[index].state == WAITING:
             assert not is_free
-        elif entries[index].state != FAILED:
+        elif entries[index].state in (READY, DELAYED, RUNNING):
             assert is_free
     assert state.leaving <= {i for i, job in state.jobs.items() if job.learner is None}

@@ -21,7 +21,8 @@ from hypothesis.stateful import (
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.server_support.planning import numbers_to_submit
-from adaptive_scheduler.server_support.state import DONE, FAILED
+from adaptive_scheduler.server_support.retrying import to_retry, to_retry_at_start
+from adaptive_scheduler.server_support.state import CANCELLED, DONE, RUNNING
 from tests.server_support.playing import Job, Manager, check_consistency, everything
 
 MAX_JOBS = 4
@@ -134,7 +135,8 @@ class JobsAgainstManager(RuleBasedStateMachine):
         learner, number = job.holding.learner, job.holding.number
         answer = job.status(npoints=1)
         is_held = self.state.learners[learner].is_held_by(job.identity, number)
-        assert answer == (p.Accepted() if is_held else p.Superseded())
+        is_wanted = not self.state.learners[learner].is_cancelled
+        assert answer == ((p.Accepted() if is_wanted else p.Stop()) if is_held else p.Superseded())
         if answer == p.Superseded():
             self.told(job, job.hello(job.holding))
 
@@ -164,9 +166,23 @@ class JobsAgainstManager(RuleBasedStateMachine):
 
     @rule()
     def try_again(self):
-        for entry in self.state.learners:
-            if entry.state == FAILED:
-                self.manager.record(j.Retried(time=self.manager.now, learner=entry.index))
+        for index in to_retry_at_start(self.state):
+            self.manager.record(j.Retried(time=self.manager.now, learner=index))
+
+    # The user.
+
+    @rule(data=st.data())
+    def cancel(self, data):
+        index = data.draw(st.integers(0, len(self.state.learners) - 1))
+        self.manager.record(j.Cancelled(time=self.manager.now, learner=index))
+        assert self.state.learners[index].state in (RUNNING, DONE, CANCELLED)
+
+    @rule(data=st.data())
+    def retry(self, data):
+        index = data.draw(st.integers(0, len(self.state.learners) - 1))
+        for each in to_retry(self.state, [index]):
+            self.manager.record(j.Retried(time=self.manager.now, learner=each))
+        assert not self.state.is_given_up(index)
 
     @rule()
     def restart(self):

@@ -9,7 +9,10 @@ import pytest
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.protocol import JobIdentity
+from adaptive_scheduler.server_support.compaction import as_records
+from adaptive_scheduler.server_support.retrying import to_retry, to_retry_at_start
 from adaptive_scheduler.server_support.state import (
+    CANCELLED,
     DELAYED,
     DONE,
     FAILED,
@@ -431,6 +434,134 @@ def test_a_manager_that_starts_takes_up_a_run_that_had_ended():
     assert state.ended == "failed"
     after(state, STORY[0])
     assert state.ended is None
+
+
+# What the user wants.
+
+
+def cancelled(*learners):
+    return [j.Cancelled(time=30.0, learner=i) for i in learners]
+
+
+def retried(state, wanted=None):
+    return [j.Retried(time=40.0, learner=i) for i in to_retry(state, wanted)]
+
+
+def test_a_cancelled_learner_is_left_alone_until_it_is_retried():
+    state = after(new_state(), *cancelled(1))
+    assert states(state) == [READY, CANCELLED, READY]
+    after(state, done(0), done(2))
+    assert state.is_complete
+    assert to_retry_at_start(state) == []
+    after(state, *retried(state))
+    assert states(state) == [DONE, READY, DONE]
+    assert retried(state) == []
+
+
+@pytest.mark.parametrize(
+    "end",
+    [failed(0), j.Released(time=20.0, learner=0, reason="The job got SIGTERM."), gone("100")],
+    ids=["failed", "released", "killed"],
+)
+def test_a_job_whose_learner_was_cancelled_gives_it_back_for_good(end):
+    state = after(new_state(1), assigned(0), *cancelled(0))
+    assert states(state) == [RUNNING]
+    after(state, *cancelled(0), end)
+    assert states(state) == [CANCELLED]
+    after(state, *retried(state, [0]))
+    assert states(state) == [READY]
+    assert state.learners[0].fails == 0
+
+
+def test_a_retry_while_the_job_is_being_ended_makes_the_learner_ready_after_it():
+    state = after(new_state(1), assigned(0), *cancelled(0))
+    after(state, *retried(state, [0]))
+    assert states(state) == [RUNNING]
+    after(state, j.Released(time=20.0, learner=0, reason=""))
+    assert states(state) == [READY]
+
+
+def test_a_job_that_made_it_all_the_same_is_done():
+    state = after(new_state(1), assigned(0), *cancelled(0), done(0), *cancelled(0))
+    assert states(state) == [DONE]
+    assert retried(state) == []
+
+
+def test_what_depends_on_a_cancelled_learner_is_cancelled_and_comes_back_with_it():
+    state = after(new_state(4, dependencies={1: [0], 2: [1], 3: [0]}), *cancelled(0))
+    assert states(state) == [CANCELLED] * 4
+    assert state.learners[2].error == "Learner 1, on which it depends, was cancelled."
+    after(state, *retried(state, [0]))
+    assert states(state) == [READY, WAITING, WAITING, WAITING]
+
+
+def test_a_retry_takes_what_a_learner_depends_on_and_leaves_the_rest():
+    state = after(new_state(4, dependencies={2: [0, 1]}), *cancelled(0, 1, 3))
+    assert to_retry(state, [0]) == [0]  # 2 can't go on: it needs 1
+    assert to_retry(state, [2]) == [0, 1, 2]
+    assert to_retry(state) == [0, 1, 2, 3]
+
+
+def test_a_retry_ends_the_pause_after_a_failure():
+    state = new_state(1)
+    after(state, assigned(0), failed(0), assigned(0, number=2), failed(0))
+    assert states(state) == [DELAYED]
+    after(state, *retried(state))
+    assert states(state) == [READY]
+
+
+def test_a_manager_that_starts_leaves_what_was_cancelled_alone():
+    state = new_state(4, dependencies={2: [0, 1]}, max_fails=1)
+    after(state, assigned(1), failed(1), assigned(3), failed(3), *cancelled(0))
+    assert states(state) == [CANCELLED, FAILED, FAILED, FAILED]
+    assert to_retry_at_start(state) == [1, 3]  # 2 would wait for 0 for ever
+
+
+def test_a_run_is_paused_until_it_is_resumed():
+    state = after(new_state(), j.Paused(time=1.0), j.RunEnded(time=2.0, status="cancelled"))
+    after(state, STORY[0])
+    assert state.is_paused
+    assert after(new_state(), *as_records(state, 60.0)).is_paused
+    assert not after(state, j.Resumed(time=3.0)).is_paused
+
+
+def test_jobs_that_nobody_needs_do_not_fail_when_they_end():
+    state = new_state(2)
+    after(
+        state,
+        j.Submitting(time=1.0, token="t", job_name="sweep", numbers=[0, 1]),
+        j.Submitted(time=1.0, token="t", job_ids={0: "7", 1: "8"}),
+        j.JobsCancelled(time=2.0, job_ids=["7", "9"]),
+    )
+    assert state.leaving == {"7"}
+    assert not state.is_failed_start(state.jobs["7"])
+    assert state.is_failed_start(state.jobs["8"])
+
+
+def test_a_learner_that_is_not_done_by_a_new_goal_is_ready_and_what_depends_on_it_waits():
+    state = new_state(4, dependencies={1: [0], 2: [0], 3: [2]})
+    after(state, done(0), assigned(2), done(2), j.Reopened(time=50.0, learner=0))
+    assert states(state) == [READY, WAITING, DONE, READY]
+    again = after(new_state(4, dependencies={1: [0], 2: [0], 3: [2]}), *as_records(state, 60.0))
+    assert everything(again) == everything(state)
+    after(state, j.Reopened(time=51.0, learner=0), done(0))
+    assert states(state) == [DONE, READY, DONE, READY]
+
+
+def test_what_hinders_a_job_is_known_until_another_attempt_begins():
+    state = after(new_state(1), assigned(0), j.Troubled(time=11.0, learner=0, text="disk full"))
+    assert state.learners[0].trouble == "disk full"
+    after(state, done(0))
+    assert state.learners[0].trouble == "disk full"
+    assert after(new_state(1), *as_records(state, 60.0)).learners[0].trouble == "disk full"
+    after(state, j.Reopened(time=50.0, learner=0), assigned(0, number=2))
+    assert state.learners[0].trouble == ""
+
+
+def test_it_is_known_when_a_run_began_and_ended():
+    state = after(new_state(), STORY[0], j.RunEnded(time=50.0, status="finished"))
+    for each in (state, after(new_state(), *as_records(state, 60.0))):
+        assert (each.totals.began, each.totals.ended) == (STORY[0].time, 50.0)
 
 
 # Cost.
