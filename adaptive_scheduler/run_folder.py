@@ -82,6 +82,11 @@ class RunFolder:
         return self.root / "settings.pickle"
 
     @property
+    def history(self) -> Path:
+        """How the run has gone so far."""
+        return self.root / "history.json"
+
+    @property
     def outbox(self) -> Path:
         """What jobs have to report while nobody listens."""
         return self.root / "outbox"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from adaptive import BaseLearner
 
-__all__ = ["GoalTypes", "check_goal", "progress", "smart_goal"]
+__all__ = ["GoalTypes", "check_goal", "n_possible", "progress", "smart_goal"]
 
 #: What a user may give as a goal.
 GoalTypes: TypeAlias = Callable[[Any], bool] | int | float | datetime | timedelta | None
@@ -150,7 +150,7 @@ class NPoints(Goal):
         return bool(learner.npoints >= self.npoints)
 
     def share(self, learner: BaseLearner) -> float | None:
-        wanted = min(self.npoints, _n_possible(learner) or self.npoints)
+        wanted = min(self.npoints, n_possible(learner) or self.npoints)
         return min(1.0, learner.npoints / wanted) if wanted else 1.0
 
 
@@ -207,8 +207,8 @@ class Complete(Goal):
         return _has_an_end(learner) and bool(learner.done())
 
     def share(self, learner: BaseLearner) -> float | None:
-        n_possible = _n_possible(learner)
-        return super().share(learner) if n_possible is None else learner.npoints / n_possible
+        n_points = n_possible(learner)
+        return super().share(learner) if n_points is None else learner.npoints / n_points
 
 
 def _problem_of(goal: object) -> str | None:
@@ -294,7 +294,7 @@ def _is_exhausted(learner: BaseLearner) -> bool:
     )
 
 
-def _n_possible(learner: BaseLearner) -> int | None:
+def n_possible(learner: BaseLearner) -> int | None:
     """Count the points that `learner` can have at most, if there is a limit."""
     from adaptive import SequenceLearner
 

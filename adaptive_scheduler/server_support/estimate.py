@@ -127,8 +127,8 @@ def finish_time(
 
 
 def time_left(
-    finishes: Sequence[float],
-    started: Sequence[float],
+    finishes: Sequence[float] | np.ndarray[Any, Any],
+    started: Sequence[float] | np.ndarray[Any, Any],
     *,
     n_unstarted: int,
     mean_duration: float | None,

@@ -30,6 +30,7 @@ from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.job_manager import JobManager
 from adaptive_scheduler.server_support.kill_manager import KillManager
 from adaptive_scheduler.server_support.live_view import watch
+from adaptive_scheduler.server_support.recorder import Recorder
 from adaptive_scheduler.server_support.run_report import Outcome, RunReport
 from adaptive_scheduler.server_support.state import FAILED, READY
 from adaptive_scheduler.server_support.validation import check_job_name
@@ -207,6 +208,11 @@ class RunManager(RunReport):
                 **(job_manager_kwargs or {}),
             },
         )
+        self.recorder = Recorder(
+            self.database_manager,
+            self.job_manager.settings.goal,
+            lambda number: scheduler.resources(number).cores,
+        )
         self.kill_manager: KillManager | None = None
         if kill_on_error is not None:
             self.kill_manager = KillManager(
@@ -275,6 +281,7 @@ class RunManager(RunReport):
             self.database_manager.cancel()
             event_loop.give_up(self.run_folder.root, self)
             raise
+        self.recorder.start()
         if self.kill_manager is not None:
             self.kill_manager.start()
 
@@ -374,6 +381,7 @@ class RunManager(RunReport):
             self.kill_manager.cancel()
         if self._outcome is not None:
             self.database_manager.record(j.RunEnded(time=time.time(), status=self._outcome))
+        await self.recorder.stop()
         await self.database_manager.stop()
         event_loop.give_up(self.run_folder.root, self)
         self._has_asked_scheduler.set()
