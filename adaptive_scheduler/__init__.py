@@ -8,6 +8,7 @@ from adaptive_scheduler.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, scheduler, server_support, utils
+    from adaptive_scheduler.executor import SlurmExecutor, SlurmTask
     from adaptive_scheduler.scheduler import PBS, SLURM
     from adaptive_scheduler.server_support import RunManager, slurm_run, start_one_by_one
     from adaptive_scheduler.version import __version__
@@ -18,6 +19,8 @@ _HOME = {
     "PBS": "adaptive_scheduler.scheduler",
     "SLURM": "adaptive_scheduler.scheduler",
     "RunManager": "adaptive_scheduler.server_support",
+    "SlurmExecutor": "adaptive_scheduler.executor",
+    "SlurmTask": "adaptive_scheduler.executor",
     "__version__": "adaptive_scheduler.version",
     "client_support": "adaptive_scheduler.client_support",
     "scheduler": "adaptive_scheduler.scheduler",
@@ -31,6 +34,8 @@ __all__ = [
     "PBS",
     "SLURM",
     "RunManager",
+    "SlurmExecutor",
+    "SlurmTask",
     "__version__",
     "client_support",
     "scheduler",

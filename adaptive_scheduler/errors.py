@@ -80,3 +80,7 @@ class RunFailedError(AdaptiveSchedulerError, RuntimeError):
 
 class MaxRestartsReachedError(RunFailedError):
     """A learner's jobs failed more often than ``max_fails_per_job``."""
+
+
+class CallError(AdaptiveSchedulerError):
+    """A call's result or exception can't travel back, or the call was not made."""

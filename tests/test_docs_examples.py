@@ -78,6 +78,7 @@ def test_a_page_is_read_in_order():
 @pytest.mark.usefixtures("local_spool")
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.setenv("SCHEDULER_SYSTEM", "LOCAL")  # sbatch may be there, without a cluster
     steps = list(steps_of(page.read_text()))
     for number, step in enumerate(steps):
         command = step

@@ -194,6 +194,11 @@ class Scheduler(abc.ABC):
         """Return what the job for learner `index` asks for, as of now."""
         return self._table.resources(index)
 
+    @property
+    def n_learners(self) -> int | None:
+        """For how many learners resources were given; None if the same serve all."""
+        return self._table.n_learners
+
     def check_n_learners(self, n_learners: int) -> None:
         """Raise `InvalidInputError` if tuples of another length were given."""
         if self._table.n_learners not in (None, n_learners):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from typing import Any
 
 from adaptive_scheduler.errors import InvalidInputError
@@ -17,7 +16,7 @@ from adaptive_scheduler.scheduler.slurm import SLURM
 VARIABLE = "SCHEDULER_SYSTEM"
 
 #: The command by which each is known, in the order of preference; Local needs none.
-_KNOWN: dict[str, tuple[Callable[..., BaseScheduler], str | None]] = {
+_KNOWN: dict[str, tuple[type[BaseScheduler], str | None]] = {
     "SLURM": (SLURM, "sbatch"),
     "PBS": (PBS, "qsub"),
     "LOCAL": (Local, None),
@@ -40,13 +39,18 @@ def DefaultScheduler(*args: Any, **keywords: Any) -> BaseScheduler:  # noqa: N80
     InvalidInputError
         If ``SCHEDULER_SYSTEM`` names none, or the scheduler does not take these.
     """
+    return default_kind()(*args, **keywords)
+
+
+def default_kind() -> type[BaseScheduler]:
+    """Return the class of the scheduler that this machine has, see `DefaultScheduler`."""
     name = os.environ.get(VARIABLE, "").upper() or _first_found()
     if name not in _KNOWN:
         raise InvalidInputError(
             f"{VARIABLE} is {os.environ[VARIABLE]!r}, but there are: {', '.join(_KNOWN)}."
         )
     kind, _ = _KNOWN[name]
-    return kind(*args, **keywords)
+    return kind
 
 
 def _first_found() -> str:
