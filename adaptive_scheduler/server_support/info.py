@@ -102,19 +102,21 @@ def collect_info(run_manager: RunManager) -> RunInfo:
         jobs_pending=len(jobs) - n_started,
         elapsed_time=run_manager.elapsed_time(),
         npoints=sum(known.values()),
-        pending_reasons=dict(Counter(_pending_reasons(database.queue)).most_common()),
-        trouble=_trouble(run_manager),
+        pending_reasons=dict(Counter(pending_reasons_of(database.queue)).most_common()),
+        trouble=trouble_of(run_manager),
         failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
     )
 
 
-def _pending_reasons(queue: Mapping[str, QueuedJob]) -> Iterator[str]:
+def pending_reasons_of(queue: Mapping[str, QueuedJob]) -> Iterator[str]:
+    """Yield for each pending job why it is, where the scheduler says so."""
     for job in queue.values():
         if job["alive"] and not job["running"] and job["reason"]:
             yield job["reason"]
 
 
-def _trouble(run_manager: RunManager) -> str:
+def trouble_of(run_manager: RunManager) -> str:
+    """Return what can't be done at the moment; empty if all is well."""
     kill_manager = run_manager.kill_manager
     killing = "" if kill_manager is None else kill_manager.state_of_task()
     return (
