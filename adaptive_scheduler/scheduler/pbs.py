@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import pwd
 import shutil
 import warnings
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -23,19 +22,17 @@ from adaptive_scheduler.scheduler import pbs_client
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.command import Finished, run_command
 from adaptive_scheduler.scheduler.pbs_arrays import Block, blocks, halves
-from adaptive_scheduler.scheduler.pbs_client import (
-    ask,
-    checked,
-    failure_of,
-    knows_not_the_option,
-)
+from adaptive_scheduler.scheduler.pbs_client import failure_of
+from adaptive_scheduler.scheduler.pbs_deleting import delete
 from adaptive_scheduler.scheduler.pbs_ends import end_of
-from adaptive_scheduler.scheduler.pbs_queue import Attributes, ours, parse_jobs, queue_of
+from adaptive_scheduler.scheduler.pbs_listing import PbsListing
+from adaptive_scheduler.scheduler.pbs_queue import Attributes, ours, queue_of
 from adaptive_scheduler.scheduler.pbs_script import (
     VARIABLES,
     Dialect,
     parse_submit,
     sent_script,
+    simpler,
     submit_command,
     warning_lines,
 )
@@ -43,18 +40,11 @@ from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite
 from adaptive_scheduler.scheduler.script import JobVariables
 
-#: Ids in one call of qstat or qdel; the server takes some milliseconds for each.
-_IDS_PER_CALL = 500
-
-#: What qstat says of jobs that are gone: no error.
-_GONE = ("Unknown Job Id", "Job has finished", "not configured to maintain job history")
-#: What qdel says of jobs that it need not end, or that are about to end.
-_NOT_TO_DELETE = (*_GONE, "Request invalid for state of job", "illegally formed job identifier")
 #: What qsub says of an array that is too large for the server, or for one of its queues.
 _TOO_LARGE = "Array job exceeds server or queue size limit"
 
-#: What qsub says where output can't be written to its place while a job runs.
-_NOT_AT_ONCE = "illegal -k value"
+#: Variables that decide which server the commands of PBS ask.
+_SERVER_VARIABLES = ("PBS_SERVER", "PBS_DEFAULT", "PBS_CONF_FILE")
 
 
 class PBS(BaseScheduler):
@@ -119,9 +109,8 @@ class PBS(BaseScheduler):
         _check_warning(signal_before_end)
         self.signal_before_end = signal_before_end
         self._site = PbsSite()
-        # Until the commands say that they are too old for it.
-        self._has_wide_lines = True
-        self._writes_at_once = True
+        self._listing = PbsListing()
+        self._dialect: Dialect | None = None
         super().__init__(
             cores,
             cores_per_node=cores_per_node,
@@ -131,6 +120,11 @@ class PBS(BaseScheduler):
             select=select,
             **keywords,
         )
+
+    @property
+    def queue_key(self) -> Hashable:
+        """What is equal for all schedulers of the same server."""
+        return ("PBS", *map(os.environ.get, _SERVER_VARIABLES))
 
     # What a job asks for.
 
@@ -220,13 +214,14 @@ class PBS(BaseScheduler):
         return dict(sorted(job_ids.items()))
 
     def _submit_block(self, batch: Batch, block: Block) -> Finished:
-        is_torque = self._site.is_torque
-        dialect = Dialect(is_torque, writes_at_once=self._writes_at_once and not is_torque)
-        command = submit_command(batch, block, self._options(batch.resources), dialect)
-        text = sent_script(batch, block)
+        if self._dialect is None:
+            is_torque = self._site.is_torque
+            self._dialect = Dialect(is_torque, writes_at_once=not is_torque)
+        options, text = self._options(batch.resources), sent_script(batch, block)
+        command = submit_command(batch, block, options, self._dialect)
         answer = run_command(command, timeout=pbs_client.TIMEOUT, text=text)
-        if dialect.writes_at_once and _NOT_AT_ONCE in answer.stderr:
-            self._writes_at_once = False
+        if answer.returncode != 0 and (dialect := simpler(self._dialect, answer)) is not None:
+            self._dialect = dialect
             return self._submit_block(batch, block)
         return answer
 
@@ -249,27 +244,7 @@ class PBS(BaseScheduler):
         SchedulerUnavailableError
             If there was no answer that can be trusted.
         """
-        if not me_only:
-            return queue_of(self._described("-t"))
-        # What qstat says of the jobs of all users may be a hundred megabytes.
-        ids = ask(("qselect", "-u", pwd.getpwuid(os.getuid()).pw_name)).stdout.split()
-        return queue_of(self._described_in_parts("-t", ids=ids))
-
-    def _described_in_parts(self, *options: str, ids: Sequence[str]) -> dict[str, Attributes]:
-        jobs: dict[str, Attributes] = {}
-        for start in range(0, len(ids), _IDS_PER_CALL):
-            jobs |= self._described(*options, ids=ids[start : start + _IDS_PER_CALL])
-        return jobs
-
-    def _described(self, *options: str, ids: Sequence[str] = ()) -> dict[str, Attributes]:
-        """Return all that PBS says of jobs; those that are gone are left out."""
-        wide = ["-w"] if self._has_wide_lines else []
-        command = ["qstat", *options, "-f", *wide, *ids]
-        answer = run_command(command, timeout=pbs_client.TIMEOUT)
-        if wide and knows_not_the_option(answer, "w"):
-            self._has_wide_lines = False  # Torque, and PBS Pro before 20
-            return self._described(*options, ids=ids)
-        return parse_jobs(checked(answer, harmless=_GONE).stdout)
+        return queue_of(self._listing.of_mine() if me_only else self._listing.of_all())
 
     def cancel_ids(self, job_ids: Collection[str]) -> None:
         """Ask PBS to end these jobs; ids that it doesn't know are no error.
@@ -279,9 +254,7 @@ class PBS(BaseScheduler):
         SchedulerUnavailableError
             If it is not known whether it will.
         """
-        ids = ours(job_ids)
-        for start in range(0, len(ids), _IDS_PER_CALL):
-            ask(("qdel", *ids[start : start + _IDS_PER_CALL]), harmless=_NOT_TO_DELETE)
+        delete(ours(job_ids), can_force=not self._site.is_torque)
 
     def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
         """Return how jobs have ended; those of which nothing is known are left out.
@@ -290,9 +263,7 @@ class PBS(BaseScheduler):
         """
         jobs: dict[str, Attributes] = {}
         with suppress(SchedulerUnavailableError):
-            # Torque shows jobs for some minutes after their end; its -x is about XML.
-            options = [] if self._site.is_torque else ["-x"]
-            jobs = self._described_in_parts(*options, ids=ours(job_ids))
+            jobs = self._listing.of_these(job_ids, is_torque=self._site.is_torque)
         ends = {job_id: end_of(job_id, job) for job_id, job in jobs.items()}
         return {job_id: end for job_id, end in ends.items() if end is not None}
 

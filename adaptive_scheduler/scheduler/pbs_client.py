@@ -15,10 +15,17 @@ from adaptive_scheduler.scheduler.jobs import Batch
 
 #: Seconds that a command gets. A server that hangs never answers.
 TIMEOUT = 60.0
+#: Ids in one call of qstat or qdel; the server takes some milliseconds for each.
+IDS_PER_CALL = 500
+
+#: What qstat and qdel say of jobs that are gone: no error.
+GONE = ("Unknown Job Id", "Job has finished", "not configured to maintain job history")
 
 #: After these words of qsub the jobs may exist, or may be taken at another
-#: time. All else is the server's decision. Source: the texts of pbs_errno.h
-#: about communication, and what qsub was seen to say.
+#: time. All else is the server's decision. Source: the texts of OpenPBS's
+#: pbs_messages.c and pbs_ifl errors about communication, about the server's
+#: own trouble and about credentials (munge may be down for a while), and what
+#: qsub was seen to say.
 _DOUBTFUL = (
     "cannot connect to server",
     "Couldn't connect to cluster",
@@ -30,8 +37,16 @@ _DOUBTFUL = (
     "End of File",
     "Premature end of message",
     "Protocol (ASN.1) error",
+    "Batch protocol error",
     "Server is shutting down",
     "Server shutting down",
+    "PBS server internal error",
+    "System error",
+    "Failed to save job",
+    "No free connections",
+    "Server connection table full",
+    "Invalid credential",
+    "Expired credential",
     "Resource temporarily unavailable",
     "timed out",
 )
@@ -41,13 +56,20 @@ _HINTS = {
     "Bad UID": "PBS lets some users, such as root, run no jobs.",
     "Unknown queue": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
     "Queue is not enabled": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
-    "per-user limit": "Set `max_simultaneous_jobs` to as many jobs as you may have.",
+    "Access to queue is denied": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
+    "No default queue": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
+    "limit on resource": "Ask for less, or set `max_simultaneous_jobs` to fewer jobs.",
+    "would exceed": "Set `max_simultaneous_jobs` to as many jobs as you may have.",
+    "Maximum number of jobs": "Set `max_simultaneous_jobs` to as many jobs as you may have.",
     "resource limits": "`qstat -Qf` tells what a queue lets jobs ask for.",
+    "rejected by all possible destinations": "`qstat -Qf` tells what each queue takes.",
+    "Invalid Account": 'Name yours with `extra_scheduler=["-A account"]`, or with "-P project".',
     'cannot be used with "select"': (
         "Say `memory=...`, or the whole of it with `select=...`, instead of `-l` in "
         "`extra_scheduler`."
     ),
     "Unknown resource": "`pbsnodes -av` tells what nodes have under resources_available.",
+    "cr, lf": "Lines of `extra_script` end as on Windows; they must end as on Linux.",
     "illegal -N value": "Names of jobs may be too long, or begin with what PBS does not take.",
     "illegal": "Look at the options in `extra_scheduler`.",
     "invalid option": "Look at the options in `extra_scheduler`.",
@@ -84,12 +106,10 @@ def _is_harmless(answer: Finished, harmless: Collection[str]) -> bool:
     return bool(complaints) and all(any(h in line for h in harmless) for line in complaints)
 
 
-def knows_not_the_option(answer: Finished, option: str) -> bool:
-    """Whether a command says that it has no such option."""
-    words = answer.stderr
-    return answer.returncode != 0 and (
-        f"invalid option -- '{option}'" in words or f"Unknown option: {option}" in words
-    )
+def takes_no_wide_lines(answer: Finished) -> bool:
+    """Whether qstat says that it has no option ``-w``, or not together with ``-f``."""
+    words = ("invalid option -- 'w'", "Unknown option: w", "conflicting options")
+    return answer.returncode != 0 and any(phrase in answer.stderr for phrase in words)
 
 
 def failure_of(answer: Finished, batch: Batch) -> SchedulerError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from adaptive_scheduler.scheduler import pbs_mark
@@ -68,16 +68,20 @@ def parse_jobs(stdout: str) -> dict[str, Attributes]:
     first = _FIRST.search(stdout)  # a site may print a greeting before it
     text = stdout[first.start() :] if first else ""
     _, *parts = _RECORD.split(text.replace("\n\t", ""))
-    return {
-        job_id: dict(_attributes(text))
-        for job_id, text in zip(parts[::2], parts[1::2], strict=True)
-    }
+    return {job_id: _attributes(text) for job_id, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def _attributes(text: str) -> Iterator[tuple[str, str]]:
+def _attributes(text: str) -> dict[str, str]:
+    """Return the attributes of a job.
+
+    The first of two with the same name counts. The other is a line of a value:
+    of a shell function, say, in the environment that a site gives to all jobs.
+    """
     _, *parts = _ATTRIBUTE.split(text)
+    attributes: dict[str, str] = {}
     for name, value in zip(parts[::2], parts[1::2], strict=True):
-        yield name, value.rstrip("\n")
+        attributes.setdefault(name, value.rstrip("\n"))
+    return attributes
 
 
 def queue_of(jobs: Mapping[str, Attributes]) -> dict[str, QueuedJob]:

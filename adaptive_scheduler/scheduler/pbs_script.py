@@ -45,6 +45,15 @@ _LONGEST_PATH = 1000
 #: A name that qsub takes, and its longest.
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+.-]")
 _LONGEST_NAME: Final = 230
+#: The same for old versions and for Torque. Source: qsub(1B) of PBS Pro 13 and
+#: of Torque 2.4, which also want a letter first.
+_NOT_IN_OLD_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST_OLD_NAME: Final = 15
+
+#: What qsub says where output can't be written to its place while a job runs.
+_NOT_AT_ONCE: Final = "illegal -k value"
+#: What it says of a name that is too long for it, or begins with a digit.
+_NOT_A_NAME: Final = ("illegal -N value", "Job name is too long", "name is too long")
 
 
 class Dialect(NamedTuple):
@@ -56,10 +65,22 @@ class Dialect(NamedTuple):
         Whether the commands are Torque's.
     writes_at_once
         Whether ``-k d`` is known: output goes to its place while a job runs.
+    takes_any_name
+        Whether names may be long, and begin with a digit.
     """
 
     is_torque: bool = False
     writes_at_once: bool = True
+    takes_any_name: bool = True
+
+
+def simpler(dialect: Dialect, answer: Finished) -> Dialect | None:
+    """Return what to speak with a qsub that has refused words; None if others won't help."""
+    if dialect.writes_at_once and _NOT_AT_ONCE in answer.stderr:
+        return dialect._replace(writes_at_once=False)
+    if dialect.takes_any_name and any(words in answer.stderr for words in _NOT_A_NAME):
+        return dialect._replace(takes_any_name=False)
+    return None
 
 
 def submit_command(batch: Batch, block: Block, options: list[str], dialect: Dialect) -> list[str]:
@@ -76,7 +97,14 @@ def submit_command(batch: Batch, block: Block, options: list[str], dialect: Dial
     """
     words = [word for option in options for word in shlex.split(option)]
     alone = block[0] if len(block) == 1 else None
-    command = ["qsub", "-N", _name(batch, alone), "-j", "oe", *_output(batch, alone, dialect)]
+    command = [
+        "qsub",
+        "-N",
+        _name(batch, alone, dialect),
+        "-j",
+        "oe",
+        *_output(batch, alone, dialect),
+    ]
     if alone is None and dialect.is_torque:
         command += ["-t", ",".join(map(str, block))]
     elif alone is None:
@@ -86,11 +114,16 @@ def submit_command(batch: Batch, block: Block, options: list[str], dialect: Dial
     return [*command, "-r", "y", *words]
 
 
-def _name(batch: Batch, alone: int | None) -> str:
+def _name(batch: Batch, alone: int | None, dialect: Dialect) -> str:
     """Return a name that PBS takes, for people who look at the queue; ours is in the mark."""
     ending = "" if alone is None else f"-{alone}"
-    plain = _NOT_IN_NAMES.sub("_", batch.job_name)
-    return plain[: _LONGEST_NAME - len(ending)] + ending
+    if dialect.takes_any_name:
+        plain = _NOT_IN_NAMES.sub("_", batch.job_name)
+        return plain[: _LONGEST_NAME - len(ending)] + ending
+    plain = _NOT_IN_OLD_NAMES.sub("_", batch.job_name)
+    plain = plain if plain[:1].isalpha() else f"j{plain}"
+    ending = ending[: _LONGEST_OLD_NAME - 1]
+    return plain[: _LONGEST_OLD_NAME - len(ending)] + ending
 
 
 def _output(batch: Batch, alone: int | None, dialect: Dialect) -> list[str]:
@@ -171,7 +204,8 @@ def parse_submit(block: Block, answer: Finished) -> dict[int, str]:
         If it does not tell them.
     """
     # A site may print a greeting before it.
-    match = re.search(r"^(\d+)(\[\])?(\.\S+)?$", answer.stdout.strip(), re.MULTILINE)
+    found = re.finditer(r"^(\d+)(\[\])?(\.\S+)?\s*$", answer.stdout, re.MULTILINE)
+    match = next(reversed([*found]), None)
     if match is None or (match[2] is None) != (len(block) == 1):
         raise SchedulerUnavailableError(f"qsub did not tell the id of a job: {answer.complaint}")
     job, brackets, server = match.groups(default="")

@@ -30,6 +30,11 @@ _REFUSED: Final = {
     "-z": "qsub must tell the ids of jobs",
     "-C": "the lines of the script begin with #PBS",
 }
+#: The jobs of another server are in none of the answers of the default one.
+_OTHER_SERVER: Final = (
+    "{!r} is a queue of another server. Say the server with the environment variable PBS_SERVER "
+    "(in old versions PBS_DEFAULT), and the name of the queue alone."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,8 @@ class PbsResources(Resources):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, str) and _WORD.fullmatch(value)):
                 raise InvalidInputError(f"`{name}` is a word as qsub takes it, not {value!r}.")
+        if self.queue is not None and "@" in self.queue:
+            raise InvalidInputError(_OTHER_SERVER.format(self.queue))
         if self.memory is not None:
             object.__setattr__(self, "memory", _memory(self.memory))
         if self.select is not None and self.memory is not None:
@@ -150,6 +157,8 @@ def _check_option(option: str) -> None:
         )
     if reason := _REFUSED.get(words[0][:2]):
         raise InvalidInputError(f"`extra_scheduler` can't have {option!r}: {reason}.")
+    if words[0].startswith("-q") and "@" in option:
+        raise InvalidInputError(_OTHER_SERVER.format(option))
     if "block=true" in option:
         raise InvalidInputError(
             f"`extra_scheduler` can't have {option!r}: qsub would wait for the jobs to end."

@@ -158,6 +158,18 @@ def test_a_qsub_that_can_not_write_output_at_once_will_do(pbs, scheduler, folder
     assert sum("-k" in call for call in pbs.calls("qsub")) == 1
 
 
+def test_a_qsub_that_takes_short_names_only_will_do(pbs, scheduler, folder):  # noqa: F811
+    pbs.set(longest_name=15)
+    name = "2026 a long name"
+    for n in range(1, 3):
+        job_ids = scheduler.submit(make_batch(scheduler, folder, HOLD, n=n, job_name=name))
+        queue = scheduler.queue()
+        wanted = [f"{name}-{i}" for i in job_ids]
+        assert [queue[job_id]["job_name"] for job_id in job_ids.values()] == wanted
+    assert pbs.job(job_ids[1])["name"] == "j2026_a_long_na"
+    assert sum("-N" in call for call in pbs.calls("qsub")) == 3
+
+
 TORQUE = """#!/bin/sh
 [ "$1" = --version ] && { echo "Version: 6.1.2" >&2; exit; }
 echo "$@" > "$0.called"

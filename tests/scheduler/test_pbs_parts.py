@@ -18,16 +18,17 @@ from adaptive_scheduler.scheduler import PBS, pbs_mark
 from adaptive_scheduler.scheduler.command import Finished
 from adaptive_scheduler.scheduler.jobs import Batch
 from adaptive_scheduler.scheduler.pbs_arrays import array_option, blocks
-from adaptive_scheduler.scheduler.pbs_client import failure_of
+from adaptive_scheduler.scheduler.pbs_client import failure_of, takes_no_wide_lines
 from adaptive_scheduler.scheduler.pbs_script import (
     Dialect,
     parse_submit,
     sent_script,
+    simpler,
     submit_command,
 )
 from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite, parse_nodes
-from tests.scheduler.pbs_answers import answer_to, answers
+from tests.scheduler.pbs_answers import Answer, answer_to, answers
 
 
 def make_batch(**fields):
@@ -121,6 +122,8 @@ def test_torque_is_asked_in_its_own_words():
     [
         ({"memory": "lots"}, "memory"),
         ({"queue": "a b"}, "queue"),
+        ({"queue": "long@other"}, "PBS_SERVER"),
+        ({"extra_scheduler": ("-q long@other",)}, "PBS_SERVER"),
         ({"select": ""}, "select"),
         ({"select": "1:ncpus=1", "memory": "1gb"}, "select"),
         ({"cores": 8, "cores_per_node": 4}, "one node"),
@@ -206,6 +209,8 @@ def test_torque_has_other_arrays():
         ("12.s.lab\n", range(7, 8), {7: "12.s.lab"}),
         ("Welcome!\n12[].s\n", range(0, 4, 3), {0: "12[0].s", 3: "12[3].s"}),
         ("12\n", range(7, 8), {7: "12"}),
+        ("Today's news:\n2026\n12.s:15001\n", range(7, 8), {7: "12.s:15001"}),
+        ("12.s.lab \r\n", range(7, 8), {7: "12.s.lab"}),
     ],
 )
 def test_qsub_tells_the_ids(said, block, ids):
@@ -223,6 +228,43 @@ def test_a_name_that_pbs_does_not_take_is_made_plain():
     assert command[2].startswith("__r_xxx")
     assert command[2].endswith("x-7")
     assert len(command[2]) == 230
+
+
+@pytest.mark.parametrize(
+    ("job_name", "number", "name"),
+    [
+        ("sweep", 7, "sweep-7"),
+        ("007", 7, "j007-7"),
+        ("a.long+name of mine", 12345, "a_long_na-12345"),
+        ("π", 7, "j_-7"),
+    ],
+)
+def test_old_versions_want_short_names_that_begin_with_a_letter(job_name, number, name):
+    block = range(number, number + 1)
+    old = Dialect(takes_any_name=False)
+    command = submit_command(make_batch(job_name=job_name), block, [], old)
+    assert command[2] == name
+    assert len(name) <= 15
+
+
+@pytest.mark.parametrize(
+    ("said", "dialect"),
+    [
+        ("qsub: illegal -k value", Dialect(writes_at_once=False)),
+        ("qsub: illegal -N value", Dialect(takes_any_name=False)),
+        ("qsub: Job name is too long", Dialect(takes_any_name=False)),
+        ("qsub: Unknown queue", None),
+        ("", None),
+    ],
+)
+def test_a_qsub_that_knows_less_is_asked_for_less(said, dialect):
+    assert simpler(Dialect(), Finished(["qsub"], 2, "", said)) == dialect
+
+
+def test_when_less_does_not_help_either_it_is_not_asked_again():
+    least = Dialect(writes_at_once=False, takes_any_name=False)
+    for said in ("qsub: illegal -k value", "qsub: illegal -N value"):
+        assert simpler(least, Finished(["qsub"], 2, "", said)) is None
 
 
 def test_a_job_that_is_started_again_counts(tmp_path):
@@ -268,6 +310,27 @@ def test_most_nodes_decide_how_many_cores_a_node_has():
 
 # Complaints.
 
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "qstat: invalid option -- 'w'\nusage: qstat [-f]",  # PBS Pro 11, Torque
+        "qstat: conflicting options.\nusage: \nqstat [-f]",  # PBS Pro 13
+        "Unknown option: w",  # Torque's commands over Slurm
+    ],
+)
+def test_a_qstat_without_wide_lines_is_known(said):
+    assert takes_no_wide_lines(Finished(["qstat"], 2, "", said))
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["qstat: Unknown Job Id 1.s", "qstat: cannot connect to server s (errno=15010)", ""],
+)
+def test_other_complaints_say_nothing_of_wide_lines(said):
+    assert not takes_no_wide_lines(Finished(["qstat"], 153, "", said))
+
+
 DOUBTFUL = [a for a in answers("server_down_refused") if "qsub" in a.command]
 REFUSED = [
     a
@@ -285,6 +348,43 @@ def failure(answer):
 @pytest.mark.parametrize("answer", DOUBTFUL)
 def test_when_the_server_is_down_nothing_is_known(answer):
     assert isinstance(failure(answer), SchedulerUnavailableError)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "qsub: Invalid credential",
+        "qsub: PBS server internal error",
+        "qsub: Request not allowed: Server shutting down",
+        "qsub: Failed to save job/resv, refer server logs for details",
+        "qsub: No free connections",
+        "qsub: Batch protocol error",
+    ],
+)
+def test_trouble_of_the_server_is_no_refusal(said):
+    assert isinstance(failure(Answer("qsub", "", f"{said}\n", 1)), SchedulerUnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("would exceed queue long's per-user limit", "max_simultaneous_jobs"),
+        ("would exceed complex's per-user limit of jobs in 'Q' state", "max_simultaneous_jobs"),
+        ("Maximum number of jobs for project p already in queue long", "max_simultaneous_jobs"),
+        ("would exceed per-user limit on resource ncpus in queue long", "Ask for less"),
+        ("Access to queue is denied", "qstat -Q"),
+        ("Job rejected by all possible destinations", "qstat -Qf"),
+        ("Invalid Account", "-A account"),
+        ("script contains cr, lf", "Windows"),
+        ("Bad GID for job execution", ""),
+        ("Request rejected by filter hook 'projects': name a project with -P", "name a project"),
+    ],
+)
+def test_a_refusal_says_what_to_do(said, hint):
+    error = failure(Answer("qsub", "", f"qsub: {said}\n", 1))
+    assert isinstance(error, SubmissionRejectedError)
+    assert said in str(error)
+    assert hint in str(error)
 
 
 @pytest.mark.parametrize("answer", REFUSED)

@@ -137,6 +137,11 @@ def test_a_job_that_was_deleted_was_cancelled():
         ("271", "FAILED (ended by SIGTERM, exit status 271)"),
         ("-29", "TIMEOUT (it reached its walltime)"),
         ("-27", "OUT_OF_MEMORY (it used too much memory)"),
+        ("-31", "OUT_OF_MEMORY (it used too many huge pages of memory)"),
+        ("-4", "NODE_FAIL (its node began anew)"),
+        ("-20", "NODE_FAIL (the connection to its first node was lost)"),
+        ("-17", "FAILED (a hook of the site did not let it begin)"),
+        ("-19", "CANCELLED (a hook of the site deleted it)"),
         ("-99", "FAILED (PBS ended it: exit status -99)"),
     ],
 )
@@ -199,6 +204,15 @@ def test_a_stranger_cannot_make_up_jobs_with_line_breaks(is_wide):
     text = record("1.s", [("Job_Name", odd), ("job_state", "R")], is_wide=is_wide)
     text += record("2.s", [("Job_Name", "nan"), ("job_state", "Q")], is_wide=is_wide)
     assert {i: job["job_state"] for i, job in parse_jobs(text).items()} == {"1.s": "R", "2.s": "Q"}
+
+
+@pytest.mark.parametrize("is_wide", [True, False])
+def test_a_line_of_a_value_is_not_taken_for_the_state(is_wide):
+    # Sites may give the user's environment to all jobs; functions of shells have lines.
+    function = "BASH_FUNC_f%%=() {\n    job_state = F\n    local x = y\n}"
+    attributes = [("job_state", "R"), ("Variable_List", function), ("comment", "runs")]
+    (job,) = parse_jobs(record("1.s", attributes, is_wide=is_wide)).values()
+    assert (job["job_state"], job["comment"]) == ("R", "runs")
 
 
 def test_a_greeting_of_the_site_is_no_job():

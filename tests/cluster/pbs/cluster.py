@@ -92,6 +92,23 @@ class FakePBS:
         with server(self.folder) as pbs:
             tell_keeper(pbs.jobs[job_id], "requeue")
 
+    def move(self, job_id: str) -> None:
+        """Let a job have been moved to another server, where it runs."""
+        with server(self.folder) as pbs:
+            pbs.jobs[job_id]["is_moved"] = True
+
+    def lose_node(self, name: str) -> None:
+        """Let a node not answer any more; its processes go on."""
+        with server(self.folder) as pbs:
+            pbs.settings["lost_nodes"].append(name)
+
+    def give_up_node(self, name: str) -> None:
+        """Put the jobs of a lost node back into the queue, as after ``node_fail_requeue``."""
+        with server(self.folder) as pbs:
+            for job in pbs.jobs.values():
+                if job["state"] == "R" and name in (job["nodes"] or ()):
+                    job.update(state="Q", nodes=None, keeper=None, wish=None)
+
     def add_job_of(self, owner: str, name: str, **fields: Any) -> str:
         """Put a job of somebody else into the queue; it is held."""
         with server(self.folder) as pbs:
@@ -110,6 +127,7 @@ class FakePBS:
 #: A job of which nothing is known.
 _BLANK: Job = {
     "select": "1:ncpus=1",
+    "chunks": [(1, 1)],
     "cores": 1,
     "walltime": None,
     "out": "/x.o",
@@ -124,7 +142,8 @@ _BLANK: Job = {
     "status": None,
     "substate": 20,
     "run_count": 0,
-    "node": None,
+    "nodes": None,
+    "is_moved": False,
     "keeper": None,
     "wish": None,
     "is_array": False,

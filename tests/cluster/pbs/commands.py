@@ -20,7 +20,8 @@ from tests.cluster.pbs.state import SERVER, Job, Server, server
 from tests.cluster.pbs.text import record
 
 _PAUSE = 0.02
-_UNKNOWN, _HAS_FINISHED, _CONNECTION = 153, 35, 162
+#: Exit codes: the last eight bits of the server's error numbers.
+_UNKNOWN, _HAS_FINISHED, _CONNECTION, _NO_NODE, _HAS_FINISHED_MEMBER = 153, 35, 162, 222, 55
 _ID = re.compile(r"(\d+)(\[\d*\])?(\..*)?")
 
 
@@ -92,7 +93,9 @@ def _full_id(text: str) -> str | None:
     return f"{match[1]}{match[2] or ''}.{SERVER}"
 
 
-def _qdel(folder: Path, ids: list[str]) -> int:
+def _qdel(folder: Path, arguments: list[str]) -> int:
+    options, ids = getopt.getopt(arguments, "W:x")
+    is_forced = ("-W", "force") in options
     code = 0
     for text in ids:
         if _full_id(text) is None:
@@ -104,9 +107,18 @@ def _qdel(folder: Path, ids: list[str]) -> int:
             if job is None:
                 _complain(f"qdel: Unknown Job Id {job_id}")
                 code = _UNKNOWN
-            elif job["state"] in {"F", "X"}:
+            elif job["state"] == "F":
                 _complain(f"qdel: Job has finished {job_id}")
                 code = _HAS_FINISHED
+            elif job["state"] == "X":
+                _complain(f"qdel: Request invalid for finished array subjob {job_id}")
+                code = _HAS_FINISHED_MEMBER
+            elif set(job["nodes"] or ()) & set(pbs.settings["lost_nodes"]):
+                if is_forced:
+                    pbs.finish(job, 256 + signal.SIGKILL, "terminated")
+                else:
+                    _complain(f"qdel: Server could not connect to MOM {job_id}")
+                    code = _NO_NODE
             else:
                 for one in pbs.members(job) if job["is_array"] else [job]:
                     delete(pbs, one)
@@ -135,10 +147,11 @@ def _qselect(folder: Path, arguments: list[str]) -> int:
         for job in pbs.jobs.values():
             is_wanted = (
                 (job["state"] != "F" or "-x" in options)
+                and (not job["is_moved"] or "M" in options.get("-s", ""))
                 and (job["array"] is None or "-T" in options)
                 and options.get("-u", job["owner"]) == job["owner"]
                 and options.get("-N", job["name"]) == job["name"]
-                and job["state"] in options.get("-s", job["state"])
+                and ("M" if job["is_moved"] else job["state"]) in options.get("-s", job["state"])
             )
             if is_wanted:
                 _say(job["id"])
@@ -185,7 +198,7 @@ def _qstat(folder: Path, arguments: list[str]) -> int:
 
 def _wanted(pbs: Server, ids: list[str], options: set[str]) -> tuple[list[Job], int]:
     if not ids:
-        roots = [job for job in pbs.jobs.values() if job["array"] is None]
+        roots = [j for j in pbs.jobs.values() if j["array"] is None and not j["is_moved"]]
         ids = [job["id"] for job in roots if job["state"] != "F" or "-x" in options]
     jobs, code = [], 0
     for text in ids:

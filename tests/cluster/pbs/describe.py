@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 
-from tests.cluster.pbs.state import SERVER, Job, Server
+from tests.cluster.pbs.state import SERVER, Job, Server, vnodes
 
 _HOST = f"{SERVER}.lab.test"
 #: In Variable_List these have a backslash before them.
@@ -43,14 +43,14 @@ def _attributes(job: Job, *, is_member: bool) -> Iterator[tuple[str, str]]:
     yield "Job_Owner", f"{job['owner']}@{_HOST}"
     yield "job_state", job["state"]
     yield "queue", "workq"
-    yield "server", SERVER
+    yield "server", "other-head" if job["is_moved"] else SERVER
     if not is_member:
         yield "Checkpoint", "u"
     yield "ctime", _date(job["created"])
     yield "Error_Path", f"{_HOST}:{job['err'].replace('^array_index^', index)}"
-    if job["node"] is not None:
-        yield "exec_host", f"{job['node']}/0"
-        yield "exec_vnode", f"({job['node']}:ncpus={job['cores']})"
+    if job["nodes"] is not None:
+        yield "exec_host", "+".join(f"{name}/0" for name in job["nodes"])
+        yield "exec_vnode", vnodes(job)
     if not is_member:
         yield "Hold_Types", job["hold"]
     yield "Join_Path", job["join"]

@@ -40,9 +40,11 @@ def keep(folder: Path, job_id: str) -> None:
     status, end = _watch(folder, job, shell)
     _kill(shell.pid, signal.SIGKILL)
     with server(folder) as pbs:
-        job = pbs.jobs[job_id]
+        job = pbs.jobs.get(job_id, {"keeper": None})
+        if job["keeper"] != os.getpid():
+            return  # the server has given up the node, and the job is somewhere else
         if end == "requeued":
-            job.update(state="Q", node=None, keeper=None, wish=None)
+            job.update(state="Q", nodes=None, keeper=None, wish=None)
         else:
             pbs.finish(job, status, end)
             _deliver(job, output)
@@ -70,7 +72,7 @@ def _give_back(folder: Path, job_id: str) -> None:
     """Put a job that could not be started back into the queue; or hold it at last."""
     with server(folder) as pbs:
         job = pbs.jobs[job_id]
-        job.update(state="Q", node=None, keeper=None)
+        job.update(state="Q", nodes=None, keeper=None)
         if job["run_count"] > _MAX_STARTS:
             job.update(state="H", hold="s", comment=_HELD)
 
@@ -99,7 +101,8 @@ def _start(folder: Path, job: Job, output) -> subprocess.Popen[bytes]:
 def _environment(folder: Path, job: Job) -> dict[str, str]:
     user = pwd.getpwuid(os.getuid()).pw_name
     nodefile = folder / "jobs" / f"{job['id']}.nodes"
-    nodefile.write_text(f"{job['node']}\n")
+    places = zip(job["chunks"], job["nodes"], strict=True)
+    nodefile.write_text("".join(f"{name}\n" * processes for (_, processes), name in places))
     variables = {
         "FAKE_PBS": str(folder),
         "ENVIRONMENT": "BATCH",
@@ -109,8 +112,8 @@ def _environment(folder: Path, job: Job) -> dict[str, str]:
         "SHELL": "/bin/bash",
         "PATH": os.defpath,
         "TMPDIR": str(folder / "tmp"),
-        "NCPUS": str(job["cores"]),
-        "OMP_NUM_THREADS": str(job["cores"]),
+        "NCPUS": str(job["chunks"][0][0]),
+        "OMP_NUM_THREADS": str(job["chunks"][0][0]),
         "PBS_ENVIRONMENT": "PBS_BATCH",
         "PBS_JOBID": job["id"],
         "PBS_JOBNAME": job["name"],

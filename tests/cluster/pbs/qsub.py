@@ -23,6 +23,8 @@ USAGE = (
 )
 _OPTIONS = "a:A:c:C:e:fhIj:J:k:l:m:M:N:o:p:P:q:r:R:S:u:W:v:Vz"
 _NAME = re.compile(r"[A-Za-z0-9_+.-]+")
+#: Versions with shorter names want a letter first.
+_OLD_NAME = re.compile(r"[A-Za-z].{0,14}")
 _LONGEST_NAME = 230
 _LONGEST_PATH = 1024
 _INDICES = re.compile(r"(\d+)-(\d+)(?::(\d+))?")
@@ -68,11 +70,12 @@ def _read(arguments: list[str], text: bytes) -> tuple[dict[str, list[str]], byte
     return from_script | options, text
 
 
-def _check(options: dict[str, list[str]]) -> None:
+def _check(options: dict[str, list[str]], longest_name: int) -> None:
     name = options.get("-N", ["STDIN"])[-1]
-    if not _NAME.fullmatch(name):
+    wanted = _NAME if longest_name == _LONGEST_NAME else _OLD_NAME
+    if not wanted.fullmatch(name):
         raise RefusedError("illegal -N value", _USAGE)
-    if len(name) > _LONGEST_NAME:
+    if len(name) > longest_name:
         raise RefusedError("Job name is too long ", _USAGE)
     for option in ("-o", "-e"):
         if len(options.get(option, [""])[-1]) > _LONGEST_PATH:
@@ -95,7 +98,7 @@ def _resources(options: dict[str, list[str]]) -> dict[str, str]:
 def _submit(pbs: Server, options: dict[str, list[str]], arguments: list[str], text: bytes) -> str:
     if (pbs.folder / "old_qsub").exists() and "d" in options.get("-k", [""])[-1]:
         raise RefusedError("illegal -k value", _USAGE)
-    _check(options)
+    _check(options, pbs.settings["longest_name"])
     indices = _indices(pbs, options.get("-J", [""])[-1])
     limit = pbs.settings["max_user_jobs"]
     n_there = sum(job["state"] not in "FX" and not job["is_array"] for job in pbs.jobs.values())
@@ -131,7 +134,7 @@ def _indices(pbs: Server, value: str) -> range:
 def _job(options: dict[str, list[str]], number: int) -> Job:
     resources = _resources(options)
     select = resources.get("select", f"1:ncpus={resources.get('ncpus', 1)}")
-    cores = re.search(r"ncpus=(\d+)", select)
+    chunks = _chunks(select)
     name = options.get("-N", ["STDIN"])[-1]
     workdir = str(Path.cwd())
     now = time.time()
@@ -142,7 +145,8 @@ def _job(options: dict[str, list[str]], number: int) -> Job:
         "state": "H" if "-h" in options else "Q",
         "hold": "u" if "-h" in options else "n",
         "select": select,
-        "cores": int(cores[1]) if cores else 1,
+        "chunks": chunks,
+        "cores": sum(cores for cores, _ in chunks),
         "walltime": _seconds(resources.get("walltime")),
         "out": options.get("-o", [f"{workdir}/{name}.o{number}"])[-1],
         "err": options.get("-e", [f"{workdir}/{name}.e{number}"])[-1],
@@ -156,13 +160,25 @@ def _job(options: dict[str, list[str]], number: int) -> Job:
         "status": None,
         "substate": 10,
         "run_count": 0,
-        "node": None,
+        "nodes": None,
+        "is_moved": False,
         "keeper": None,
         "wish": None,
         "is_array": False,
         "array": None,
         "index": None,
     }
+
+
+def _chunks(select: str) -> list[tuple[int, int]]:
+    """Return the cores of each chunk, and how many lines it has in the file of nodes."""
+    chunks = []
+    for part in select.split("+"):
+        count, *rest = part.split(":")
+        resources = dict(word.split("=") for word in rest)
+        sizes = int(resources.get("ncpus", 1)), int(resources.get("mpiprocs", 1))
+        chunks += [sizes] * int(count)
+    return chunks
 
 
 def _seconds(walltime: str | None) -> int | None:

@@ -29,6 +29,8 @@ SETTINGS: dict[str, Any] = {
     "queue_max_array_size": 10_000,
     "kill_delay": 10.0,
     "max_user_jobs": None,
+    "longest_name": 230,
+    "lost_nodes": [],
 }
 
 Job = dict[str, Any]
@@ -52,17 +54,25 @@ class Server:
         """Return the jobs of an array."""
         return [job for job in self.jobs.values() if job["array"] == array["id"]]
 
-    def free_node(self, job: Job) -> str | None:
-        """Return a node on which a job fits."""
-        for node, cores in self.settings["nodes"].items():
-            used = sum(
-                other["cores"]
-                for other in self.jobs.values()
-                if other["node"] == node and other["state"] in {"R", "E", "S"}
-            )
-            if used + job["cores"] <= cores:
-                return node
-        return None
+    def free_nodes(self, job: Job) -> list[str] | None:
+        """Return a node for each chunk of a job, so that it fits."""
+        free = {
+            name: cores
+            for name, cores in self.settings["nodes"].items()
+            if name not in self.settings["lost_nodes"]
+        }
+        for other in self.jobs.values():
+            if other["nodes"] is not None and other["state"] in {"R", "E", "S"}:
+                for (cores, _), name in zip(other["chunks"], other["nodes"], strict=True):
+                    free[name] = free.get(name, 0) - cores
+        found = []
+        for cores, _ in job["chunks"]:
+            name = next((name for name in free if free[name] >= cores), None)
+            if name is None:
+                return None
+            free[name] -= cores
+            found.append(name)
+        return found
 
     def schedule(self) -> None:
         """Start the jobs that fit."""
@@ -71,8 +81,8 @@ class Server:
             is_held = job["hold"] != "n" or (array is not None and array["hold"] != "n")
             if job["state"] != "Q" or job["is_array"] or is_held:
                 continue
-            job["node"] = self.free_node(job)
-            if job["node"] is None:
+            job["nodes"] = self.free_nodes(job)
+            if job["nodes"] is None:
                 job["comment"] = "Not Running: Insufficient amount of resource: ncpus"
                 continue
             self._start(job, array)
@@ -81,7 +91,7 @@ class Server:
         now = time.time()
         job.update(state="R", began=now, changed=now, status=None, run_count=job["run_count"] + 1)
         when = time.strftime("%a %b %d at %H:%M", time.localtime(now))
-        job["comment"] = f"Job run at {when} on ({job['node']}:ncpus={job['cores']})"
+        job["comment"] = f"Job run at {when} on {vnodes(job)}"
         if array is not None and array["state"] == "Q":
             array.update(state="B", began=now, comment=f"Job Array Began at {when}")
         start_keeper(self.folder, job["id"])
@@ -107,6 +117,12 @@ class Server:
         job["state"] = "F"
         if not self.settings["history"]:
             del self.jobs[job["id"]]
+
+
+def vnodes(job: Job) -> str:
+    """Return on which nodes a job is, as ``exec_vnode`` shows it."""
+    places = zip(job["chunks"], job["nodes"], strict=True)
+    return "+".join(f"({name}:ncpus={cores})" for (cores, _), name in places)
 
 
 @contextmanager

@@ -1,0 +1,135 @@
+"""`PBS` knows its jobs when their nodes are lost, or another server has them."""
+
+from __future__ import annotations
+
+import pytest
+
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.scheduler import PBS
+from tests.cluster.pbs.fixtures import pbs  # noqa: F401
+from tests.scheduler.contract import alive, exists, make_batch
+from tests.waiting import wait_until
+
+HOLD = "until [ -e go ]; do sleep 0.05; done"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def scheduler(pbs):  # noqa: F811
+    return PBS(1, signal_before_end=0)
+
+
+@pytest.fixture
+def run_jobs(scheduler, folder):
+    """Return a function that submits jobs, waits until they run, and returns their ids."""
+
+    def run_jobs(n):
+        me = scheduler.variables
+        script = f'echo $$ > "pid-{me.number}-{me.restarts}"; {HOLD}'
+        job_ids = list(scheduler.submit(make_batch(scheduler, folder, script, n=n)).values())
+        wait_until(lambda: all((folder / f"pid-{i}-0").exists() for i in range(n)))
+        return job_ids
+
+    return run_jobs
+
+
+def replace(pbs, name, script):  # noqa: F811
+    """Let a command be a script; the command itself is in ``$real``."""
+    command = pbs.folder / "bin" / name
+    real = command.rename(command.with_name(f"real-{name}"))
+    command.write_text(f"#!/bin/sh\nreal='{real}'\n{script}\n")
+    command.chmod(0o755)
+
+
+def pid(folder, name):
+    path = folder / name
+    return int(wait_until(lambda: path.exists() and path.read_text()))
+
+
+# Other servers.
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_jobs_that_were_moved_to_another_server_are_still_there(pbs, scheduler, run_jobs, n):  # noqa: F811
+    job_ids = run_jobs(n)
+    assert alive(scheduler) == set(job_ids)
+    for job_id in job_ids if n == 1 else [job_ids[0].replace("[0]", "[]")]:
+        pbs.move(job_id)
+    for _ in range(2):
+        assert alive(scheduler) == set(job_ids)
+    scheduler.cancel_ids(job_ids)
+    wait_until(lambda: not alive(scheduler))
+
+
+def test_another_process_finds_jobs_that_were_moved(pbs, run_jobs):  # noqa: F811
+    (job_id,) = run_jobs(1)
+    pbs.move(job_id)
+    assert alive(PBS(1)) == {job_id}
+
+
+def test_jobs_that_have_ended_are_not_asked_for_again(pbs, scheduler, folder):  # noqa: F811
+    pbs.set(history=False)
+    job_ids = set(scheduler.submit(make_batch(scheduler, folder, "true", n=2)).values())
+    wait_until(lambda: not job_ids & alive(scheduler))
+    n_calls = len(pbs.calls("qstat"))
+    assert alive(scheduler) == set()
+    assert len(pbs.calls("qstat")) == n_calls
+
+
+# Lost nodes.
+
+
+def test_a_job_on_a_lost_node_is_alive_until_the_server_says_otherwise(pbs, scheduler, run_jobs):  # noqa: F811
+    (job_id,) = run_jobs(1)
+    pbs.lose_node("pbs-head")
+    job = scheduler.queue()[job_id]
+    assert job["alive"]
+    assert job["running"]
+
+
+def test_a_job_that_runs_again_after_the_loss_of_its_node_knows_it(pbs, scheduler, folder):  # noqa: F811
+    pbs.set(nodes={"a": 1, "b": 1})
+    me = scheduler.variables
+    script = f'echo $$ > "pid-{me.restarts}"; {HOLD}'
+    (job_id,) = scheduler.submit(make_batch(scheduler, folder, script)).values()
+    old = pid(folder, "pid-0")
+    pbs.lose_node("a")
+    pbs.give_up_node("a")
+    new = pid(folder, "pid-1")
+    assert exists(old)  # it does not know that it is alone
+    assert new != old
+    assert alive(scheduler) == {job_id}
+    assert scheduler.ends([job_id]) == {}
+
+
+def test_jobs_on_a_lost_node_are_cancelled_like_all_others(pbs, scheduler, run_jobs):  # noqa: F811
+    pbs.set(nodes={"a": 1, "b": 1})
+    on_a, on_b = run_jobs(2)
+    pbs.lose_node("a")
+    scheduler.cancel_ids([on_a, on_b])
+    wait_until(lambda: not alive(scheduler))
+    pbs.give_up_node("a")
+    assert alive(scheduler) == set()
+    forced = [call for call in pbs.calls("qdel") if "force" in call]
+    assert forced == [["-W", "force", on_a]]
+
+
+# What qstat can't have meant.
+
+
+def test_an_array_without_members_is_no_answer(pbs, scheduler, run_jobs):  # noqa: F811
+    run_jobs(2)
+    without_members = "awk '/^Job Id/ { shown = !/\\[[0-9]/ } shown'"
+    replace(pbs, "qstat", f'"$real" "$@" | {without_members}')
+    with pytest.raises(SchedulerUnavailableError, match="none of its jobs"):
+        scheduler.queue()
+
+
+def test_what_a_site_prints_beside_the_ids_is_not_taken_for_ids(pbs, scheduler, run_jobs):  # noqa: F811
+    job_ids = run_jobs(2)
+    replace(pbs, "qselect", 'echo "Welcome to PBS"; "$real" "$@"')
+    assert alive(scheduler) == set(job_ids)
