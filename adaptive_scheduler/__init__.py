@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from adaptive_scheduler import client_support, scheduler, server_support, utils
     from adaptive_scheduler.executor import SlurmExecutor, SlurmTask
     from adaptive_scheduler.scheduler import PBS, SLURM
-    from adaptive_scheduler.server_support import RunManager, slurm_run, start_one_by_one
+    from adaptive_scheduler.server_support import (
+        MultiRunManager,
+        RunManager,
+        slurm_run,
+        start_one_by_one,
+    )
     from adaptive_scheduler.version import __version__
 
 #: Public names and the module that defines each. A job imports this package
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 _HOME = {
     "PBS": "adaptive_scheduler.scheduler",
     "SLURM": "adaptive_scheduler.scheduler",
+    "MultiRunManager": "adaptive_scheduler.server_support",
     "RunManager": "adaptive_scheduler.server_support",
     "SlurmExecutor": "adaptive_scheduler.executor",
     "SlurmTask": "adaptive_scheduler.executor",
@@ -33,6 +39,7 @@ _HOME = {
 __all__ = [
     "PBS",
     "SLURM",
+    "MultiRunManager",
     "RunManager",
     "SlurmExecutor",
     "SlurmTask",

@@ -4,6 +4,7 @@
 module               subject
 ==================== ==========================================================
 `run_manager`        a run from start to finish
+`multi_run_manager`  several of them
 `database_manager`   who has which learner
 `job_manager`        submits jobs and watches the queue
 `kill_manager`       cancels jobs whose output says that they are lost
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         logs_with_string_or_condition,
         parse_log_files,
     )
+    from adaptive_scheduler.server_support.multi_run_manager import MultiRunManager
     from adaptive_scheduler.server_support.one_by_one import start_one_by_one
     from adaptive_scheduler.server_support.run_manager import RunManager
     from adaptive_scheduler.server_support.run_with_slurm import slurm_run
@@ -44,6 +46,7 @@ _HOME = {
     "JobManager": "adaptive_scheduler.server_support.job_manager",
     "KillManager": "adaptive_scheduler.server_support.kill_manager",
     "MaxRestartsReachedError": "adaptive_scheduler.errors",
+    "MultiRunManager": "adaptive_scheduler.server_support.multi_run_manager",
     "RunManager": "adaptive_scheduler.server_support.run_manager",
     "cleanup_scheduler_files": "adaptive_scheduler.server_support.cleaning",
     "get_allowed_url": "adaptive_scheduler.server_support.addresses",
@@ -59,6 +62,7 @@ __all__ = [
     "JobManager",
     "KillManager",
     "MaxRestartsReachedError",
+    "MultiRunManager",
     "RunManager",
     "cleanup_scheduler_files",
     "get_allowed_url",

@@ -1,0 +1,174 @@
+"""Several runs side by side."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.server_support.info import RunInfo, as_text
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.server_support.run_manager import RunManager
+
+#: Columns of the table that a saved notebook shows, and what stands in each.
+_COLUMNS: dict[str, Callable[[RunInfo], object]] = {
+    "run": lambda info: info.name,
+    "status": lambda info: info.status,
+    "done": lambda info: f"{info.n_done}/{info.n_learners}",
+    "failed": lambda info: info.n_failed or "",
+    "jobs running": lambda info: info.jobs_running,
+    "jobs pending": lambda info: info.jobs_pending,
+    "points": lambda info: f"{info.npoints:,}",
+}
+
+
+class MultiRunManager:
+    """Several runs, looked at, started and cancelled together.
+
+    Parameters
+    ----------
+    run_managers
+        The runs; their `job_name` tells them apart.
+
+    Attributes
+    ----------
+    run_managers
+        The runs by name.
+
+    Raises
+    ------
+    InvalidInputError
+        If two runs have the same name.
+    """
+
+    def __init__(self, run_managers: Iterable[RunManager] | None = None) -> None:
+        self.run_managers: dict[str, RunManager] = {}
+        self._wait_for: dict[str, RunManager] = {}
+        for run_manager in run_managers or ():
+            self.add_run_manager(run_manager)
+
+    def __repr__(self) -> str:
+        runs = (f"'{name}' {run.status()}" for name, run in self.run_managers.items())
+        return f"<MultiRunManager: {', '.join(runs) or 'no runs'}>"
+
+    def add_run_manager(
+        self, run_manager: RunManager, *, start: bool = False, wait_for: str | None = None
+    ) -> None:
+        """Add a run.
+
+        Parameters
+        ----------
+        run_manager
+            The run.
+        start
+            Start it, too.
+        wait_for
+            The name of another run that must be over before it begins; also
+            where `start_all` starts it.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is a run of this name, or none that is waited for, or the
+            run was started already and can't wait.
+        """
+        name = run_manager.job_name
+        if name in self.run_managers:
+            raise InvalidInputError(
+                f"There is a run '{name}' already: give each run a `job_name` of its own."
+            )
+        if wait_for is not None:
+            other = self._run(wait_for)
+            if run_manager.is_started:
+                raise InvalidInputError(
+                    f"Run '{name}' has been started before: it can't wait for '{wait_for}' any "
+                    "more."
+                )
+            self._wait_for[name] = other
+        self.run_managers[name] = run_manager
+        if start:
+            self._start(name)
+
+    def remove_run_manager(self, name: str) -> None:
+        """Show a run no longer. It goes on.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such run.
+        """
+        self._run(name)
+        del self.run_managers[name]
+        self._wait_for.pop(name, None)
+
+    def start_all(self) -> None:
+        """Start the runs that have not been started."""
+        for name, run_manager in self.run_managers.items():
+            if not run_manager.is_started:
+                self._start(name)
+
+    def cancel_all(self) -> None:
+        """Cancel all runs, and their jobs, which save first."""
+        # Those that wait for others come later: they must not begin meanwhile.
+        for run_manager in reversed(self.run_managers.values()):
+            run_manager.cancel()
+
+    def info(self, format: str = "text") -> Any:  # noqa: A002  as that of a `RunManager`
+        """Return how the runs do.
+
+        Parameters
+        ----------
+        format
+            ``"text"``, or ``"data"`` for figures by the name of the run.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is another one.
+        """
+        infos = self._infos()
+        if format == "data":
+            return infos
+        if format != "text":
+            raise InvalidInputError(f"`format` is 'text' or 'data', not {format!r}.")
+        return "\n".join(map(as_text, infos.values())) or "There are no runs."
+
+    def display(self) -> None:
+        """Show the runs in a notebook."""
+        from IPython.display import display
+
+        display(self)  # type: ignore[no-untyped-call]
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        """Return what a notebook, a saved notebook, and a terminal show."""
+        del options
+        infos = self._infos()
+        return {
+            "text/plain": "\n".join(map(as_text, infos.values())) or repr(self),
+            "text/html": _as_html(infos.values()),
+        }
+
+    def _infos(self) -> dict[str, RunInfo]:
+        infos = {name: run.info("data") for name, run in self.run_managers.items()}
+        return {name: info for name, info in infos.items() if isinstance(info, RunInfo)}
+
+    def _run(self, name: str) -> RunManager:
+        if name not in self.run_managers:
+            known = ", ".join(map(repr, self.run_managers)) or "none"
+            raise InvalidInputError(f"There is no run {name!r}; there are: {known}.")
+        return self.run_managers[name]
+
+    def _start(self, name: str) -> None:
+        self.run_managers[name].start(wait_for=self._wait_for.get(name))
+
+
+def _as_html(infos: Iterable[RunInfo]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    rows = (
+        "".join(f"<td>{html.escape(str(show(info)))}</td>" for show in _COLUMNS.values())
+        for info in infos
+    )
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
