@@ -34,6 +34,7 @@ class LastKnown:
         self._max_fails = max_fails
         self._fails: Counter[int] = Counter()
         self._given_up: set[int] = set()
+        self._cancelled: set[int] = set()
         self._job_of: dict[int, JobIdentity] = {}
         self._learner_of: dict[str, int] = {}
         self._number_of: dict[str, int] = {}
@@ -41,24 +42,31 @@ class LastKnown:
             self._note(record)
 
     def is_free(self, learner: int) -> bool:
-        """Whether a job may take a learner: none has it, and it is neither done nor given up."""
-        return not any(learner in taken for taken in (self._job_of, self.done, self._given_up))
+        """Whether a job may take a learner: none has it, and somebody waits for it."""
+        not_free = (self._job_of, self.done, self._given_up, self._cancelled)
+        return not any(learner in learners for learners in not_free)
 
     def attempt_of(self, job: JobIdentity) -> Attempt | None:
         """Return the attempt that a job was given last, if it has not ended."""
         learner = self._learner_of.get(job.job_id)
-        if learner is None or self._job_of[learner] != job:
+        if learner is None or learner in self._cancelled or self._job_of[learner] != job:
             return None
         return Attempt(learner, self.attempts[learner])
 
-    def _note(self, record: j.AnyRecord) -> None:  # noqa: C901  one case a record
+    def _note(self, record: j.AnyRecord) -> None:  # noqa: C901, PLR0912  one case a record
         match record:
             case j.Assigned():
                 self.attempts[record.learner] = record.number
                 self._take(record.learner, record.job)
             case j.Done():
                 self._let_go(record.learner)
+                self._cancelled.discard(record.learner)
                 self.done.add(record.learner)
+            case j.Reopened():
+                self.done.discard(record.learner)
+            case j.Cancelled():
+                if record.learner not in self.done:
+                    self._cancelled.add(record.learner)
             case j.Failed():
                 if record.learner in self._job_of:
                     self._fail(record.learner)
@@ -66,6 +74,7 @@ class LastKnown:
                 self._let_go(record.learner)
             case j.Retried():
                 self._given_up.discard(record.learner)
+                self._cancelled.discard(record.learner)
                 del self._fails[record.learner]
             case j.Submitted():
                 self._number_of |= {job_id: number for number, job_id in record.job_ids.items()}
@@ -105,6 +114,8 @@ class LastKnown:
     def _was(self, record: j.LearnerWas) -> None:
         self.attempts[record.learner] = record.attempt
         self._fails[record.learner] = record.fails
+        if record.is_cancelled:
+            self._cancelled.add(record.learner)
         match record.state:
             case "running" if record.job is not None:
                 self._take(record.learner, record.job)

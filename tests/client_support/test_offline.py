@@ -141,6 +141,36 @@ def test_what_has_failed_too_often_is_not_free(path, is_compacted):
     assert free(path, manager, max_fails=3) == [(0, 4), (1, 1)]
 
 
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_what_the_user_has_cancelled_is_not_free_until_it_is_retried(path, is_compacted):
+    manager = Manager([0, 0, 0])
+    job = Job(manager, 0)
+    job.hello()
+    for learner in (0, 1):
+        manager.record(j.Cancelled(time=1.0, learner=learner))
+    if is_compacted:
+        manager.journal, _ = manager.compacted()
+    assert free(path, manager) == [(2, 1)]
+    job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
+    assert given_attempt(job_settings, job.identity) is None
+    manager.job_gone("0")
+    assert free(path, manager) == [(2, 1)]
+    for learner in (0, 1):
+        manager.record(j.Retried(time=2.0, learner=learner))
+    assert free(path, manager) == [(0, 2), (1, 1), (2, 1)]
+
+
+def test_what_is_reopened_is_free(path):
+    manager = Manager([0])
+    job = Job(manager, 0)
+    job.hello()
+    job.done()
+    assert free(path, manager) == []
+    manager.record(j.Reopened(time=1.0, learner=0))
+    assert manager.states() == ["ready"]
+    assert free(path, manager) == [(0, 2)]
+
+
 def test_a_job_that_never_began_counts_against_its_own_learner(path):
     manager = Manager([0, 0], max_fails=1)
     manager.submit(0, 1)
