@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.server_support.state import DELAYED, DONE, FAILED, READY, RUNNING, WAITING
+from adaptive_scheduler.server_support.entries import (
+    CANCELLED,
+    DELAYED,
+    DONE,
+    FAILED,
+    READY,
+    RUNNING,
+    WAITING,
+)
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import QueuedJob
@@ -37,15 +45,23 @@ class RunInfo:
     ----------
     name, folder, status
         Which run, where, and how it is.
-    n_learners, n_done, n_running, n_ready, n_waiting, n_failed
+    n_learners, n_done, n_running, n_ready, n_waiting, n_failed, n_cancelled
         Learners by state. Ready ones have no job yet, waiting ones depend on
         others or pause after a failure.
     jobs_running, jobs_pending
         Jobs that live.
     elapsed_time
         Seconds since `start`.
-    npoints
-        Points of all learners, as far as their jobs have told.
+    npoints, rate
+        Points of all learners, as far as their jobs have told, and points a
+        second of those that run.
+    cpu, memory
+        Means over the jobs: percent of one core, and of the host's memory;
+        None if they have not told.
+    core_hours
+        What the jobs have used so far.
+    time_left
+        Until all learners are done; None if nobody can know.
     pending_reasons
         Why jobs are pending, in the scheduler's words, and how many of them.
     trouble
@@ -67,6 +83,12 @@ class RunInfo:
     jobs_pending: int
     elapsed_time: float
     npoints: int
+    n_cancelled: int = 0
+    rate: float = 0.0
+    cpu: float | None = None
+    memory: float | None = None
+    core_hours: float = 0.0
+    time_left: timedelta | None = None
     pending_reasons: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
     failures: list[Failure] = field(default_factory=list)
@@ -78,11 +100,7 @@ def collect_info(run_manager: RunManager) -> RunInfo:
     state, counts = database.state, database.state.counts
     jobs = [job for job in state.jobs.values() if job.job_id not in state.leaving]
     n_started = sum(job.started is not None for job in jobs)
-    known = {i: entry.npoints for i, entry in enumerate(state.learners) if entry.npoints}
-    for index, figures in database.handler.figures.items():
-        npoints = figures.get("npoints")
-        if isinstance(npoints, int):
-            known[index] = npoints
+    tally = run_manager.recorder.tally(time.time())
     failures = [
         Failure(entry.index, entry.fails, entry.state == FAILED, entry.error)
         for entry in state.learners
@@ -98,10 +116,16 @@ def collect_info(run_manager: RunManager) -> RunInfo:
         n_ready=counts[READY],
         n_waiting=counts[WAITING] + counts[DELAYED],
         n_failed=counts[FAILED],
+        n_cancelled=counts[CANCELLED],
         jobs_running=n_started,
         jobs_pending=len(jobs) - n_started,
         elapsed_time=run_manager.elapsed_time(),
-        npoints=sum(known.values()),
+        npoints=tally.npoints,
+        rate=tally.rate,
+        cpu=tally.cpu,
+        memory=tally.memory,
+        core_hours=tally.core_seconds / 3600,
+        time_left=tally.time_left,
         pending_reasons=dict(Counter(pending_reasons_of(database.queue)).most_common()),
         trouble=trouble_of(run_manager),
         failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
@@ -134,10 +158,12 @@ def as_line(info: RunInfo) -> str:
         f"{info.n_ready} ready" if info.n_ready else "",
         f"{info.n_waiting} waiting" if info.n_waiting else "",
         f"{info.n_failed} failed" if info.n_failed else "",
+        f"{info.n_cancelled} cancelled" if info.n_cancelled else "",
         f"{info.npoints:,} points",
     ]
     if info.status == "running":
         parts.append(f"jobs: {info.jobs_running} running, {info.jobs_pending} pending")
+        parts.append("" if info.time_left is None else f"{rough_time(info.time_left)} left")
     elapsed = timedelta(seconds=round(info.elapsed_time))
     return f"{info.name} {info.status} {elapsed}: " + ", ".join(p for p in parts if p)
 
@@ -158,6 +184,19 @@ def as_text(info: RunInfo) -> str:
     if len(info.failures) > _FAILURES_SHOWN:
         lines.append(f"  ... and {len(info.failures) - _FAILURES_SHOWN} more have failed")
     return "\n".join(lines)
+
+
+def rough_time(span: timedelta) -> str:
+    """Return a time span as one would say it: ``4 min``, ``3 h 20 min``, ``2 d 5 h``."""
+    seconds = max(0, round(span.total_seconds()))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes == 0:
+        return f"{seconds} s"
+    if hours == 0:
+        return f"{minutes} min"
+    if days == 0:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"
 
 
 def time_since(start: float | None, end: float | None) -> float:

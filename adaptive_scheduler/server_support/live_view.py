@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.server_support.info import RunInfo, as_line, as_text
+from adaptive_scheduler.server_support.picture import Picture
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from rich.console import RenderableType
 
 #: Seconds between two updates of the live view.
 _REFRESH = 0.5
@@ -92,16 +91,4 @@ class _Terminal:
 
     def update(self, info: RunInfo, *, is_over: bool) -> None:
         del is_over  # the last picture stays
-        self._live.update(_draw(info))
-
-
-def _draw(info: RunInfo) -> RenderableType:
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.text import Text
-
-    bar = ProgressBar(total=info.n_learners, completed=info.n_done + info.n_failed)
-    lines = as_text(info).splitlines()
-    style = "bold red" if info.n_failed or info.status == "failed" else "bold"
-    parts: list[RenderableType] = [Text(lines[0], style), bar]
-    return Group(*parts, *(Text(line, "dim") for line in lines[1:]))
+        self._live.update(Picture(info))

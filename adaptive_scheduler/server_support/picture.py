@@ -1,0 +1,169 @@
+"""A run, drawn with the characters of a terminal.
+
+States are told apart by their characters as well as by their colours, and all
+fits into 80 columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from adaptive_scheduler.server_support.info import Failure, RunInfo, rough_time
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
+    from rich.text import Text
+
+#: Columns of a terminal that a picture takes at most.
+_WIDEST = 100
+#: Failures that are shown; the others are counted.
+_FAILURES_SHOWN = 3
+#: How a run's status looks.
+_STYLES = {"finished": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
+
+
+class _Part(NamedTuple):
+    """Learners in one state, in the bar and in the line below it."""
+
+    word: str
+    n: int
+    mark: str
+    plain_mark: str
+    style: str
+
+
+class Picture:
+    """A run at one moment, for rich to show.
+
+    Parameters
+    ----------
+    info
+        How the run is.
+    """
+
+    def __init__(self, info: RunInfo) -> None:
+        self.info = info
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width, _WIDEST)
+        is_plain = options.ascii_only
+        yield _title(self.info, width)
+        yield _bar(self.info, width, is_plain=is_plain)
+        yield _legend(self.info, is_plain=is_plain)
+        yield _table(self.info)
+
+
+def _parts(info: RunInfo) -> list[_Part]:
+    return [
+        _Part("done", info.n_done, "█", "#", "green"),
+        _Part("failed", info.n_failed, "✗", "x", "red"),
+        _Part("running", info.n_running, "▓", "=", "blue"),
+        _Part("ready", info.n_ready, "░", "-", "bright_black"),
+        _Part("waiting", info.n_waiting, "·", ".", "bright_black"),
+        _Part("cancelled", info.n_cancelled, "◌", "c", "yellow"),
+    ]
+
+
+def _title(info: RunInfo, width: int) -> Text:
+    from rich.text import Text
+
+    left = Text.assemble(
+        (info.name, "bold"),
+        "  ",
+        (info.status, _STYLES.get(info.status, "bold blue")),
+        f"  {timedelta(seconds=round(info.elapsed_time))}",
+    )
+    if info.status == "running":
+        right = "time left: unknown" if info.time_left is None else _left(info.time_left)
+        left.append(right.rjust(max(len(right) + 2, width - left.cell_len)))
+    return left
+
+
+def _left(span: timedelta) -> str:
+    return f"about {rough_time(span)} left"
+
+
+def _bar(info: RunInfo, width: int, *, is_plain: bool) -> Text:
+    from rich.text import Text
+
+    parts = _parts(info)
+    bar = Text(no_wrap=True)
+    for part, size in zip(parts, shares([part.n for part in parts], width), strict=True):
+        bar.append((part.plain_mark if is_plain else part.mark) * size, part.style)
+    return bar
+
+
+def shares(counts: list[int], width: int) -> list[int]:
+    """Return how many of `width` places each count gets; nobody who counts gets none."""
+    total = sum(counts)
+    if total == 0:
+        return [0] * len(counts)
+    sizes = [max(1, count * width // total) if count else 0 for count in counts]
+    # What rounding has left over, or taken too much, goes to the largest, or comes from it.
+    sizes[counts.index(max(counts))] += width - sum(sizes)
+    return [max(0, size) for size in sizes]
+
+
+def _legend(info: RunInfo, *, is_plain: bool) -> Text:
+    from rich.text import Text
+
+    legend = Text()
+    for part in _parts(info):
+        if part.n:
+            legend.append(part.plain_mark if is_plain else part.mark, part.style)
+            legend.append(f" {part.n:,} {part.word}   ")
+    legend.append(f"of {info.n_learners:,} learners", "dim")
+    return legend
+
+
+def _table(info: RunInfo) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, words, style in _rows(info):
+        table.add_row(name, Text(words, style))
+    return table
+
+
+def _rows(info: RunInfo) -> Iterator[tuple[str, str, str]]:
+    if info.status == "running":
+        yield "jobs", _jobs(info), ""
+    yield "points", _points(info), ""
+    yield "folder", info.folder, "dim"
+    if info.trouble:
+        yield "trouble", info.trouble, "yellow"
+    for failure in info.failures[:_FAILURES_SHOWN]:
+        yield f"learner {failure.learner}", _failure(failure), "red" if failure.is_given_up else ""
+    more = len(info.failures) - _FAILURES_SHOWN
+    if more > 0:
+        yield "", f"... and {more:,} more have failed", ""
+
+
+def _jobs(info: RunInfo) -> str:
+    jobs = f"{info.jobs_running:,} running, {info.jobs_pending:,} pending"
+    if not info.jobs_pending or not info.pending_reasons:
+        return jobs
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in info.pending_reasons.items())
+    return f"{jobs}: {reasons}"
+
+
+def _points(info: RunInfo) -> str:
+    parts = [f"{info.npoints:,}"]
+    if info.status == "running":
+        parts.append(f"{info.rate:,.3g} a second")
+        parts += [] if info.cpu is None else [f"CPU {info.cpu:.0f} %"]
+        parts += [] if info.memory is None else [f"memory {info.memory:.0f} %"]
+    parts.append(f"{info.core_hours:,.2g} core-hours")
+    return "   ".join(parts)
+
+
+def _failure(failure: Failure) -> str:
+    times = "once" if failure.fails == 1 else f"{failure.fails} times"
+    what = "given up" if failure.is_given_up else "will be tried again"
+    return f"failed {times}, {what}: {failure.error}"
