@@ -10,10 +10,12 @@ By hand, to try the package without a cluster::
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +35,8 @@ echo {name} >> '{calls}'
 exec '{program}' "$@"
 """
 _COUNTED = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacct")
+#: Seconds that commands wait for an answer that will not come.
+_SOON = 2
 
 
 class SlurmCluster(SlurmDaemons):
@@ -77,28 +81,51 @@ class SlurmCluster(SlurmDaemons):
     @contextmanager
     def controller_stopped(self) -> Iterator[None]:
         """Let slurmctld take connections and not answer."""
-        self.signal(signal.SIGSTOP, "slurmctld")
-        try:
-            yield
-        finally:
-            self.signal(signal.SIGCONT, "slurmctld")
-            wait_until(self._answers)
+        with self.commands_give_up_soon():
+            self.signal(signal.SIGSTOP, "slurmctld")
+            try:
+                yield
+            finally:
+                self.signal(signal.SIGCONT, "slurmctld")
+        wait_until(self._answers)
 
     @contextmanager
     def controller_down(self) -> Iterator[None]:
-        """Let there be no slurmctld; it has saved what it knows.
-
-        One that is killed without warning forgets what has happened in the
-        last seconds, even jobs, and gives their ids to others.
-        """
+        """Let there be no slurmctld; it has saved what it knows."""
         pids = self.daemons("slurmctld")
         send(signal.SIGTERM, pids)
         wait_until(lambda: not any(map(is_alive, pids)))
         try:
-            yield
+            with self.commands_give_up_soon():
+                yield
         finally:
             self.start_controller()
             wait_until(self._answers)
+
+    def let_controller_save(self) -> None:
+        """Return when slurmctld has written down all that it knows.
+
+        It does so some seconds after something has changed. One that is killed
+        before forgets even jobs, and gives their ids to others.
+        """
+        now = time.time()
+        self.run("scancel", self.run("sbatch", "--parsable", "--hold", "--wrap=true").strip())
+        wait_until(lambda: (self.folder / "state" / "job_state").stat().st_mtime > now)
+
+    @contextmanager
+    def commands_give_up_soon(self) -> Iterator[None]:
+        """Let commands not wait for long; daemons have read their configuration before."""
+        before = self.conf.read_text()
+        self._configure(re.sub("(?m)^MessageTimeout=.*", f"MessageTimeout={_SOON}", before))
+        try:
+            yield
+        finally:
+            self._configure(before)
+
+    def _configure(self, text: str) -> None:
+        new = self.conf.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.conf)  # a command that begins now reads the one or the other
 
     def lose_node(self, node: str) -> None:
         """Kill a node's slurmd, and let slurmctld know that the node is down.
@@ -116,6 +143,13 @@ class SlurmCluster(SlurmDaemons):
     def requeue(self, job_id: str) -> None:
         """Have a running job begin again under its id."""
         self.run("scontrol", "requeue", job_id)
+        self.let_begin(job_id)
+
+    def let_begin(self, job_id: str) -> None:
+        """Have a job that was requeued begin as soon as it is free; Slurm would wait some time."""
+        ask = ("squeue", "--noheader", f"--jobs={job_id}", "--format=%T %r")
+        wait_until(lambda: "PENDING" in self.run(*ask, check=False))
+        self.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
 
 
 @contextmanager

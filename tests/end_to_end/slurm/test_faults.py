@@ -1,0 +1,179 @@
+"""Runs on a real Slurm cluster in which jobs, nodes and the controller die.
+
+After each: all learners are done, no point is lost, and no learner was in two
+jobs at the same time.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import adaptive
+import psutil
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.scheduler import SLURM
+from tests.end_to_end.ledger import Noted
+from tests.end_to_end.looking import family, is_alive, records, send
+from tests.end_to_end.slurm.checks import FREE, LONG, N_POINTS, NEVER, check_that_all_is_well
+from tests.waiting import wait_until
+
+DATA = Path("data/0.pickle")
+
+
+# Jobs that end.
+
+
+def test_a_job_whose_program_is_killed_loses_only_what_was_not_saved(stopped, ledger, gate):
+    run = stopped(save_interval=1)
+    wait_until(DATA.exists)
+    wait_until(lambda: len(run.learners[0].new().data) == 0 and saved() == FREE)
+    job = family(ledger.begun()[0].job_pid)
+    send(signal.SIGKILL, job[:1])
+    wait_until(lambda: not any(map(is_alive, job)))
+    wait_until(lambda: run.get_database().fails[0] == 1)
+    assert "SIGKILL" in run.get_database().error[0]
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert len(ledger.jobs()) == 2
+
+
+def saved() -> int:
+    """Return how many points the data file has."""
+    learner = adaptive.SequenceLearner(abs, list(range(N_POINTS)))
+    learner.load(DATA)
+    return learner.npoints
+
+
+def test_a_job_that_is_cancelled_by_somebody_else_saves_and_another_goes_on(
+    cluster, stopped, ledger, gate
+):
+    run = stopped(save_interval=NEVER)
+    (job_id,) = ledger.jobs()
+    cluster.run("scancel", job_id)
+    wait_until(lambda: run.get_database().attempt[0] == 2)
+    assert run.get_database().fails[0] == 0
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert len(ledger.jobs()) == 2
+
+
+def test_a_job_that_is_requeued_saves_and_gets_its_learner_back(cluster, stopped, ledger, gate):
+    run = stopped(save_interval=NEVER, max_simultaneous_jobs=1)
+    (job_id,) = ledger.jobs()
+    cluster.requeue(job_id)
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    output = next(Path("run-run/logs").glob(f"*{job_id}.out"))
+    assert "DUE TO JOB REQUEUE" in output.read_text()
+
+
+def test_a_node_that_is_lost_takes_no_learner_with_it(cluster, stopped, ledger, gate):
+    run = stopped(save_interval=1)
+    wait_until(lambda: DATA.exists() and saved() == FREE)
+    old = ledger.begun()[0].job_pid
+    (job_id,) = ledger.jobs()
+    cluster.lose_node(node_of(old))
+    cluster.let_begin(job_id)
+    # The process on the lost node lives on, while Slurm starts its job once more elsewhere.
+    wait_until(lambda: len(ledger.jobs()) == 2)
+    wait_until(lambda: not is_alive(old))  # it heard that another has its learner
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+
+
+def node_of(pid: int) -> str:
+    """Return the node of a job's process."""
+    return psutil.Process(pid).environ()["SLURMD_NODENAME"]
+
+
+def test_a_job_of_a_lost_node_that_must_not_come_back_is_replaced(cluster, stopped, ledger, gate):
+    scheduler = SLURM(cores=2, requeue=False)
+    run = stopped(save_interval=1, scheduler=scheduler)
+    wait_until(lambda: DATA.exists() and saved() == FREE)
+    old = ledger.begun()[0].job_pid
+    cluster.lose_node(node_of(old))
+    wait_until(lambda: "NODE_FAIL" in str(run.get_database().error[0]))
+    wait_until(lambda: len(ledger.jobs()) == 2)
+    wait_until(lambda: not is_alive(old))
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+
+
+# A controller in trouble.
+
+
+def test_a_job_goes_on_while_the_controller_hangs(cluster, stopped, ledger, gate):
+    run = stopped()
+    with cluster.controller_stopped():
+        wait_until(lambda: "slurm_load_jobs error" in run.info(format="text"))
+        gate.touch()
+        wait_until(lambda: run.get_database().is_done[0])
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert len(ledger.jobs()) == 1
+
+
+def test_a_job_that_dies_while_there_is_no_controller_is_replaced_later(
+    cluster, stopped, ledger, gate
+):
+    run = stopped(save_interval=1)
+    wait_until(lambda: DATA.exists() and saved() == FREE)
+    with cluster.controller_down():
+        send(signal.SIGKILL, family(ledger.begun()[0].job_pid))
+        wait_until(lambda: "slurm_load_jobs error" in run.info(format="text"))
+        assert run.get_database().fails[0] == 0  # nobody knows that it is dead
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+
+
+def test_a_submission_without_an_answer_is_found_and_not_repeated(cluster, start, ledger):
+    functions = [Noted(ledger.path, i) for i in range(4)]
+    learners = [adaptive.SequenceLearner(function, list(range(4))) for function in functions]
+    scheduler = SLURM(cores=2)
+    assert scheduler.partitions  # asked before the trouble begins
+    with cluster.counted() as calls:
+        with cluster.controller_stopped():
+            run = start(learners, scheduler=scheduler)
+            wait_until(lambda: "not known whether sbatch" in run.info(format="text"))
+        run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert calls["sbatch"] == 1
+    assert len(records(j.Submitted)) == 1
+
+
+def test_a_controller_that_is_killed_in_the_middle_of_a_submission_is_waited_for(
+    cluster, start, ledger, here
+):
+    gates = [here / "first", here / "second", None]
+    functions = [Noted(ledger.path, i, free=2, gate=gate) for i, gate in enumerate(gates)]
+    learners = [adaptive.SequenceLearner(function, list(range(4))) for function in functions]
+    # The third job is submitted when the first learner is done.
+    run = start(learners, scheduler=SLURM(cores=(1, 1, 2)), dependencies={2: [0]})
+    wait_until(lambda: len(ledger.begun(0)) == len(ledger.begun(1)) == 3)
+    cluster.let_controller_save()
+    cluster.signal(signal.SIGSTOP, "slurmctld")
+    gates[0].touch()
+    wait_until(lambda: len(records(j.Submitting)) == 2 and children_named("sbatch"))
+    cluster.kill("slurmctld")
+    killed = time.monotonic()
+    gates[1].touch()
+    wait_until(lambda: run.get_database().is_done[1])
+    wait_until(lambda: "not known whether sbatch" in run.info(format="text"))
+    wait_until(lambda: time.monotonic() > killed + 20)
+    cluster.start_controller()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert [len(ledger.jobs(i)) for i in range(3)] == [1, 1, 1]
+
+
+def children_named(name: str) -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if child.name() == name]
