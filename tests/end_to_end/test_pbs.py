@@ -12,6 +12,7 @@ from adaptive.utils import named_product
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import utils
+from adaptive_scheduler.errors import SubmissionRejectedError
 from adaptive_scheduler.scheduler import PBS, pbs_client
 from tests.cluster.pbs.fixtures import pbs  # noqa: F401
 from tests.end_to_end.ledger import Noted
@@ -164,17 +165,65 @@ def test_a_job_that_pbs_starts_again_goes_on_under_the_same_id(pbs, start, compl
     assert [(job.job_id, job.restarts) for job in identities] == [(job_id, 0), (job_id, 1)]
 
 
-def test_a_job_that_reaches_its_walltime_loses_no_point(start, complete, ledger):
-    run = start(1, scheduler=PBS(2, walltime=6, signal_before_end=0), save_interval=NEVER)
+def test_a_job_that_reaches_its_walltime_loses_no_point(pbs, start, complete, ledger):  # noqa: F811
+    run = start(1, scheduler=PBS(2, walltime=600, signal_before_end=0), save_interval=NEVER)
+    wait_until(lambda: len(ledger.begun()) == 5)
+    pbs.reach_walltime(*run.scheduler.queue())
     wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
     complete(run)
     assert ledger.twice() == []
     assert records(j.Released)
+    assert any("walltime" in record.end for record in records(j.JobGone))
 
 
 def test_a_job_gives_its_learner_back_before_its_walltime(start, complete, ledger):
-    run = start(1, scheduler=PBS(2, walltime=600, signal_before_end=594), save_interval=NEVER)
+    # The script replaces itself by the program, and wakes a minute before the end.
+    run = start(1, scheduler=PBS(2, walltime=600), save_interval=NEVER)
+    wait_until(lambda: len(ledger.begun()) == 5)
+    os.kill(ledger.begun()[0].job_pid, signal.SIGUSR1)
     wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
     assert "USR1" in records(j.Released)[0].reason
     complete(run)
     assert ledger.twice() == []
+
+
+def test_a_job_on_a_lost_node_is_superseded_by_its_copy_elsewhere(pbs, start, complete, ledger):  # noqa: F811
+    pbs.set(nodes={"node-a": 2, "node-b": 2})
+    run = start(1, save_interval=1)
+    wait_until(lambda: len(ledger.begun()) == 5)
+    old = ledger.begun()[0].job_pid
+    pbs.lose_node("node-a")
+    # The process on the lost node lives on, while PBS starts its job once more elsewhere.
+    pbs.give_up_node("node-a")
+    wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
+    wait_until(lambda: not is_alive(old))  # it heard that another has its learner
+    complete(run)
+    assert len({record.job.job_id for record in records(j.Assigned)}) == 1
+
+
+def test_a_job_that_was_moved_to_another_server_is_not_started_again(pbs, start, complete, ledger):  # noqa: F811
+    run = start(2)
+    wait_until(lambda: len(ledger.begun(0)) >= 4 and len(ledger.begun(1)) >= 4)
+    pbs.move("1[].pbs-head")
+    n_looks = len(pbs.calls("qselect"))
+    wait_until(lambda: len(pbs.calls("qselect")) >= n_looks + 2)
+    assert records(j.JobGone) == []
+    complete(run)
+    assert len({entry.job_pid for entry in ledger.begun()}) == 2
+
+
+def test_a_submission_that_is_refused_ends_the_run_in_qsubs_words(pbs, start):  # noqa: F811
+    run = start(scheduler=PBS(1, queue="nowhere"))
+    with pytest.raises(SubmissionRejectedError, match=r"Unknown queue(.|\n)*run-0.pbs"):
+        run.wait(timeout=100)
+    assert run.status() == "failed"
+    assert sum("-N" in call for call in pbs.calls("qsub")) == 1
+
+
+def test_jobs_that_wait_or_are_held_say_why(pbs, start):  # noqa: F811
+    pbs.add_job_of("bob", "greedy", state="R", hold="n", chunks=[(4, 1)], nodes=["pbs-head"])
+    run = start(2)
+    wait_until(lambda: "Not Running" in run.info("text"))
+    pbs.hold("2[].pbs-head", "Not allowed: over the budget")
+    wait_until(lambda: "over the budget" in run.info("text"))
+    run.cancel()

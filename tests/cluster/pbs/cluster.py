@@ -83,14 +83,21 @@ class FakePBS:
         (self.folder / "old_qsub").touch()
 
     def hold(self, job_id: str, comment: str) -> None:
-        """Let the server hold a job that waits."""
+        """Let the server hold a job or an array that waits."""
         with server(self.folder) as pbs:
             pbs.jobs[job_id].update(state="H", hold="s", comment=comment)
+            for member in pbs.members(pbs.jobs[job_id]):
+                member["comment"] = ""  # members that wait are shown as copies of their array
 
     def requeue(self, job_id: str) -> None:
         """Kill a job and put it back into the queue, as qrerun does."""
         with server(self.folder) as pbs:
             tell_keeper(pbs.jobs[job_id], "requeue")
+
+    def reach_walltime(self, job_id: str) -> None:
+        """Let the time of a running job be over now."""
+        with server(self.folder) as pbs:
+            tell_keeper(pbs.jobs[job_id], "overtime")
 
     def move(self, job_id: str) -> None:
         """Let a job have been moved to another server, where it runs."""

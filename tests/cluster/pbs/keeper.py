@@ -138,7 +138,7 @@ def _watch(folder: Path, job: Job, shell: subprocess.Popen[bytes]) -> tuple[int,
         if is_told and wish == "requeue":
             _kill(shell.pid, signal.SIGKILL)
         elif is_told or (deadline is not None and now >= deadline):
-            is_overtime = is_overtime or not is_told
+            is_overtime = is_overtime or not is_told or wish == "overtime"
             deadline, is_told = None, False
             _kill(shell.pid, signal.SIGTERM)
             kill_at = now + kill_delay

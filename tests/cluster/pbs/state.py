@@ -155,6 +155,22 @@ def create(folder: Path, **settings: Any) -> None:
             f"sys.exit(main({name!r}, Path({str(folder)!r}), sys.argv[1:]))\n"
         )
         command.chmod(0o755)
+    write_ssh(folder)
+
+
+def write_ssh(folder: Path) -> None:
+    """Write a program that takes the place of ssh.
+
+    All nodes are this machine; what it starts finds the name of its node in ``FAKE_NODE``.
+    """
+    program = folder / "bin" / "ssh"
+    program.write_text(
+        "#!/bin/sh\n"
+        'while [ "${1#-}" != "$1" ]; do shift; done  # options\n'
+        'export FAKE_NODE="$1"\n'
+        'shift\nexec /bin/sh -c "$*"\n'
+    )
+    program.chmod(0o755)
 
 
 def start_keeper(folder: Path, job_id: str) -> None:
