@@ -16,9 +16,10 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.connection import ManagerConnection
 from adaptive_scheduler.errors import ConnectionLostError, RunFolderLockedError
-from adaptive_scheduler.run_folder import Holder, RunFolder, RunFolderLock, read_holder
+from adaptive_scheduler.run_folder import Holder, RunFolder, RunFolderLock, living_holder
 from adaptive_scheduler.server_support.state import RunState
 from adaptive_scheduler.settings import JobSettings
+from adaptive_scheduler.taking_over import take_lock
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
@@ -73,10 +74,12 @@ def look_at(root: str | Path) -> OutsideView:
     folder = RunFolder.at(root, logs=settings.log_folder, journal=settings.journal)
     records = list(j.read_journal(folder.journal))
     n_learners = max((r.n_learners for r in records if isinstance(r, j.ManagerStarted)), default=0)
-    state = RunState([0] * n_learners, dependencies=settings.dependencies)
+    state = RunState(
+        [0] * n_learners, dependencies=settings.dependencies, max_fails=settings.max_fails
+    )
     for record in records:
         state.apply(record)
-    return OutsideView(folder, settings, state, _living_holder(folder))
+    return OutsideView(folder, settings, state, living_holder(folder))
 
 
 def cancel_from_outside(root: str | Path) -> str:
@@ -98,7 +101,7 @@ def cancel_from_outside(root: str | Path) -> str:
         return "The run is finished: there is nothing to cancel."
     lock = RunFolderLock(view.folder)
     try:
-        lock.acquire()
+        take_lock(lock, view.folder)
     except RunFolderLockedError:
         return _ask_manager(look_at(root))
     try:
@@ -141,8 +144,3 @@ def _cancel_jobs(view: OutsideView) -> str:
     finally:
         journal.close()
     return f"{len(jobs)} jobs are being cancelled; nobody manages the run."
-
-
-def _living_holder(folder: RunFolder) -> Holder | None:
-    """Return who holds the lock; its file alone does not tell that, a dead holder's stays."""
-    return read_holder(folder) if RunFolderLock(folder).is_held() else None

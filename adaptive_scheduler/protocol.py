@@ -113,8 +113,14 @@ class CancelRun(msgspec.Struct, frozen=True, tag="cancel-run"):
     job: JobIdentity
 
 
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Somebody wants to know whether the manager lives; `job` names the asking process."""
+
+    job: JobIdentity
+
+
 Report: TypeAlias = Done | Failed | Released
-Message: TypeAlias = Hello | Status | Done | Failed | Released | CancelRun
+Message: TypeAlias = Hello | Status | Done | Failed | Released | CancelRun | Ping
 
 # Manager -> job.
 

@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import os
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,10 @@ from adaptive_scheduler.errors import RunFolderError, RunFolderLockedError
 if TYPE_CHECKING:
     from typing import Self
 
+#: Seconds between tries to take a lock: who looks whether it is held has it for a moment.
+_LOOKERS_PAUSES = (0.01, 0.05, 0.2)
+#: Bytes that the name of a holder takes at most.
+_MAX_HOLDER = 4096
 #: What a run folder may hold before the first run.
 _PARTS = frozenset({"logs", "old_logs", "scripts", "journal.jsonl"})
 
@@ -185,28 +191,59 @@ class RunFolderLock:
         self._fd: int | None = None
         os.register_at_fork(after_in_child=self._leave_to_parent)
 
-    def acquire(self) -> None:
+    def acquire(self, *, may_follow: Callable[[Holder], bool] | None = None) -> None:
         """Take the lock.
+
+        Parameters
+        ----------
+        may_follow
+            Asked before the lock is taken after somebody who did not let go
+            of it; by default, everybody has died of whom the kernel says so.
 
         Raises
         ------
         RunFolderLockedError
-            If a living manager has it.
+            If a living manager has it, or may have.
         """
-        fd = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        fd = self._open_and_lock()
+        previous = _decode_holder(os.pread(fd, _MAX_HOLDER, 0))
+        if previous is not None and may_follow is not None and not may_follow(previous):
             os.close(fd)
-            raise RunFolderLockedError(
-                f"The run in '{self._folder.root}' is managed by "
-                f"{read_holder(self._folder) or 'another process'}. Cancel or end that "
-                "manager first, or use another `job_name` or `folder`."
-            ) from error
-        me = Holder(socket.gethostname(), os.getpid(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(me), 0)
+            raise locked_error(self._folder, previous)
+        _write_holder(fd)
         self._fd = fd
+
+    def _open_and_lock(self) -> int:
+        for pause in (*_LOOKERS_PAUSES, None):
+            fd = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(fd)
+                if pause is None:
+                    raise locked_error(self._folder, read_holder(self._folder)) from error
+                time.sleep(pause)
+                continue
+            if _is_at(fd, self._folder.lock):
+                return fd
+            os.close(fd)  # somebody has put another file in its place
+        raise locked_error(self._folder, read_holder(self._folder))
+
+    def take_from_the_dead(self) -> None:
+        """Take the lock away from a holder whose host is gone, and can't let go of it.
+
+        Should that holder live on, it finds out by `is_ours`.
+        """
+        new = self._folder.lock.with_name(f".lock-{socket.gethostname()}-{os.getpid()}")
+        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _write_holder(fd)
+        new.replace(self._folder.lock)
+        self._fd = fd
+
+    def is_ours(self) -> bool:
+        """Whether we have the lock, and nobody has taken it from us."""
+        return self._fd is not None and _is_at(self._fd, self._folder.lock)
 
     def is_held(self) -> bool:
         """Whether a living process, this one included, has the lock."""
@@ -225,7 +262,8 @@ class RunFolderLock:
     def release(self) -> None:
         """Let go of the lock, if it is held."""
         if self._fd is not None:
-            os.ftruncate(self._fd, 0)
+            if self.is_ours():
+                os.ftruncate(self._fd, 0)
             # Closing is not enough while a child that was just forked has a copy.
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
@@ -240,6 +278,46 @@ class RunFolderLock:
 
 def read_holder(folder: RunFolder) -> Holder | None:
     """Return who has last taken the lock and not let go of it."""
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode(folder.lock.read_bytes(), type=Holder)
+    with contextlib.suppress(OSError):
+        return _decode_holder(folder.lock.read_bytes())
     return None
+
+
+def living_holder(folder: RunFolder) -> Holder | None:
+    """Return who holds the lock; its file alone does not tell that, a dead holder's stays."""
+    return read_holder(folder) if RunFolderLock(folder).is_held() else None
+
+
+def locked_error(folder: RunFolder, holder: Holder | None) -> RunFolderLockedError:
+    """Return the error that says who holds a run folder."""
+    if holder is None or holder.host == socket.gethostname():
+        way_out = "Cancel or end that manager first, or use another `job_name` or `folder`."
+    else:
+        way_out = (
+            "Cancel or end that manager first. If its host is gone, take the run over with "
+            f"`RunManager.attach({str(folder.root)!r}, take_over=True)`."
+        )
+    return RunFolderLockedError(
+        f"The run in '{folder.root}' is managed by {holder or 'another process'}. {way_out}"
+    )
+
+
+def _decode_holder(data: bytes) -> Holder | None:
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(data, type=Holder)
+    return None
+
+
+def _write_holder(fd: int) -> None:
+    me = Holder(socket.gethostname(), os.getpid(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, msgspec.json.encode(me), 0)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether an open file lies at `path`."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(there, os.fstat(fd))

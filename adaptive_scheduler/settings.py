@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
+
+
+def digest_of(goal: Callable[[BaseLearner], bool]) -> str:
+    """Return what tells a goal from others; the empty string if it can't be pickled."""
+    try:
+        return hashlib.sha256(cloudpickle.dumps(goal)).hexdigest()
+    except Exception:  # noqa: BLE001  pickling runs the user's code; `to_bytes` says what is wrong
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,10 @@ class JobSettings:
     scheduler
         Where the jobs run, pickled: no job needs it, but a shell does that
         cancels them.
+    manager
+        Further arguments of the `RunManager`, pickled, for who attaches to the run.
+    goal_digest
+        Tells this goal from others: the same goal has the same, as a rule.
     """
 
     job_name: str
@@ -62,6 +75,8 @@ class JobSettings:
     dependencies: Mapping[int, Sequence[int]] = field(default_factory=dict)
     max_fails: int = 50
     scheduler: bytes = b""
+    manager: bytes = b""
+    goal_digest: str = ""
 
     def to_bytes(self) -> bytes:
         """Return what goes into the run folder.

@@ -31,6 +31,7 @@ messages = st.one_of(
     st.builds(p.Failed, jobs, attempts, names, names),
     st.builds(p.Released, jobs, attempts, names),
     st.builds(p.CancelRun, jobs),
+    st.builds(p.Ping, jobs),
 )
 answers = st.one_of(
     st.builds(p.Assigned, attempts),
@@ -53,6 +54,7 @@ def test_no_message_is_missing_above():
         "Done",
         "Failed",
         "Hello",
+        "Ping",
         "Released",
         "Status",
     }

@@ -8,18 +8,28 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import RunFolderError
-from adaptive_scheduler.learners.pack import replace_learner, write_pack
+from adaptive_scheduler.journal_follower import JournalFollower
+from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
 from adaptive_scheduler.learners.paths import fname_to_paths, fname_to_str
 from adaptive_scheduler.outbox import Outbox
-from adaptive_scheduler.run_folder import RunFolder, RunFolderLock, write_private
+from adaptive_scheduler.run_folder import (
+    Holder,
+    RunFolder,
+    RunFolderLock,
+    living_holder,
+    locked_error,
+    read_holder,
+    write_private,
+)
 from adaptive_scheduler.server_support.addresses import (
     parse_url,
     published_addresses,
@@ -39,6 +49,7 @@ from adaptive_scheduler.server_support.validation import (
     check_initializers,
     check_learners,
 )
+from adaptive_scheduler.taking_over import take_lock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,8 +142,16 @@ class DatabaseManager(BaseManager):
         paths = (path for fname in self.fnames for path in fname_to_paths(fname))
         check_folders((path.parent for path in paths), "Data files")
         self.groups = [scheduler.group(i) for i in range(len(learners))]
+        #: Where the learners come from, if this run was picked up by its folder.
+        self.known_pack: Pack | None = None
+        #: Learners that get new tries at the start; None for all that have failed.
+        self.retry_at_start: Collection[int] | None = None
+        #: Whether a manager on a host that can't be asked counts as dead.
+        self.take_over = False
         self.state = RunState(self.groups, dependencies=self.dependencies)
         self.handler = MessageHandler(self.state, self.record, self._cancel_wanted)
+        self._follower: JournalFollower | None = None
+        self._following = threading.Lock()
         self.outbox = Outbox(self.run_folder.outbox)
         #: What is known of the jobs in the queue, by id, as of the last look.
         self.queue: dict[str, QueuedJob] = {}
@@ -203,22 +222,78 @@ class DatabaseManager(BaseManager):
         if handled:
             await asyncio.to_thread(_delete, handled)
 
+    # For those who only look.
+
+    def follow(self) -> None:
+        """Show what the journal says, as long as another process writes it. Blocks."""
+        self._follower = JournalFollower(self.run_folder.journal, from_start=True)
+        self.refresh()
+
+    @property
+    def is_following(self) -> bool:
+        """Whether this manager has only looked so far."""
+        return self._follower is not None and self.task is None
+
+    def refresh(self) -> None:
+        """Read what another manager has written since; one's own state is always fresh. Blocks."""
+        if self._follower is None or self.task is not None:
+            return
+        with self._following:
+            n_files = self._follower.n_files
+            records = self._follower.new_records()
+            is_another = self._follower.n_files != n_files
+            event_loop.call(self._note_what_is_new, records, is_another)
+
+    def _note_what_is_new(self, records: Sequence[j.AnyRecord], is_another: bool) -> None:  # noqa: FBT001  `event_loop.call` has no keywords
+        if is_another:
+            self._begin_state()
+        for record in records:
+            self.state.apply(record)
+
+    def _begin_state(self) -> None:
+        """Forget everything, to be told it from the start; those who watch go on watching."""
+        state = RunState(
+            self.groups, dependencies=self.dependencies, max_fails=self.state.max_fails
+        )
+        state.take_watchers(self.state)
+        self.state = state
+        self.handler = MessageHandler(state, self.record, self._cancel_wanted)
+
+    def other_holder(self) -> Holder | None:
+        """Return who manages the run in another process, or elsewhere in this one."""
+        return None if self._lock.is_ours() else living_holder(self.run_folder)
+
+    def check_lock(self) -> None:
+        """Check that nobody has taken the run over. Blocks.
+
+        Raises
+        ------
+        RunFolderLockedError
+            If another manager believed that this one is dead.
+        """
+        if not self._lock.is_ours():
+            raise locked_error(self.run_folder, read_holder(self.run_folder))
+
     # For users.
 
     def n_done(self) -> int:
         """Return how many learners have reached their goals."""
+        self.refresh()
         return event_loop.call(lambda: self.state.counts[DONE])
 
     def n_unscheduled(self) -> int:
         """Return how many learners no job has or is done with."""
+        self.refresh()
         return event_loop.call(lambda: self.state.n_unscheduled)
 
     def is_done(self) -> bool:
         """Return whether all learners have reached their goals."""
+        self.refresh()
         return event_loop.call(lambda: self.state.counts[DONE] == len(self.learners))
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return the record as a list with a dictionary for each learner."""
+        self.refresh()
         return event_loop.call(database_rows, self)
 
     def as_df(self) -> pd.DataFrame:
@@ -256,16 +331,17 @@ class DatabaseManager(BaseManager):
     def _setup(self) -> None:
         raise_descriptor_limit()
         self.run_folder.create()
-        self._lock.acquire()
+        take_lock(self._lock, self.run_folder, take_over=self.take_over)
         try:
             self._open_journal()
-            write_pack(
-                self.run_folder.pack,
-                self.learners,
-                self.fnames,
-                initializers=self.initializers,
-                sys_path=[str(Path(entry).absolute()) for entry in sys.path],
-            )
+            if self.known_pack is None:
+                write_pack(
+                    self.run_folder.pack,
+                    self.learners,
+                    self.fnames,
+                    initializers=self.initializers,
+                    sys_path=[str(Path(entry).absolute()) for entry in sys.path],
+                )
             event_loop.run(self._open_server())
         except BaseException:
             self._lock.release()
@@ -275,6 +351,7 @@ class DatabaseManager(BaseManager):
         path, digest = self.run_folder.journal, self._digest()
         if self.overwrite_db:
             keep_aside(path)
+        event_loop.call(self._begin_state)
         n_records = 0
         for record in j.read_journal(path):
             n_records += 1
@@ -297,15 +374,19 @@ class DatabaseManager(BaseManager):
         if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(self.learners)):
             self._journal.compact([started, *as_records(self.state, time.time())])
         # Who starts a run again has mended what made learners fail.
+        chosen = self.retry_at_start
+        retried = to_retry_at_start(self.state) if chosen is None else chosen
         records: list[j.AnyRecord] = [started]
-        records += [j.Retried(time=time.time(), learner=i) for i in to_retry_at_start(self.state)]
+        records += [j.Retried(time=time.time(), learner=i) for i in retried]
         for record in records:
             self.state.apply(record)
             self._journal.append(record)
         self._journal.flush()
 
     def _digest(self) -> str:
-        names = "\n".join(str(fname_to_str(fname)) for fname in self.fnames)
+        # As they were given first: who attaches from elsewhere knows them by other paths.
+        fnames = self.fnames if self.known_pack is None else self.known_pack.fnames
+        names = "\n".join(str(fname_to_str(fname)) for fname in fnames)
         return hashlib.sha256(names.encode()).hexdigest()
 
     async def _open_server(self) -> None:

@@ -29,7 +29,7 @@ from adaptive_scheduler.run_folder import write_private
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.planning import numbers_to_submit
+from adaptive_scheduler.server_support.planning import jobs_to_cancel, numbers_to_submit
 from adaptive_scheduler.server_support.queue_watch import note_queue
 from adaptive_scheduler.server_support.shared_queue import SharedQueue
 from adaptive_scheduler.server_support.state import pause_after
@@ -40,7 +40,7 @@ from adaptive_scheduler.server_support.validation import (
     check_runner_kwargs,
     split_job_names,
 )
-from adaptive_scheduler.settings import JobSettings
+from adaptive_scheduler.settings import JobSettings, digest_of
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 
 #: Longest time in seconds between two looks at a queue on this machine, which cost nothing.
 _LOCAL_INTERVAL = 2.0
+#: Seconds after which a job that is still there is cancelled once more.
+_CANCEL_AGAIN = 60.0
 #: Seconds that running jobs get, at the end of a run, to hear that nothing is left.
 _FAREWELL = 10.0
 
@@ -127,13 +129,16 @@ class JobManager(BaseManager):
         self.interval = interval
         self.max_simultaneous_jobs = max_simultaneous_jobs
         self.max_fails_per_job = max_fails_per_job
+        database_manager.state.limit_fails(max_fails_per_job)
         self.workdir = Path.cwd()
         folder = database_manager.run_folder
+        goal_function = smart_goal(goal, database_manager.learners)
         self.settings = JobSettings(
             job_name=self.name,
             log_folder=folder.logs,
             journal=folder.journal,
-            goal=smart_goal(goal, database_manager.learners),
+            goal=goal_function,
+            goal_digest=digest_of(goal_function),
             runner_kwargs=dict(runner_kwargs or {}),
             save_interval=save_interval,
             log_interval=log_interval,
@@ -144,7 +149,7 @@ class JobManager(BaseManager):
             max_fails=max_fails_per_job,
             scheduler=cloudpickle.dumps(scheduler),
         )
-        self._settings_bytes = self.settings.to_bytes()
+        self.settings.to_bytes()  # what can't travel is said now
         self._woken = asyncio.Event()
         self._is_settled = asyncio.Event()
         self._has_ended = False
@@ -156,6 +161,8 @@ class JobManager(BaseManager):
         self._pause_until = 0.0
         self._failed_starts = 0
         self._failed_waves = 0
+        #: Which jobs the scheduler is to end, and when it was last asked to.
+        self._unwanted: dict[str, float] = {}
         #: What the scheduler has said last, if it could not do as it was asked.
         self.trouble: str = ""
 
@@ -184,6 +191,18 @@ class JobManager(BaseManager):
         self._is_stopping = True
         self._woken.set()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is looked at or submitted any more."""
+        return self._has_ended
+
+    def choose_unwanted(self) -> None:
+        """Have jobs end soon that are there for cancelled learners: call it on the event loop."""
+        state, before = self.database_manager.state, self._unwanted
+        ids = [*jobs_to_cancel(state), *(i for i in before if i in state.leaving)]
+        self._unwanted = {job_id: before.get(job_id, 0.0) for job_id in ids}
+        self._woken.set()
+
     async def settled(self) -> bool:
         """Wait, on the event loop, until nothing is left to submit now; return whether it ended."""
         await self._is_settled.wait()
@@ -201,13 +220,13 @@ class JobManager(BaseManager):
 
     def _setup(self) -> None:
         folder = self.database_manager.run_folder
-        write_private(folder.settings, self._settings_bytes)
+        write_private(folder.settings, self.settings.to_bytes())
         event_loop.call(self._attach)
 
     def _attach(self) -> None:
-        self.database_manager.state.limit_fails(self.max_fails_per_job)
         self.database_manager.listen(on_change=self._woken.set, on_hurry=self._hurry)
         self._queue = event_loop.queues.join(self.scheduler, self._hear)
+        self.choose_unwanted()
 
     def _hear(self, asked_at: float) -> None:
         """Take note of a look at the queue, even if it was another manager's."""
@@ -232,8 +251,11 @@ class JobManager(BaseManager):
             state.end_pauses(time.time())
             if state.is_complete:
                 await self._say_farewell()
-                return
+                if state.is_complete:  # nobody wanted a retry meanwhile
+                    return
             self._check_starts()
+            await self._cancel_unwanted()
+            await asyncio.to_thread(self.database_manager.check_lock)
             await self._submit_missing()
             self._is_settled.set()
             await self._wait()
@@ -246,6 +268,7 @@ class JobManager(BaseManager):
         due = [self._next_look, state.next_pause_end()]
         if self._pause_until > now:
             due.append(self._pause_until)
+        due += [asked_at + _CANCEL_AGAIN for asked_at in self._unwanted.values()]
         timeout = max(0.0, min(t for t in due if t is not None) - now)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), timeout)
@@ -303,8 +326,23 @@ class JobManager(BaseManager):
                 f"Logs: {self.database_manager.run_folder.logs}"
             )
 
+    async def _cancel_unwanted(self) -> None:
+        """Ask the scheduler to end jobs that nobody needs, and again those that stay."""
+        database, now = self.database_manager, time.time()
+        self._unwanted = {i: at for i, at in self._unwanted.items() if i in database.state.jobs}
+        due = [job_id for job_id, at in self._unwanted.items() if at + _CANCEL_AGAIN <= now]
+        if not due:
+            return
+        self._unwanted.update(dict.fromkeys(due, now))
+        database.record(j.JobsCancelled(time=now, job_ids=due))
+        try:
+            await asyncio.to_thread(self.scheduler.cancel_ids, due)
+        except Exception as error:  # noqa: BLE001  as for the queue
+            self._note_trouble(error)
+        self._hurry()
+
     async def _submit_missing(self) -> None:
-        if time.time() < self._pause_until:
+        if time.time() < self._pause_until or self.database_manager.state.is_paused:
             return
         wanted = numbers_to_submit(
             self.database_manager.state, len(self.job_names), self.max_simultaneous_jobs

@@ -79,6 +79,8 @@ class MessageHandler:
             case p.CancelRun():
                 self._on_cancel()
                 return p.Accepted()
+            case p.Ping():
+                return p.Accepted()
             case _:
                 return self._about_attempt(message)
 

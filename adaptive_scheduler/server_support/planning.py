@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler.server_support.entries import DELAYED, READY, WAITING
+
 if TYPE_CHECKING:
+    from adaptive_scheduler.server_support.entries import JobEntry
     from adaptive_scheduler.server_support.state import RunState
 
 
@@ -44,6 +47,34 @@ def numbers_to_submit(state: RunState, n_numbers: int, max_jobs: int) -> list[in
             chosen += islice(others, n_wanted - len(chosen))
         numbers += chosen
     return numbers
+
+
+def jobs_to_cancel(state: RunState) -> list[str]:
+    """Return the ids of the jobs that are there for learners which the user has cancelled.
+
+    Jobs that have such a learner, and pending ones for which nothing would be left.
+    """
+    unwanted = {entry.index for entry in state.learners if entry.is_cancelled}
+    if not unwanted:
+        return []
+    surplus = _free_jobs(state)
+    for entry in state.learners:
+        if entry.state in (WAITING, READY, DELAYED):
+            surplus[state.groups[entry.index]] -= 1
+    ids = []
+    for job in state.jobs.values():
+        group = state.groups[job.number]
+        if job.learner is not None:
+            ids += [job.job_id] if job.learner in unwanted else []
+        elif _waits_for(job, unwanted) and job.job_id not in state.leaving and surplus[group] > 0:
+            surplus[group] -= 1
+            ids.append(job.job_id)
+    return ids
+
+
+def _waits_for(job: JobEntry, learners: Container[int]) -> bool:
+    """Whether a job is pending that was submitted for one of these learners."""
+    return job.started is None and job.number in learners
 
 
 def _free_jobs(state: RunState) -> Counter[Hashable]:

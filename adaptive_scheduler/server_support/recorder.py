@@ -108,6 +108,10 @@ class Recorder(BaseManager):
         self._core_seconds = 0.0
         self._counted_until = 0.0
 
+    def look(self) -> None:
+        """Count what the record says of a run that another process manages. Blocks."""
+        self._setup()
+
     def _setup(self) -> None:
         self.history = read_history(self._database.run_folder.history)
         if self.history.samples:

@@ -5,35 +5,38 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import shlex
-import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
-    AdaptiveSchedulerError,
     MaxRestartsReachedError,
+    RunFolderError,
+    RunFolderLockedError,
     SchedulerUnavailableError,
 )
-from adaptive_scheduler.learners.goals import GoalTypes, smart_goal
-from adaptive_scheduler.learners.pack import check_picklable
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
-from adaptive_scheduler.learners.storage import save_parallel
+from adaptive_scheduler.learners.goals import GoalTypes
+from adaptive_scheduler.learners.pack import Pack, check_picklable
+from adaptive_scheduler.learners.paths import FnameTypes
 from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.server_support.attaching import KnownRun, read_run, remember
 from adaptive_scheduler.server_support.cleaning import put_logs_away
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.goal_check import done_in_memory, not_done_on_disk
 from adaptive_scheduler.server_support.job_manager import JobManager
 from adaptive_scheduler.server_support.kill_manager import KillManager
-from adaptive_scheduler.server_support.live_view import watch
 from adaptive_scheduler.server_support.recorder import Recorder
-from adaptive_scheduler.server_support.run_report import Outcome, RunReport
-from adaptive_scheduler.server_support.state import FAILED, READY
+from adaptive_scheduler.server_support.run_report import Outcome
+from adaptive_scheduler.server_support.run_waiting import RunWaiting
+from adaptive_scheduler.server_support.state import DONE, FAILED, READY
 from adaptive_scheduler.server_support.validation import check_job_name
+from adaptive_scheduler.settings import JobSettings
 
 if TYPE_CHECKING:
     from typing import Self
@@ -44,15 +47,11 @@ if TYPE_CHECKING:
     from adaptive_scheduler.resources import LOKY_START_METHODS
     from adaptive_scheduler.scheduler.base import BaseScheduler
 
-#: Exit code of a shell's command that was ended by Ctrl-C.
-_EXIT_CODE_OF_INTERRUPT = 130
 #: Seconds that cancelled jobs get to save, before the manager stops listening.
 _GRACE = 30.0
-#: Seconds for which the end of the process waits for a submission that is under way.
-_PARTING = 60.0
 
 
-class RunManager(RunReport):
+class RunManager(RunWaiting):
     """Submits jobs for learners, and sees to it that every goal is reached.
 
     Nothing is written or submitted before `start`, and `start` continues a run
@@ -176,59 +175,164 @@ class RunManager(RunReport):
             old_logs=move_old_logs_to,
             journal=db_fname,
         )
-        self.database_manager = DatabaseManager(
-            url,
-            scheduler,
-            None,
-            self.learners,
-            self.fnames,
-            dependencies=dependencies,
-            overwrite_db=overwrite_db,
-            initializers=initializers,
-            with_progress_bar=not quiet,
-            run_folder=self.run_folder,
-            max_log_lines=max_log_lines,
-        )
-        check_picklable(self.learners[0], self.fnames[0])
-        self.job_manager = JobManager(
-            self.job_names,
-            self.database_manager,
-            scheduler,
-            job_manager_interval,
-            **{
-                "goal": goal,
+        self._database_options: dict[str, Any] = {
+            "dependencies": dependencies,
+            "overwrite_db": overwrite_db,
+            "initializers": initializers,
+            "with_progress_bar": not quiet,
+            "max_log_lines": max_log_lines,
+        }
+        self._job_options: dict[str, Any] = {
+            "interval": job_manager_interval,
+            "goal": goal,
+            "runner_kwargs": runner_kwargs,
+            "save_interval": save_interval,
+            "log_interval": log_interval,
+            "loky_start_method": loky_start_method,
+            "save_dataframe": save_dataframe,
+            "dataframe_format": dataframe_format,
+            "max_fails_per_job": max_fails_per_job,
+            "max_simultaneous_jobs": max_simultaneous_jobs,
+            **(job_manager_kwargs or {}),
+        }
+        self._kill_options: dict[str, Any] = {
+            "error": kill_on_error,
+            "interval": kill_interval,
+            **(kill_manager_kwargs or {}),
+        }
+        #: What who attaches to the run has to know, besides what the jobs know.
+        self._remembered = remember(
+            {
+                "check_goal_on_start": check_goal_on_start,
+                "dependencies": dependencies,
                 "runner_kwargs": runner_kwargs,
+                "url": url,
                 "save_interval": save_interval,
                 "log_interval": log_interval,
+                "job_manager_interval": job_manager_interval,
+                "kill_interval": kill_interval,
+                "kill_on_error": kill_on_error,
+                "move_old_logs_to": move_old_logs_to,
+                "job_manager_kwargs": job_manager_kwargs,
+                "kill_manager_kwargs": kill_manager_kwargs,
                 "loky_start_method": loky_start_method,
                 "save_dataframe": save_dataframe,
                 "dataframe_format": dataframe_format,
+                "max_log_lines": max_log_lines,
                 "max_fails_per_job": max_fails_per_job,
                 "max_simultaneous_jobs": max_simultaneous_jobs,
-                **(job_manager_kwargs or {}),
-            },
+                "quiet": quiet,
+            }
         )
-        self.recorder = Recorder(
-            self.database_manager,
-            self.job_manager.settings.goal,
-            lambda number: scheduler.resources(number).cores,
-        )
-        self.kill_manager: KillManager | None = None
-        if kill_on_error is not None:
-            self.kill_manager = KillManager(
-                scheduler,
-                self.database_manager,
-                error=kill_on_error,
-                interval=kill_interval,
-                **(kill_manager_kwargs or {}),
-            )
+        self.url = url
         self.start_time: float | None = None
         self.end_time: float | None = None
+        self._known: KnownRun | None = None
+        self._take_over = False
+        self._make_managers()
+        check_picklable(self.learners[0], self.fnames[0])
+
+    def _make_managers(self) -> None:
+        self.database_manager = DatabaseManager(
+            self.url,
+            self.scheduler,
+            None,
+            self.learners,
+            self.fnames,
+            run_folder=self.run_folder,
+            **self._database_options,
+        )
+        self.job_manager = JobManager(
+            self.job_names, self.database_manager, self.scheduler, **self._job_options
+        )
+        settings = replace(self.job_manager.settings, manager=self._remembered)
+        if self._known is not None:
+            self.database_manager.known_pack = self._known.pack
+            self.job_manager.workdir = self._known.pack.folder
+            if self.goal is self._known.settings.goal:
+                settings = replace(settings, goal_digest=self._known.settings.goal_digest)
+        self.job_manager.settings = settings
+        self.recorder = Recorder(
+            self.database_manager,
+            settings.goal,
+            lambda number: self.scheduler.resources(number).cores,
+        )
+        self.kill_manager: KillManager | None = None
+        if self._kill_options["error"] is not None:
+            self.kill_manager = KillManager(
+                self.scheduler, self.database_manager, **self._kill_options
+            )
         self._outcome: Outcome | None = None
         self._ends = asyncio.Event()
         self._has_asked_scheduler = threading.Event()
         self._has_explained = False
         self._wait_for: RunManager | None = None
+
+    @classmethod
+    def attach(
+        cls,
+        folder: str | Path,
+        *,
+        goal: GoalTypes | EllipsisType = ...,
+        take_over: bool = False,
+    ) -> Self:
+        """Pick a run up by its folder: from a fresh kernel, or another machine of the cluster.
+
+        Everything is read from the folder: learners, file names, scheduler
+        and all other arguments. The run goes on at once: living jobs are
+        adopted, what they have reported meanwhile is read, and what died is
+        submitted again.
+
+        A run that another process manages is shown and not touched, and so is
+        one that is over: `start` continues it.
+
+        Parameters
+        ----------
+        folder
+            The run folder.
+        goal
+            Another goal than the run has had; learners that were done are checked.
+        take_over
+            Take the run away from a manager on a host that can't be asked any
+            more. Only if you know that it is dead.
+
+        Returns
+        -------
+        RunManager
+            The points of its learners are loaded by `load_learners`.
+
+        Raises
+        ------
+        RunFolderError
+            If there is no run.
+        UnpicklableError
+            If a learner, or what it refers to, can't be loaded here.
+        RunFolderLockedError
+            With `take_over`, if the manager lives after all.
+        """
+        known = read_run(folder)
+        if goal is not ...:
+            known.keywords["goal"] = goal
+        run = cls(known.scheduler, known.learners, known.fnames, **known.keywords)
+        run._known = known
+        run._make_managers()
+        run._look()
+        if goal is not ... or run.database_manager.state.ended is None:
+            run._take_over = take_over
+            try:
+                run.start()
+            except RunFolderLockedError:
+                if take_over:
+                    raise
+                run._look()
+        run.start_time = run.database_manager.state.totals.began
+        return run
+
+    def _look(self) -> None:
+        """Show what the folder says, without managing."""
+        self.database_manager.follow()
+        self.recorder.look()
+        self.end_time = self.database_manager.state.totals.ended
 
     def __repr__(self) -> str:
         return f"<RunManager '{self.job_name}' in '{self.run_folder.root}': {self.status()}>"
@@ -238,6 +342,8 @@ class RunManager(RunReport):
     def start(self, wait_for: RunManager | None = None) -> Self:
         """Start the run, or go on with it where its folder says it was.
 
+        A run that is over may be started again.
+
         Parameters
         ----------
         wait_for
@@ -246,7 +352,7 @@ class RunManager(RunReport):
         Raises
         ------
         AdaptiveSchedulerError
-            If it was started before.
+            If it is under way.
         RunFolderError
             If the folder can't be used, or another manager holds it.
         UnpicklableError
@@ -254,13 +360,28 @@ class RunManager(RunReport):
         InvalidInputError
             If no job can get what the scheduler is to ask for.
         """
+        if self.task is not None and self.task.done():
+            self._begin_again()
+        self.database_manager.take_over = self._take_over
         self._wait_for = wait_for
-        self.start_time = time.time()
+        self.start_time, self.end_time = time.time(), None
         try:
             return super().start()
         except BaseException:
             self.start_time = None
             raise
+
+    def _begin_again(self) -> None:
+        """Make everything anew that has come to its end."""
+        self._database_options["overwrite_db"] = False
+        self._make_managers()
+        self.task = None
+
+    def _restart(self, retry: Collection[int]) -> None:
+        if self.task is not None:
+            self._begin_again()
+        self.database_manager.retry_at_start = retry
+        self.start()
 
     def _setup(self) -> None:
         if self._wait_for is None:
@@ -273,6 +394,7 @@ class RunManager(RunReport):
             self.database_manager.start()
             if self.cleanup_first:
                 self._cancel_leftovers()
+            event_loop.call(self._note_reopened, self._no_longer_done())
             if self.check_goal_on_start:
                 event_loop.call(self._note_done, self._already_done())
             self.job_manager.start()
@@ -289,19 +411,28 @@ class RunManager(RunReport):
         self.database_manager.listen(on_cancel=lambda: self._stop("cancelled"))
 
     def _already_done(self) -> list[int]:
-        """Return the learners that are done in memory; their data is on disk then, too."""
-        with_data = [i for i, learner in enumerate(self.learners) if learner.npoints > 0]
-        if not with_data:
-            return []
-        goal = smart_goal(self.goal, self.learners)
-        done = [i for i in with_data if goal(self.learners[i])]
-        unsaved = [i for i in done if not any(p.exists() for p in fname_to_paths(self.fnames[i]))]
-        save_parallel(
-            [self.learners[i] for i in unsaved],
-            [self.fnames[i] for i in unsaved],
-            with_progress_bar=not self.quiet,
+        return done_in_memory(
+            self.learners, self.fnames, self.goal, with_progress_bar=not self.quiet
         )
-        return done
+
+    def _no_longer_done(self) -> list[int]:
+        """Return the learners that are done by the goal of the last time, and not by this one."""
+        database, settings = self.database_manager, self.job_manager.settings
+        done = event_loop.call(
+            lambda: [e.index for e in database.state.learners if e.state == DONE]
+        )
+        if not done:
+            return []
+        with contextlib.suppress(RunFolderError):  # there are no settings of an earlier time
+            before = JobSettings.from_file(self.run_folder.settings)
+            if before.goal_digest == settings.goal_digest:
+                return []
+        pack = Pack(self.run_folder.pack)
+        return list(not_done_on_disk(pack, self.fnames, settings.goal, done))
+
+    def _note_reopened(self, indices: Sequence[int]) -> None:
+        for index in indices:
+            self.database_manager.record(j.Reopened(time=time.time(), learner=index))
 
     def _note_done(self, indices: Sequence[int]) -> None:
         for index in indices:
@@ -335,6 +466,9 @@ class RunManager(RunReport):
                 await self._cancel_jobs()
         except MaxRestartsReachedError:
             self._outcome = "failed"
+            raise
+        except RunFolderLockedError:  # somebody else manages the run, and its jobs, by now
+            self._outcome = None
             raise
         except Exception:
             self._outcome = "failed"
@@ -403,8 +537,16 @@ class RunManager(RunReport):
     def cancel(self) -> None:
         """Cancel the run and its jobs, which save first.
 
-        Returns when the scheduler has been asked to end them.
+        Returns when the scheduler has been asked to end them. Does nothing if
+        the run is not under way.
+
+        Raises
+        ------
+        RunFolderLockedError
+            If another process manages the run.
         """
+        if self.task is None:
+            self._refuse_if_managed_elsewhere()
         if self.task is None or self.task.done():
             return
         event_loop.call(self._stop, "cancelled")
@@ -421,97 +563,6 @@ class RunManager(RunReport):
         self._outcome = outcome
         self._ends.set()
         self.job_manager.stop_soon()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the run is over, and show meanwhile how it does.
-
-        On Ctrl-C the jobs go on.
-
-        Parameters
-        ----------
-        timeout
-            Seconds after which to stop waiting.
-
-        Raises
-        ------
-        RunFailedError
-            If learners were given up, with the traceback of one of them.
-        SchedulerError
-            If the scheduler refused the jobs.
-        TimeoutError
-            If the run isn't over after `timeout` seconds.
-        AdaptiveSchedulerError
-            If the run was not started.
-        """
-        task = self._started_task()
-        try:
-            if self.quiet:
-                concurrent.futures.wait([task], timeout)
-            else:
-                watch(self._info, lambda s: bool(concurrent.futures.wait([task], s).done), timeout)
-        except KeyboardInterrupt:
-            self._explain("Interrupted")
-            if is_interactive():
-                raise
-            raise SystemExit(_EXIT_CODE_OF_INTERRUPT) from None
-        if not task.done():
-            raise TimeoutError(f"Run '{self.job_name}' is not over after {timeout} s.")
-        task.result()
-
-    def __await__(self) -> Generator[Any, None, None]:
-        task = self._started_task()
-
-        async def wait() -> None:
-            # Interrupting the cell that awaits must not cancel the run.
-            await asyncio.shield(asyncio.wrap_future(task))
-
-        return wait().__await__()
-
-    async def leave(self) -> None:
-        """Submit what is still to be submitted, and say what becomes of the jobs.
-
-        Called on the event loop when this process ends.
-        """
-        if self.task is None:
-            return
-        event = "The script ends"
-        try:
-            await asyncio.wait_for(self._settled(), _PARTING)
-        except TimeoutError:
-            event = "The script ends, though the scheduler does not answer"
-        except AdaptiveSchedulerError as error:
-            print(f"Run '{self.job_name}' has failed: {error}", file=sys.stderr)  # noqa: T201
-        if not self.task.done():
-            self._explain(event)
-            await self.database_manager.flushed()
-
-    async def _settled(self) -> None:
-        """Wait until the jobs can be left to themselves, or all is over."""
-        if await self.job_manager.settled():
-            await self.over()
-
-    def _explain(self, event: str) -> None:
-        """Say, once, how to come back to the jobs."""
-        if not self._has_explained:
-            self._has_explained = True
-            folder = shlex.quote(str(self.run_folder.root))
-            print(  # noqa: T201  this is what it is for
-                f"{event}; the jobs of run '{self.job_name}' go on. Start the same program again "
-                f"to come back, or cancel them with: adaptive-scheduler cancel {folder}",
-                file=sys.stderr,
-            )
-
-    def _started_task(self) -> concurrent.futures.Future[None]:
-        if self.task is None:
-            raise AdaptiveSchedulerError(
-                f"Run '{self.job_name}' has not been started: call `start()` first."
-            )
-        return self.task
-
-
-def is_interactive() -> bool:
-    """Whether a person types commands at this process, in a notebook or a shell."""
-    return hasattr(sys, "ps1") or "ipykernel" in sys.modules
 
 
 def _check_resources(scheduler: BaseScheduler, groups: Sequence[Hashable]) -> None:

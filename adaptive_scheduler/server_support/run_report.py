@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import load_dataframes
@@ -50,13 +50,24 @@ class RunReport(BaseManager):
     end_time: float | None
     _outcome: Outcome | None
 
-    def status(self) -> Literal["not yet started", "running"] | Outcome:
+    def status(self) -> Literal["not yet started", "running", "left alone"] | Outcome:
         """Return how the run is, in a word."""
+        if self.task is None and self.database_manager.is_following:
+            return self._status_elsewhere()
         if self.task is None:
             return "not yet started"
         if not self.task.done():
             return self._outcome or "running"
         return "failed" if self.task.exception() is not None else self._outcome or "cancelled"
+
+    def _status_elsewhere(self) -> Literal["running", "left alone"] | Outcome:
+        """Return how a run is that this manager only looks at."""
+        if not event_loop.is_current:  # which does not read files
+            self.database_manager.refresh()
+        ended = self.database_manager.state.ended
+        if ended is not None:
+            return cast("Outcome", ended)
+        return "left alone" if self.database_manager.other_holder() is None else "running"
 
     def task_status(self) -> dict[str, str]:
         """Return how each of the managers is; an error stands there in words."""
@@ -69,7 +80,10 @@ class RunReport(BaseManager):
         return {name: manager.state_of_task() for name, manager in managers.items() if manager}
 
     def elapsed_time(self) -> float:
-        """Return the seconds from `start` to the end, or until now."""
+        """Return the seconds from `start` to the end, or until now.
+
+        Of a run that was picked up by its folder, from its first start.
+        """
         return time_since(self.start_time, self.end_time)
 
     def info(self, format: Literal["text", "data"] = "text") -> str | RunInfo:  # noqa: A002  the public name
@@ -82,6 +96,7 @@ class RunReport(BaseManager):
         return as_text(info)
 
     def _info(self) -> RunInfo:
+        self.database_manager.refresh()
         return event_loop.call(collect_info, self)
 
     def get_database(self) -> pd.DataFrame:
@@ -94,6 +109,7 @@ class RunReport(BaseManager):
 
     def job_starting_times(self) -> list[float]:
         """Return how long each job was pending, in seconds."""
+        self.database_manager.refresh()
         return event_loop.call(lambda: list(self.database_manager.state.totals.starting_times))
 
     # Data.

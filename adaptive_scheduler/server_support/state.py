@@ -188,6 +188,12 @@ class RunState:
         """Let a set of `watch` be."""
         self._watchers = [watcher for watcher in self._watchers if watcher is not changed]
 
+    def take_watchers(self, other: RunState) -> None:
+        """Let those who watch `other` watch this state instead; everything is new to them."""
+        self._watchers, other._watchers = other._watchers, []
+        for index in range(len(self.learners)):
+            self.note_change(index)
+
     def note_change(self, index: int) -> None:
         """Tell those who watch that something about a learner is new."""
         for changed in self._watchers:

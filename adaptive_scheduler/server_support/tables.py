@@ -36,5 +36,6 @@ def _row(database: DatabaseManager, entry: LearnerEntry) -> dict[str, Any]:
         "attempt": entry.attempt,
         "fails": entry.fails,
         "error": entry.error or None,
+        "trouble": entry.trouble or None,
         "host": entry.host or None,
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adaptive_scheduler import journal as j
-from adaptive_scheduler.client_support.fence import Fence, JournalFollower, SupersededError
+from adaptive_scheduler.client_support.fence import Fence, SupersededError
+from adaptive_scheduler.journal_follower import JournalFollower
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.protocol import Attempt, Hello, JobIdentity
 

@@ -1,0 +1,55 @@
+"""Which learners are done when a manager starts, without a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.learners.goals import GoalTypes, smart_goal
+from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.storage import load_parallel, save_parallel
+
+if TYPE_CHECKING:
+    from adaptive import BaseLearner
+
+    from adaptive_scheduler.learners.pack import Pack
+
+#: Learners whose data is in memory at once while goals are checked.
+_AT_ONCE = 64
+
+
+def done_in_memory(
+    learners: Sequence[BaseLearner],
+    fnames: Sequence[FnameTypes],
+    goal: GoalTypes,
+    *,
+    with_progress_bar: bool,
+) -> list[int]:
+    """Return the learners that are done in memory; their data is on disk then, too."""
+    with_data = [i for i, learner in enumerate(learners) if learner.npoints > 0]
+    if not with_data:
+        return []
+    is_done = smart_goal(goal, learners)
+    done = [i for i in with_data if is_done(learners[i])]
+    unsaved = [i for i in done if not any(p.exists() for p in fname_to_paths(fnames[i]))]
+    save_parallel(
+        [learners[i] for i in unsaved],
+        [fnames[i] for i in unsaved],
+        with_progress_bar=with_progress_bar,
+    )
+    return done
+
+
+def not_done_on_disk(
+    pack: Pack,
+    fnames: Sequence[FnameTypes],
+    goal: Callable[[BaseLearner], bool],
+    indices: Sequence[int],
+) -> Iterator[int]:
+    """Yield those of some learners whose data files don't reach the goal."""
+    rest = iter(indices)
+    while some := list(islice(rest, _AT_ONCE)):
+        learners = [pack.read(index).learner for index in some]
+        load_parallel(learners, [fnames[index] for index in some], with_progress_bar=False)
+        yield from (i for i, learner in zip(some, learners, strict=True) if not goal(learner))
