@@ -10,7 +10,7 @@ import traceback
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -21,12 +21,12 @@ from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.client_support.saver import Saver
-from adaptive_scheduler.executors import Spread, open_executor
 from adaptive_scheduler.executors.worker import FunctionError
 
 if TYPE_CHECKING:
     from adaptive import AsyncRunner
 
+    from adaptive_scheduler.executors.base import Workers
     from adaptive_scheduler.learners.pack import Pack
     from adaptive_scheduler.settings import JobSettings
 
@@ -55,8 +55,8 @@ class AttemptRun:
         Where progress is told.
     settings
         What is the same for all jobs.
-    spread
-        How evaluations are spread over the cores of the job.
+    workers
+        Who evaluates.
     interrupted
         Resolves when the job must end.
     """
@@ -68,14 +68,14 @@ class AttemptRun:
         desk: Desk,
         settings: JobSettings,
         *,
-        spread: Spread,
+        workers: Workers,
         interrupted: asyncio.Future[Interrupt],
     ) -> None:
         self._pack = pack
         self._attempt = attempt
         self._desk = desk
         self._settings = settings
-        self._spread = spread
+        self._workers = workers
         self._interrupted = interrupted
         self._usage = Usage()
         self._figures: p.Figures = {}
@@ -130,12 +130,8 @@ class AttemptRun:
 
     async def _learn(self) -> Interrupt | None:
         """Learn until the goal is reached; return why, if it ended before."""
-        executor = open_executor(
-            self._spread,
-            self._learner.function,
-            initializer=self._initializer,
-            loky_start_method=self._settings.loky_start_method,
-        )
+        executor = self._workers.serve(self._learner.function, self._initializer)
+        lost = asyncio.wrap_future(executor.lost)
         executor.on_first_result = _note_start_up
         npoints_start = self._learner.npoints
         runner = start_runner(
@@ -143,17 +139,19 @@ class AttemptRun:
         )
         try:
             async with self._in_background(runner, npoints_start) as tasks:
-                signs = [*tasks, self._interrupted]
+                signs: list[asyncio.Future[Any]] = [*tasks, self._interrupted, lost]
                 await asyncio.wait({runner.task, *signs}, return_when=asyncio.FIRST_COMPLETED)
                 if runner.task.done():
                     runner.task.result()
                     return None
-                return next(sign.result() for sign in signs if sign.done())
+                interrupt: Interrupt = next(sign.result() for sign in signs if sign.done())
+                return interrupt
         finally:
             await stop_runner(runner)
             executor.close()
-            if executor.spoilt and not self._interrupted.done():
-                self._interrupted.set_result(Interrupt(executor.spoilt))
+            lost.cancel()
+            if self._workers.spoilt and not self._interrupted.done():
+                self._interrupted.set_result(Interrupt(self._workers.spoilt))
             self._figures = self._log_progress(runner, npoints_start)
 
     async def _save_for_good(self, *, give_up_early: bool) -> bool:

@@ -19,6 +19,7 @@ from adaptive_scheduler.client_support.job_log import (
     note,
 )
 from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.executors import open_workers
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.protocol import Failed, JobIdentity
 from adaptive_scheduler.settings import JobSettings
@@ -54,6 +55,7 @@ async def run_job(options: JobOptions) -> int:
     handler = _open_log(settings.log_folder / f"{desk.job_name}-{options.job_id}.log")
     interrupted = _heed_signals()
     note("started", job_id=options.job_id, restarts=options.restarts, job_name=desk.job_name)
+    workers = open_workers(options.spread, settings.loky_start_method)
     exit_code = 0
     try:
         while not interrupted.done() and (attempt := await desk.next_attempt()) is not None:
@@ -64,7 +66,7 @@ async def run_job(options: JobOptions) -> int:
                 attempt,
                 desk,
                 settings,
-                spread=options.spread,
+                workers=workers,
                 interrupted=interrupted,
             )
             exit_code = await _run_attempt(run, desk)
@@ -73,6 +75,7 @@ async def run_job(options: JobOptions) -> int:
         logging.getLogger("adaptive_scheduler.job").exception("the job itself failed")
         raise
     finally:
+        workers.close()
         desk.close()
         handler.close()
     return exit_code

@@ -5,10 +5,11 @@ module                 executor
 ====================== ============================================================
 `base`                 what all of them share
 `worker`               what runs in their worker processes
+`pool`, `pool_process` processes with a pipe each
 `process_pool`         ``"process-pool"``: forked processes
 `loky`                 ``"loky"``: processes that start from scratch
 `sequential`           ``"sequential"``: a thread in the job's own process
-`remote`               what executors share that span nodes
+`remote`, `cluster`    what executors share that span nodes
 `mpi`, `lifeline`      ``"mpi4py"``: the ranks of an MPI program
 `dask`                 ``"dask"``: a scheduler in the job and its workers
 `ipyparallel`          ``"ipyparallel"``: a controller beside the job and its engines
@@ -19,13 +20,12 @@ module                 executor
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.executors.base import FunctionExecutor
+    from adaptive_scheduler.executors.base import Workers
     from adaptive_scheduler.resources import EXECUTOR_TYPES, LOKY_START_METHODS
 
 
@@ -52,36 +52,30 @@ class Spread:
     scratch: Path
 
 
-def open_executor(
-    spread: Spread,
-    function: Callable[[Any], Any],
-    *,
-    initializer: Callable[[], None] | None = None,
-    loky_start_method: LOKY_START_METHODS = "loky",
-) -> FunctionExecutor:
-    """Return an executor for `function`."""
+def open_workers(spread: Spread, loky_start_method: LOKY_START_METHODS = "loky") -> Workers:
+    """Return the workers of a job. None is started before there is something to evaluate."""
     match spread.executor_type:
         case "process-pool":
-            from adaptive_scheduler.executors.process_pool import ProcessPool
+            from adaptive_scheduler.executors.process_pool import ProcessPoolWorkers
 
-            return ProcessPool(function, spread.cores, initializer)
+            return ProcessPoolWorkers(spread.cores)
         case "loky":
-            from adaptive_scheduler.executors.loky import Loky
+            from adaptive_scheduler.executors.loky import LokyWorkers
 
-            return Loky(function, spread.cores, initializer, start_method=loky_start_method)
+            return LokyWorkers(spread.cores, loky_start_method)
         case "sequential":
-            from adaptive_scheduler.executors.sequential import Sequential
+            from adaptive_scheduler.executors.sequential import SequentialWorkers
 
-            return Sequential(function, spread.cores, initializer)
+            return SequentialWorkers()
         case "mpi4py":
-            from adaptive_scheduler.executors.mpi import MPIPool
+            from adaptive_scheduler.executors.mpi import MPIWorkers
 
-            return MPIPool(function, spread.cores, initializer)
+            return MPIWorkers()
         case "dask" | "dask-mpi":
             from adaptive_scheduler.executors.dask import Dask
 
-            return Dask(function, spread, initializer)
+            return Dask(spread)
         case "ipyparallel":
             from adaptive_scheduler.executors.ipyparallel import IPyParallel
 
-            return IPyParallel(function, spread, initializer)
+            return IPyParallel(spread)

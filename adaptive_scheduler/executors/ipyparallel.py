@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.executors.remote import Preparation, RemoteExecutor
-from adaptive_scheduler.executors.worker import FunctionError, WorkerError, evaluate, portable
-from adaptive_scheduler.executors.worker_processes import WorkerProcesses, temporary_folder
+from adaptive_scheduler.executors.cluster import GRACE, Cluster
+from adaptive_scheduler.executors.remote import RemoteExecutor
+from adaptive_scheduler.executors.worker import (
+    FunctionError,
+    Preparation,
+    WorkerError,
+    evaluate,
+    portable,
+)
+from adaptive_scheduler.executors.worker_processes import WorkerProcesses
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors import Spread
@@ -19,37 +25,20 @@ if TYPE_CHECKING:
 #: Seconds in which all engines must have come.
 _PATIENCE = 300.0
 #: Seconds between two looks at what is awaited.
-_PAUSE = 0.1
+_LOOK = 0.05
 #: Milliseconds between two heartbeats: engines are taken on at the second.
 _HEARTBEAT = 500
 
 
-class IPyParallel(RemoteExecutor):
+class IPyParallel(Cluster):
     """Engines of ipyparallel. When one dies, the attempt ends, and another one goes on."""
 
-    def __init__(
-        self,
-        function: Callable[[Any], Any],
-        spread: Spread,
-        initializer: Callable[[], None] | None = None,
-    ) -> None:
-        super().__init__(function, spread.cores - 1, initializer)
-        self._spread = spread
-        self._prepared = self._preparation()
-        self._view: Any = None
-        self._sending = threading.Lock()
-        self._closing = threading.Event()
-        # No daemon: the job saves at once, and ends when its engines have.
-        threading.Thread(target=self._work, name="ipyparallel").start()
+    name = "ipyparallel"
 
-    def _work(self) -> None:
-        try:
-            with temporary_folder(self._spread.scratch) as scratch:
-                self._serve(scratch)
-        except Exception as error:  # noqa: BLE001  whatever it raises ends the attempt
-            self._lose(f"The engines of ipyparallel were lost: {error}")
+    def __init__(self, spread: Spread) -> None:
+        super().__init__(spread, spread.cores - 1)
 
-    def _serve(self, scratch: Path) -> None:
+    async def _open(self, scratch: Path) -> None:
         profile, output = scratch / "profile", scratch / "engines.out"
         folders = [f"--profile-dir={profile}", f"--ipython-dir={scratch}"]
         launcher = self._spread.worker_launcher
@@ -57,60 +46,89 @@ class IPyParallel(RemoteExecutor):
             *(sys.executable, "-m", "ipyparallel.controller", *folders, "--nodb"),
             f"--ip={'*' if launcher else '127.0.0.1'}",
             f"--HeartMonitor.period={_HEARTBEAT}",
+            "--IPController.enable_curve=True",  # encrypted, for those who have the files
         ]
         files = profile / "security"
         with WorkerProcesses(command, n_workers=1, launcher=(), output=output) as controller:
             engine_file = files / "ipcontroller-engine.json"
-            while not engine_file.exists():
-                controller.check()
-                if self._closing.wait(_PAUSE):
-                    return
+            await self._see(engine_file.exists, "The controller has not begun", controller)
             command = [sys.executable, "-m", "ipyparallel.engine", f"--file={engine_file}"]
             with WorkerProcesses(
                 [*command, *folders], n_workers=self.n_workers, launcher=launcher, output=output
             ) as engines:
-                self._direct(files / "ipcontroller-client.json", controller, engines)
+                await self._direct(files / "ipcontroller-client.json", controller, engines)
 
-    def _direct(self, file: Path, *processes: WorkerProcesses) -> None:
+    async def _direct(self, file: Path, *processes: WorkerProcesses) -> None:
         import ipyparallel
 
+        if self._is_closing:
+            return
         with ipyparallel.Client(str(file), timeout=_PATIENCE) as client:
-            self._await_engines(client, processes)
-            if self._closing.is_set():
-                return
-            client[:].apply_sync(_prepare, self._prepared)
-            self._view = client.load_balanced_view()
-            self._begin()
-            while not self._closing.wait(_PAUSE):
+            await self._see(
+                lambda: len(client.ids) >= self.n_workers,
+                f"Not all of {self.n_workers} engines have come",
+                *processes,
+            )
+            while not self._is_closing:
+                if self._has_next:
+                    if not await _is_free(client):
+                        return  # an engine can't be told to drop what it does
+                    await self._prepare(client, self._next(), *processes)
                 for each in processes:
                     each.check()
+                if len(client.ids) < self.n_workers:
+                    raise WorkerError("an engine died")
+                await self._pause()
 
-    def _await_engines(self, client: Any, processes: tuple[WorkerProcesses, ...]) -> None:
-        n_looks = 0
-        while len(client.ids) < self.n_workers and not self._closing.wait(_PAUSE):
-            n_looks += 1
+    async def _see(self, condition: Any, else_: str, *processes: WorkerProcesses) -> None:
+        """Wait until something is so, or until the end."""
+        deadline = self._loop.time() + _PATIENCE
+        while not condition() and not self._is_closing:
             for each in processes:
                 each.check()
-            if n_looks * _PAUSE > _PATIENCE:
-                raise WorkerError(
-                    f"{len(client.ids)} of {self.n_workers} engines have come in {_PATIENCE:.0f} s."
-                )
+            if self._loop.time() > deadline:
+                raise WorkerError(f"{else_} in {_PATIENCE:.0f} s.")
+            await asyncio.sleep(_LOOK)
 
-    def _send(self, future: Future[Any], x: Any) -> None:
-        with self._sending:
-            sent = self._view.apply_async(_outcome, portable(x))
-        sent.add_done_callback(lambda done: self._pass_on(done, future))
-
-    def _pass_on(self, done: Any, future: Future[Any]) -> None:
-        if (error := done.exception()) is not None:
-            self._settle(future, error=WorkerError(f"An engine failed: {error}"))
+    async def _prepare(
+        self, client: Any, executor: RemoteExecutor, *processes: WorkerProcesses
+    ) -> None:
+        """Send the function to each engine."""
+        prepared = client[:].apply_async(_prepare, executor.preparation)
+        await self._see(prepared.ready, "Not all engines are prepared", *processes)
+        if not prepared.ready():
             return
-        result, raised = done.result()
-        self._settle(future, result, raised)
+        prepared.get()
+        view = client.load_balanced_view()
 
-    def close(self) -> None:
-        """Have all engines end, whatever they are doing, without waiting for them."""
-        self._closing.set()
+        def send(future: Future[Any], x: Any) -> None:
+            sent = view.apply_async(_outcome, portable(x))
+            sent.add_done_callback(lambda done: _pass_on(done, executor, future))
+
+        executor.begin(send)
+
+
+async def _is_free(client: Any) -> bool:
+    """Wait a little until nothing is evaluated that nobody wants any more; return whether so."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + GRACE
+    while client.outstanding:
+        if loop.time() > deadline:
+            return False
+        await asyncio.sleep(_LOOK)
+    return True
+
+
+def _pass_on(done: Any, executor: RemoteExecutor, future: Future[Any]) -> None:
+    from ipyparallel.error import EngineError
+
+    error = done.exception()
+    if isinstance(error, EngineError):
+        executor.lose(f"An engine died: {error}")
+    elif error is not None:
+        executor.settle(future, error=WorkerError(f"An engine failed: {error}"))
+    else:
+        executor.settle(future, *done.result())
 
 
 def _prepare(preparation: Preparation) -> None:

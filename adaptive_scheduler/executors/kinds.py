@@ -20,19 +20,21 @@ class ExecutorKind(NamedTuple):
     starts_workers: bool = False
     #: Cores of a job that don't evaluate.
     n_reserved: int = 0
-    #: Package that must be installed, and the extra of ours that installs it.
-    package: str = ""
+    #: Packages that must be installed, and the extra of ours that installs them.
+    packages: tuple[str, ...] = ()
     extra: str = ""
 
 
-_DASK = ExecutorKind(spans_nodes=True, starts_workers=True, package="distributed", extra="dask")
+_DASK = ExecutorKind(
+    spans_nodes=True, starts_workers=True, packages=("distributed", "cryptography"), extra="dask"
+)
 
 KINDS: dict[EXECUTOR_TYPES, ExecutorKind] = {
     "process-pool": ExecutorKind(),
     "loky": ExecutorKind(),
     "sequential": ExecutorKind(),
     "mpi4py": ExecutorKind(
-        spans_nodes=True, is_mpi=True, n_reserved=1, package="mpi4py", extra="mpi4py"
+        spans_nodes=True, is_mpi=True, n_reserved=1, packages=("mpi4py",), extra="mpi4py"
     ),
     "dask": _DASK,
     "dask-mpi": _DASK,
@@ -40,7 +42,7 @@ KINDS: dict[EXECUTOR_TYPES, ExecutorKind] = {
         spans_nodes=True,
         starts_workers=True,
         n_reserved=1,
-        package="ipyparallel",
+        packages=("ipyparallel",),
         extra="ipyparallel",
     ),
 }
@@ -74,8 +76,9 @@ def check_installed(executor_type: EXECUTOR_TYPES) -> None:
         If it isn't.
     """
     kind = KINDS[executor_type]
-    if kind.package and find_spec(kind.package) is None:
-        raise MissingPackageError(
-            f"The executor {executor_type!r} needs the package {kind.package!r}, which is not "
-            f"installed. Get it with `pip install 'adaptive-scheduler[{kind.extra}]'`."
-        )
+    for package in kind.packages:
+        if find_spec(package) is None:
+            raise MissingPackageError(
+                f"The executor {executor_type!r} needs the package {package!r}, which is not "
+                f"installed. Get it with `pip install 'adaptive-scheduler[{kind.extra}]'`."
+            )

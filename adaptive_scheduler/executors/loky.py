@@ -1,51 +1,85 @@
-"""Loky's pool of processes, whose workers start from scratch."""
+"""Processes of loky, which start from scratch, and serve one learner after another."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from typing import Any
 
-import cloudpickle
-
-from adaptive_scheduler.executors.base import PoolExecutor
-from adaptive_scheduler.executors.worker import evaluate, portable, start_worker
+from adaptive_scheduler.executors.base import Workers
+from adaptive_scheduler.executors.pool import Pool
+from adaptive_scheduler.executors.pool_process import PoolProcess
+from adaptive_scheduler.executors.worker import Preparation
 from adaptive_scheduler.resources import LOKY_START_METHODS
 
 #: The name that users of 2.x know, and loky's own.
 _LOKYS_NAMES = {"loky_int_main": "loky_init_main"}
 
 
-class Loky(PoolExecutor):
+class LokyWorkers(Workers):
     """Processes that share nothing with the job, for functions that a fork would break."""
+
+    def __init__(self, n_workers: int, start_method: LOKY_START_METHODS = "loky") -> None:
+        super().__init__(n_workers)
+        self._start_method = _LOKYS_NAMES.get(start_method, start_method)
+        #: Those that have nothing to do between two learners.
+        self._kept: list[PoolProcess] = []
+
+    def serve(
+        self, function: Callable[[Any], Any], initializer: Callable[[], None] | None = None
+    ) -> Loky:
+        """Return an executor for the next learner."""
+        return Loky(self, function, initializer)
+
+    def hire(self, owner: Loky) -> PoolProcess:
+        """Return a process, one that is there already if possible."""
+        from loky.backend import get_context
+
+        if self._kept:
+            process = self._kept.pop()
+            process.owner = owner
+            return process
+        return PoolProcess(get_context(self._start_method), owner)
+
+    def keep(self, processes: list[PoolProcess]) -> None:
+        """Keep processes for the next learner."""
+        for process in processes:
+            process.owner = self
+        self._kept += processes
+
+    def answered(self, process: PoolProcess, answer: bytes) -> None:
+        """Hear what nobody has asked for."""
+
+    def died(self, process: PoolProcess) -> None:
+        """Part with a process that has died between two learners."""
+        self._kept.remove(process)
+
+    def close(self) -> None:
+        """End all workers."""
+        kept, self._kept = self._kept, []
+        for process in kept:
+            process.kill()
+
+
+class Loky(Pool):
+    """What the processes are for one learner."""
 
     def __init__(
         self,
+        workers: LokyWorkers,
         function: Callable[[Any], Any],
-        n_workers: int,
-        initializer: Callable[[], None] | None = None,
-        *,
-        start_method: LOKY_START_METHODS = "loky",
+        initializer: Callable[[], None] | None,
     ) -> None:
-        self._start_method = _LOKYS_NAMES.get(start_method, start_method)
-        self._pickled = (cloudpickle.dumps(function), cloudpickle.dumps(initializer))
-        super().__init__(function, n_workers, initializer)
-
-    def _make_pool(self) -> Executor:
-        from loky import ProcessPoolExecutor
-        from loky.backend import get_context
-
-        pool: Executor = ProcessPoolExecutor(
-            self.n_workers,
-            context=get_context(self._start_method),
-            initializer=start_worker,
-            initargs=self._pickled,
+        super().__init__(function, workers.n_workers)
+        self._workers = workers
+        self._preparation = pickle.dumps(
+            Preparation.of(function, initializer), pickle.HIGHEST_PROTOCOL
         )
-        return pool
 
-    def _submit_to(self, pool: Executor, x: Any) -> Future[Any]:
-        return pool.submit(evaluate, portable(x))
+    def _hire(self) -> PoolProcess:
+        process = self._workers.hire(self)
+        process.send(self._preparation)
+        return process
 
-    def _kill(self, pool: Executor) -> None:
-        end: Callable[..., None] = pool.shutdown  # loky's has an option more
-        end(wait=True, kill_workers=True)
+    def _dismiss(self, idle: list[PoolProcess]) -> None:
+        self._workers.keep(idle)

@@ -12,60 +12,76 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from adaptive_scheduler.executors.base import Workers
 from adaptive_scheduler.executors.lifeline import Lifeline, Lifelines
-from adaptive_scheduler.executors.remote import Preparation, RemoteExecutor
-from adaptive_scheduler.executors.worker import WorkerError, evaluate, hold, portable
+from adaptive_scheduler.executors.remote import RemoteExecutor, Send
+from adaptive_scheduler.executors.worker import Preparation, WorkerError, evaluate, hold, portable
 
 #: Seconds for which the end of a job waits for workers that still evaluate.
 _PARTING = 2.0
 
 
-class MPIPool(RemoteExecutor):
-    """The other ranks. They live as long as the job, and serve one learner after another."""
+class MPIWorkers(Workers):
+    """The other ranks. They live as long as the job, and serve one learner after another.
 
-    def __init__(
-        self,
-        function: Callable[[Any], Any],
-        n_workers: int,
-        initializer: Callable[[], None] | None = None,
-    ) -> None:
+    A rank can't be ended alone: it finishes what it evaluates.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_world_size() - 1)
+        self._lifelines = Lifelines(self._mourn)
+        self._pool: Any = None
+        self._executor: RemoteExecutor | None = None
+
+    def serve(
+        self, function: Callable[[Any], Any], initializer: Callable[[], None] | None = None
+    ) -> RemoteExecutor:
+        """Return an executor for the next learner."""
         from mpi4py.futures import MPIPoolExecutor
 
-        del n_workers  # MPI knows
-        super().__init__(function, _world_size() - 1, initializer)
-        preparation = self._preparation()
-        self._lifelines = Lifelines(self._mourn)
+        self._shut_pool()
+        self._executor = RemoteExecutor(function, self.n_workers, initializer)
         self._pool = MPIPoolExecutor(
             initializer=_prepare_rank,
-            initargs=(preparation, self._lifelines.lifeline),
+            initargs=(self._executor.preparation, self._lifelines.lifeline),
             main=False,
         )
-        self._begin()
+        self._executor.begin(_sender(self._executor, self._pool))
+        return self._executor
+
+    def close(self) -> None:
+        """Take no further points."""
+        self._lifelines.close()
+        self._shut_pool()
+
+    def _shut_pool(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _mourn(self, name: str) -> None:
         self.spoilt = f"The worker {name} died"
-        self._lose(
-            f"{self.spoilt}: out of memory, perhaps, or a crash in compiled code. With it ends "
-            "its MPI program; another job goes on."
-        )
+        if self._executor is not None:
+            self._executor.lose(
+                f"{self.spoilt}: out of memory, perhaps, or a crash in compiled code. With it ends "
+                "its MPI program; another job goes on."
+            )
 
-    def _send(self, future: Future[Any], x: Any) -> None:
-        inner = self._pool.submit(evaluate, portable(x))
+
+def _sender(executor: RemoteExecutor, pool: Any) -> Send:
+    def send(future: Future[Any], x: Any) -> None:
+        inner = pool.submit(evaluate, portable(x))
         future.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
-        inner.add_done_callback(lambda done: self._pass_on(done, future))
+        inner.add_done_callback(lambda done: pass_on(done, future))
 
-    def _pass_on(self, done: Future[Any], future: Future[Any]) -> None:
+    def pass_on(done: Future[Any], future: Future[Any]) -> None:
         if done.cancelled():
             future.cancel()
         elif (error := done.exception()) is not None:
-            self._settle(future, error=error)
+            executor.settle(future, error=error)
         else:
-            self._settle(future, done.result())
+            executor.settle(future, done.result())
 
-    def close(self) -> None:
-        """Take no further points. A rank can't be ended alone: it finishes what it evaluates."""
-        self._lifelines.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    return send
 
 
 def check_world() -> None:
@@ -117,4 +133,5 @@ def _prepare_rank(preparation: Preparation, lifeline: Lifeline) -> None:
     from mpi4py import MPI
 
     preparation.apply()
-    hold(lifeline.hold(f"with MPI rank {MPI.COMM_WORLD.rank} on {socket.gethostname()}"))
+    name = f"with MPI rank {MPI.COMM_WORLD.rank} on {socket.gethostname()}"
+    hold(lambda: lifeline.hold(name))

@@ -1,49 +1,50 @@
-"""The standard library's pool of processes."""
+"""Forked processes, for each learner their own."""
 
 from __future__ import annotations
 
 import multiprocessing
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
-from adaptive_scheduler.executors.base import PoolExecutor
-from adaptive_scheduler.executors.worker import evaluate, portable, start_worker
+from adaptive_scheduler.executors.base import Workers
+from adaptive_scheduler.executors.pool import Pool
+from adaptive_scheduler.executors.pool_process import PoolProcess
 
 
-class _Pool(ProcessPoolExecutor):
-    """A pool whose workers can be killed, whatever they are doing."""
-
-    def kill(self) -> None:
-        """End all workers at once."""
-        workers = list((self._processes or {}).values())
-        for worker in workers:
-            worker.kill()
-        # One that was sending a result has sent half of it. The thread that reads it
-        # waits for the rest, and Python for the thread: no rest comes if nobody can send.
-        self._result_queue._writer.close()  # type: ignore[attr-defined]  # noqa: SLF001
-        self.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.join()
-
-
-class ProcessPool(PoolExecutor):
+class ProcessPool(Pool):
     """Forked processes, which share with the job what is in memory already.
 
     The function is not even pickled: a closure over a large array costs
     nothing to send and is not held twice.
     """
 
-    def _make_pool(self) -> Executor:
-        return _Pool(
-            self.n_workers,
-            mp_context=multiprocessing.get_context("fork"),
-            initializer=start_worker,
-            initargs=(self.function, self.initializer),
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        n_workers: int,
+        initializer: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(function, n_workers)
+        self._initializer = initializer
+
+    def _hire(self) -> PoolProcess:
+        return PoolProcess(
+            multiprocessing.get_context("fork"),
+            self,
+            self.function,
+            self._initializer,
+            inherited=[process.channel for process in (*self._busy, *self._idle)],
         )
 
-    def _submit_to(self, pool: Executor, x: Any) -> Future[Any]:
-        return pool.submit(evaluate, portable(x))
 
-    def _kill(self, pool: Executor) -> None:
-        if isinstance(pool, _Pool):
-            pool.kill()
+class ProcessPoolWorkers(Workers):
+    """Processes that end with their learner: a fork has the function that there is by then."""
+
+    def serve(
+        self, function: Callable[[Any], Any], initializer: Callable[[], None] | None = None
+    ) -> ProcessPool:
+        """Return an executor for the next learner."""
+        return ProcessPool(function, self.n_workers, initializer)
+
+    def close(self) -> None:
+        """Do nothing: the processes of a learner end with its executor."""

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import abc
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
-import cloudpickle
+from adaptive_scheduler.executors.base import FunctionExecutor, lose
+from adaptive_scheduler.executors.worker import Preparation
 
-from adaptive_scheduler.executors.base import FunctionExecutor
-from adaptive_scheduler.executors.worker import WorkerError, start_worker
-
-
-class Preparation(NamedTuple):
-    """All that a worker needs once, in a form that any pickler takes."""
-
-    function: bytes
-    initializer: bytes
-    sys_path: list[str]
-
-    def apply(self) -> None:
-        """Prepare the process that this runs in."""
-        start_worker(self.function, self.initializer, self.sys_path)
+#: Has a worker evaluate the function, and sees that `settle` hears of it.
+Send: TypeAlias = Callable[[Future[Any], Any], None]
 
 
 class RemoteExecutor(FunctionExecutor):
     """Workers that take a while to start; points that come earlier wait.
 
-    When the workers are lost, so are all evaluations: the attempt ends, with
-    what was lost in its report.
+    Unlike `submit`, what tells how evaluations end may be called in any thread.
     """
 
     def __init__(
@@ -40,49 +26,43 @@ class RemoteExecutor(FunctionExecutor):
         n_workers: int,
         initializer: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(function, n_workers, initializer)
+        super().__init__(function, n_workers)
+        self.preparation = Preparation.of(function, initializer)
         self._lock = threading.Lock()
         #: Evaluations that have no result yet, and their points.
         self._open: dict[Future[Any], Any] = {}
-        self._is_ready = False
-        self._error: WorkerError | None = None
-
-    def _preparation(self) -> Preparation:
-        pickled = cloudpickle.dumps(self.function), cloudpickle.dumps(self.initializer)
-        return Preparation(*pickled, list(sys.path))
-
-    @abc.abstractmethod
-    def _send(self, future: Future[Any], x: Any) -> None:
-        """Have a worker evaluate the function, and see that `_settle` hears of it."""
+        self._send: Send | None = None
+        self._is_closed = False
 
     def _submit(self, x: Any) -> Future[Any]:
         future: Future[Any] = Future()
         with self._lock:
-            if self._error is not None:
-                future.set_exception(self._error)
+            if self._is_closed:
+                future.cancel()
                 return future
             self._open[future] = x
-            must_wait = not self._is_ready
-        if not must_wait:
-            self._send(future, x)
+            send = self._send
+        if send is not None:
+            send(future, x)
         return future
 
-    def _begin(self) -> None:
-        """Send the points that have waited for the workers."""
+    def begin(self, send: Send) -> None:
+        """Send the points that have waited for the workers, and all others."""
         with self._lock:
-            self._is_ready = True
+            if self._is_closed:
+                return
+            self._send = send
             waiting = list(self._open.items())
         for future, x in waiting:
-            self._send(future, x)
+            send(future, x)
 
-    def _settle(
+    def settle(
         self, future: Future[Any], result: Any = None, error: BaseException | None = None
     ) -> None:
         """Pass on what has become of an evaluation; the first to say so is heard."""
         with self._lock:
-            if future not in self._open:
+            if self._open.pop(future, self) is self:
                 return
-            del self._open[future]
         if not future.set_running_or_notify_cancel():
             return
         if error is None:
@@ -90,11 +70,15 @@ class RemoteExecutor(FunctionExecutor):
         else:
             future.set_exception(error)
 
-    def _lose(self, why: str) -> None:
-        """Fail all evaluations, and those that are yet to come."""
-        error = WorkerError(why)
+    def lose(self, why: str) -> None:
+        """Say that the workers are gone."""
         with self._lock:
-            self._error = self._error or error
-            lost = list(self._open)
-        for future in lost:
-            self._settle(future, error=error)
+            lose(self, why)
+
+    def close(self) -> None:
+        """Evaluate nothing more; what is being evaluated comes to nothing."""
+        with self._lock:
+            self._is_closed = True
+            given_up, self._open = list(self._open), {}
+        for future in given_up:
+            future.cancel()

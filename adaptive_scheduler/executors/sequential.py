@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from adaptive_scheduler.executors.base import FunctionExecutor
+from adaptive_scheduler.executors.base import FunctionExecutor, Workers
 from adaptive_scheduler.executors.worker import FunctionError, WorkerError
 
 
@@ -22,11 +22,9 @@ class Sequential(FunctionExecutor):
     def __init__(
         self,
         function: Callable[[Any], Any],
-        n_workers: int = 1,
         initializer: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(function, 1, initializer)
-        del n_workers  # one evaluation at a time, on however many cores
+        super().__init__(function, 1)
         self._prepare = initializer
         self._is_closed = False
         self._points: queue.SimpleQueue[tuple[Future[Any], Any] | None] = queue.SimpleQueue()
@@ -65,6 +63,22 @@ class Sequential(FunctionExecutor):
         """Evaluate no further points; an evaluation that runs now comes to nothing."""
         self._is_closed = True
         self._points.put(None)
+
+
+class SequentialWorkers(Workers):
+    """The job's own process: one evaluation at a time, on however many cores."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def serve(
+        self, function: Callable[[Any], Any], initializer: Callable[[], None] | None = None
+    ) -> Sequential:
+        """Return an executor for the next learner."""
+        return Sequential(function, initializer)
+
+    def close(self) -> None:
+        """Do nothing: the thread of a learner ends with its executor."""
 
 
 def _error_of(prepare: Callable[[], None]) -> str:

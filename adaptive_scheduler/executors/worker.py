@@ -15,7 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 
@@ -101,12 +101,16 @@ class _Worker:
     error: str = ""
     #: What stays open as long as this process lives.
     held: object = None
+    #: Whether the kernel was told to end this process with its parent.
+    dies_with_parent = False
+    #: How many evaluations run now.
+    n_running = 0
     #: Whether what this process forks heeds signals again.
     forks_heed_signals = False
 
 
 def start_worker(
-    function: Callable[[Any], Any] | bytes,
+    function: Callable[[Any], Any] | bytes | None,
     initializer: Callable[[], None] | bytes | None,
     sys_path: Sequence[str] = (),
 ) -> None:
@@ -117,7 +121,9 @@ def start_worker(
     be prepared again, for another function.
     """
     _leave_signals_to_job()
-    _die_with_parent()
+    if not _Worker.dies_with_parent:
+        _Worker.dies_with_parent = True
+        _die_with_parent()
     sys.path.extend(folder for folder in sys_path if folder not in sys.path)
     _Worker.error = ""
     try:
@@ -128,19 +134,48 @@ def start_worker(
         _Worker.error = traceback.format_exc()
 
 
-def hold(thing: object) -> None:
-    """Keep `thing` as long as this process lives, or until there is another to keep."""
-    _Worker.held = thing
+class Preparation(NamedTuple):
+    """All that a worker needs once, in a form that any pickler takes."""
+
+    function: bytes
+    initializer: bytes
+    sys_path: list[str]
+
+    @classmethod
+    def of(
+        cls, function: Callable[[Any], Any], initializer: Callable[[], None] | None
+    ) -> Preparation:
+        """Return what a worker needs for a function."""
+        pickled = cloudpickle.dumps(function), cloudpickle.dumps(initializer)
+        return cls(*pickled, list(sys.path))
+
+    def apply(self) -> None:
+        """Prepare the process that this runs in."""
+        start_worker(self.function, self.initializer, self.sys_path)
+
+
+def hold(take: Callable[[], object]) -> None:
+    """Keep what `take` returns as long as this process lives, unless it keeps something."""
+    if _Worker.held is None:
+        _Worker.held = take()
+
+
+def is_evaluating() -> bool:
+    """Return whether an evaluation runs in this process."""
+    return _Worker.n_running > 0
 
 
 def evaluate(x: Any) -> Any:
     """Evaluate this worker's function at one point."""
     if _Worker.error or _Worker.function is None:
         raise WorkerError(f"A worker could not be prepared:\n{_Worker.error}")
+    _Worker.n_running += 1
     try:
         result = _Worker.function(x)
     except BaseException as error:  # noqa: BLE001  the user's own, passed on, sys.exit() as well
         raise FunctionError.of(error, x) from None
+    finally:
+        _Worker.n_running -= 1
     return portable(result)
 
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import types
+from pathlib import Path
 
-from adaptive_scheduler.executors.loky import Loky
-from adaptive_scheduler.executors.process_pool import ProcessPool
-from adaptive_scheduler.executors.sequential import Sequential
+from adaptive_scheduler.executors import Spread, open_workers
 
-EXECUTORS = {"process-pool": ProcessPool, "loky": Loky, "sequential": Sequential}
+#: Executors whose workers are on the job's own node.
+EXECUTORS = ["process-pool", "loky", "sequential"]
+
+
+def workers_of(kind, n_workers=2, *, scratch=Path("scratch"), **options):
+    """Return the workers of a job."""
+    spread = Spread(executor_type=kind, cores=n_workers, worker_launcher=(), scratch=scratch)
+    return open_workers(spread, **options)
 
 
 class Evaluator:
     """An executor of a function, on the running loop."""
 
-    def __init__(self, kind, function, n_workers=2, initializer=None, **options):
-        self.executor = EXECUTORS[kind](function, n_workers, initializer, **options)
+    def __init__(self, workers, function, initializer=None):
+        self.executor = workers.serve(function, initializer)
         self.function = function
 
     def submit(self, x):
@@ -32,11 +38,13 @@ class Evaluator:
 
 @contextlib.contextmanager
 def evaluator(kind, function, n_workers=2, initializer=None, **options):
-    evaluator = Evaluator(kind, function, n_workers, initializer, **options)
+    workers = workers_of(kind, n_workers, **options)
+    evaluator = Evaluator(workers, function, initializer)
     try:
         yield evaluator
     finally:
         evaluator.executor.close()
+        workers.close()
 
 
 def users_script(text):

@@ -406,8 +406,8 @@ ROOT = Path(__file__).parents[2]
     [
         ("process-pool", {}),
         ("loky", {}),
-        ("loky", {"start_method": "spawn"}),
-        ("loky", {"start_method": "forkserver"}),
+        ("loky", {"loky_start_method": "spawn"}),
+        ("loky", {"loky_start_method": "forkserver"}),
     ],
     ids=str,
 )

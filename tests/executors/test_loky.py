@@ -21,7 +21,7 @@ async def test_every_start_method_that_users_may_name_starts_workers(start_metho
     def shifted(x):
         return x + offset, os.getpid()
 
-    with evaluator("loky", shifted, start_method=start_method) as e:
+    with evaluator("loky", shifted, loky_start_method=start_method) as e:
         results = await e.at_all(range(5))
     assert [y for y, _ in results] == [10, 11, 12, 13, 14]
     assert os.getpid() not in {pid for _, pid in results}

@@ -1,0 +1,121 @@
+"""A cluster of workers that a job starts and keeps, for one learner after another."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.executors.base import Workers
+from adaptive_scheduler.executors.remote import RemoteExecutor
+from adaptive_scheduler.executors.worker_processes import temporary_folder
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.executors import Spread
+
+#: Seconds between two looks whether the workers' programs still run.
+_PAUSE = 0.5
+#: Seconds that an evaluation which nobody waits for gets to end, before its worker is ended.
+GRACE = 1.0
+
+
+class Cluster(Workers):
+    """Workers that are there from the first learner of a job to its end.
+
+    All that speaks with them runs on an event loop of its own, in a thread:
+    the packages of others may take their time. When they are lost, so is the
+    attempt, and the next one gets others.
+
+    Parameters
+    ----------
+    spread
+        The cores, and how programs are started on them.
+    n_workers
+        How many evaluations run at once.
+    """
+
+    name: str
+
+    def __init__(self, spread: Spread, n_workers: int) -> None:
+        super().__init__(n_workers)
+        self._spread = spread
+        self._loop = asyncio.new_event_loop()
+        self._news = asyncio.Event()
+        self._wanted: RemoteExecutor | None = None
+        self._served: RemoteExecutor | None = None
+        self._is_closing = False
+        self._thread: threading.Thread | None = None
+
+    def serve(
+        self, function: Callable[[Any], Any], initializer: Callable[[], None] | None = None
+    ) -> RemoteExecutor:
+        """Return an executor for the next learner."""
+        executor = RemoteExecutor(function, self.n_workers, initializer)
+        if self._thread is None:
+            # No daemon: the job saves at once, and ends when its workers have.
+            self._thread = threading.Thread(target=self._work, name=self.name)
+            self._thread.start()
+        self._tell(executor)
+        return executor
+
+    def close(self) -> None:
+        """Have all workers end, whatever they are doing, without waiting for them."""
+        self._tell(None)
+        if self._thread is None:
+            self._loop.close()
+
+    def _tell(self, executor: RemoteExecutor | None) -> None:
+        def tell() -> None:
+            self._wanted = executor
+            self._is_closing = executor is None
+            self._news.set()
+
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(tell)
+
+    # In the thread.
+
+    def _work(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._open_again_and_again())
+
+    async def _open_again_and_again(self) -> None:
+        while not self._is_closing:
+            if not self._has_next:
+                await self._pause()
+                continue
+            first = self._wanted
+            try:
+                with temporary_folder(self._spread.scratch) as scratch:
+                    await self._open(scratch)
+            except Exception as error:  # noqa: BLE001  whatever others raise ends the attempt
+                for executor in (first, self._served):
+                    if executor is not None:
+                        executor.lose(f"The workers of {self.name} were lost: {error}")
+                if self._wanted is first:
+                    self._served = first
+
+    @property
+    def _has_next(self) -> bool:
+        """Whether there is a learner that is not served yet."""
+        return self._wanted is not None and self._wanted is not self._served
+
+    def _next(self) -> RemoteExecutor:
+        """Return the executor of the learner to be served now."""
+        assert self._wanted is not None  # noqa: S101  `_has_next`
+        self._served = self._wanted
+        return self._served
+
+    @abc.abstractmethod
+    async def _open(self, scratch: Path) -> None:
+        """Start workers, and have them serve learners until the end, or until others are needed."""
+
+    async def _pause(self) -> None:
+        """Wait for news, but not for long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), _PAUSE)
+        self._news.clear()
