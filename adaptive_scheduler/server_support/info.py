@@ -66,6 +66,10 @@ class RunInfo:
         Why jobs are pending, in the scheduler's words, and how many of them.
     trouble
         What the scheduler, or the disk, can't do at the moment.
+    is_paused
+        Whether nothing new is submitted.
+    learner_troubles
+        What the jobs of some learners have said last that hinders them.
     failures
         The learners that failed last time, those given up first.
     """
@@ -91,6 +95,8 @@ class RunInfo:
     time_left: timedelta | None = None
     pending_reasons: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
+    is_paused: bool = False
+    learner_troubles: dict[int, str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -128,6 +134,8 @@ def collect_info(run_manager: RunManager) -> RunInfo:
         time_left=tally.time_left,
         pending_reasons=dict(Counter(pending_reasons_of(database.queue)).most_common()),
         trouble=trouble_of(run_manager),
+        is_paused=state.is_paused,
+        learner_troubles={e.index: e.trouble for e in state.learners if e.trouble},
         failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
     )
 
@@ -165,7 +173,8 @@ def as_line(info: RunInfo) -> str:
         parts.append(f"jobs: {info.jobs_running} running, {info.jobs_pending} pending")
         parts.append("" if info.time_left is None else f"{rough_time(info.time_left)} left")
     elapsed = timedelta(seconds=round(info.elapsed_time))
-    return f"{info.name} {info.status} {elapsed}: " + ", ".join(p for p in parts if p)
+    status = f"{info.status} (paused)" if info.is_paused else info.status
+    return f"{info.name} {status} {elapsed}: " + ", ".join(p for p in parts if p)
 
 
 def as_text(info: RunInfo) -> str:
@@ -173,6 +182,12 @@ def as_text(info: RunInfo) -> str:
     lines = [as_line(info), f"  folder: {info.folder}"]
     if info.trouble:
         lines.append(f"  trouble: {info.trouble}")
+    if info.is_paused and info.status == "running":
+        lines.append("  paused: nothing new is submitted until `resume()`")
+    for learner, trouble in list(info.learner_troubles.items())[:_FAILURES_SHOWN]:
+        lines.append(f"  trouble of learner {learner}: {trouble}")
+    if (n_more := len(info.learner_troubles) - _FAILURES_SHOWN) > 0:
+        lines.append(f"  ... and {n_more} more have trouble")
     if info.pending_reasons and info.status == "running":
         reasons = ", ".join(f"{n} ({reason})" for reason, n in info.pending_reasons.items())
         lines.append(f"  pending: {reasons}")
