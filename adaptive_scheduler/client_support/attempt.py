@@ -89,8 +89,7 @@ class AttemptRun:
         try:
             return await self._learn_and_save()
         except SupersededError as error:
-            suffix = f".superseded-{self._attempt.number}-{self._desk.job.job_id}"
-            self._saver.save_beside(suffix, error)
+            self._saver.save_beside(self._attempt.number, self._desk.job.job_id, error)
             return None
 
     async def _learn_and_save(self) -> p.Report:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from adaptive_scheduler.client_support.fence import SupersededError
@@ -14,6 +13,7 @@ from adaptive_scheduler.client_support.job_log import note
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.learners.paths import fname_to_str
 from adaptive_scheduler.learners.storage import DataFiles, Snapshot
+from adaptive_scheduler.learners.superseded import beside
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
@@ -133,16 +133,16 @@ class Saver:
             pause = min(2 * pause, max(self._interval, _FIRST_PAUSE))
         return True
 
-    def save_beside(self, suffix: str, why: SupersededError) -> None:
+    def save_beside(self, attempt: int, job_id: str, why: SupersededError) -> None:
         """Save under another name: what lies under the learner's own may be newer."""
         note("superseded", level=logging.WARNING, reason=str(why))
-        beside = _with_suffix(fname_to_str(self._fname), suffix)
+        other = beside(fname_to_str(self._fname), attempt, job_id)
         try:
-            DataFiles(self._learner, beside).save()
+            DataFiles(self._learner, other).save()
         except DataFileError as error:
             self._note_error(str(error))
         else:
-            note("points are kept beside", level=logging.WARNING, file=beside)
+            note("points are kept beside", level=logging.WARNING, file=other)
 
     def _note_error(self, error: str) -> None:
         note("could not save", level=logging.ERROR, error=error)
@@ -162,10 +162,3 @@ class Saver:
             save_dataframe(fname_to_str(self._fname), format=self._dataframe_format)(self._learner)
         except Exception as error:  # noqa: BLE001  the data itself is saved already
             note("could not save the dataframe", level=logging.ERROR, error=repr(error))
-
-
-def _with_suffix(fname: str | list[str], suffix: str) -> Any:
-    if isinstance(fname, str):
-        path = Path(fname)
-        return str(path.with_name(f"{path.name}{suffix}"))
-    return [_with_suffix(name, suffix) for name in fname]

@@ -20,6 +20,7 @@ from adaptive_scheduler.learners.data_file import Changed, DataFile, SetAside
 from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
 from adaptive_scheduler.learners.progress import tracked
+from adaptive_scheduler.learners.superseded import add_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -202,8 +203,9 @@ def load_parallel(
         with_progress_bar=with_progress_bar,
     )
     set_aside = [aside for result in results for aside in result]
-    if set_aside:
-        warnings.warn(_shortened([str(aside) for aside in set_aside]), UserWarning, stacklevel=2)
+    news = [str(aside) for aside in set_aside] + add_superseded(learners, fnames)
+    if news:
+        warnings.warn(_shortened(news), UserWarning, stacklevel=2)
     return set_aside
 
 

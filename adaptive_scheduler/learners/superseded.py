@@ -1,0 +1,109 @@
+"""What jobs have saved beside the data of learners that were another job's by then.
+
+Their files are named ``<fname>.superseded-<attempt>-<job>``. They are never
+deleted here: points of theirs that a learner lacks are added to it when it is
+loaded for the user, where adaptive can take points from anywhere; else the
+files are named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.learners import contents
+from adaptive_scheduler.learners.own_format import has_own_format
+from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+
+if TYPE_CHECKING:
+    from adaptive import BaseLearner
+
+#: What stands between the name of a data file and what tells whose points these are.
+MARK = ".superseded-"
+
+
+def beside(fname: str | list[str], attempt: int, job_id: str) -> str | list[str]:
+    """Return the name of a file for the points of a job that has lost its learner."""
+    if isinstance(fname, list):
+        return [f"{name}{MARK}{attempt}-{job_id}" for name in fname]
+    return f"{fname}{MARK}{attempt}-{job_id}"
+
+
+def add_superseded(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]) -> list[str]:
+    """Add to learners what jobs have saved beside their data.
+
+    Parameters
+    ----------
+    learners, fnames
+        The learners, with their own data in them, and the files of that.
+
+    Returns
+    -------
+    list of str
+        What was found and what became of it, in words: a line for each file
+        that has brought points, or may have some.
+    """
+    owners = dict(_owners(learners, fnames))
+    files: list[tuple[Path, Path]] = []
+    for folder in {path.parent for path in owners}:
+        files += [(folder / own, folder / name) for own, name in _listed(folder)]
+    added = (_add(owners[own], path) for own, path in sorted(files) if own in owners)
+    return [words for words in added if words]
+
+
+def _owners(
+    learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]
+) -> Iterator[tuple[Path, BaseLearner]]:
+    for learner, fname in zip(learners, fnames, strict=True):
+        paths = fname_to_paths(fname)
+        children = learner.learners if len(paths) > 1 else [learner]
+        yield from zip(paths, children, strict=False)
+
+
+def _listed(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the superseded files in a folder, each after the name that it lies beside."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                own, mark, _ = entry.name.partition(MARK)
+                if mark:
+                    yield own, entry.name
+
+
+def _add(learner: BaseLearner, path: Path) -> str:
+    """Add the points in `path` to `learner`; return what became of them."""
+    tell = _ways_to_tell().get(type(learner).__name__) if _is_plain(learner) else None
+    if tell is None:
+        return f"{path} holds points of a job that had lost its learner: load it by itself."
+    other = learner.new()
+    try:
+        contents.fill(other, contents.decode(path.read_bytes()))
+    except (*contents.NOT_THE_CONTENT, AttributeError, contents.UnreadableContentError) as error:
+        return f"{path} can't be read: {contents.words(error)}."
+    missing = {x: y for x, y in other.data.items() if x not in learner.data}
+    if not missing:
+        return ""
+    tell(learner, missing)
+    return f"{path} has brought {len(missing)} points of a job that had lost its learner."
+
+
+def _is_plain(learner: BaseLearner) -> bool:
+    """Whether a learner is adaptive's own, and not derived from it."""
+    return type(learner).__module__.startswith("adaptive.") and not has_own_format(learner)
+
+
+def _ways_to_tell() -> dict[str, Callable[[Any, Mapping[Any, Any]], None]]:
+    """Return, for the learners that take points from anywhere, how they take them."""
+
+    def tell_each(learner: Any, points: Mapping[Any, Any]) -> None:
+        for x, y in points.items():
+            learner.tell(x, y)
+
+    def tell_indices(learner: Any, points: Mapping[Any, Any]) -> None:
+        for index, y in points.items():
+            learner.tell((index, learner.sequence[index]), y)
+
+    names = ("Learner1D", "Learner2D", "LearnerND", "AverageLearner")
+    return {**dict.fromkeys(names, tell_each), "SequenceLearner": tell_indices}
