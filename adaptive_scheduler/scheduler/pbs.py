@@ -135,6 +135,7 @@ class PBS(BaseScheduler):
         ------
         SchedulerUnavailableError
             If a job uses several nodes, and pbsnodes does not say how large they are.
+            With `cores_per_node` it is not asked.
         """
         wanted = super().resources(index)
         assert isinstance(wanted, PbsResources)  # noqa: S101  `_resources_kind`
@@ -173,7 +174,8 @@ class PBS(BaseScheduler):
     def script_head(self, resources: Resources) -> list[str]:
         """Return the option lines with which a job script asks for `resources`."""
         head = [f"{self.directive} {option}" for option in self._options(resources)]
-        return [*head, *warning_lines(resources.time, self.signal_before_end)]
+        assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`
+        return [*head, *warning_lines(resources.seconds, self.signal_before_end)]
 
     def _options(self, resources: Resources) -> list[str]:
         assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
-from adaptive_scheduler.resources import seconds_of
 from adaptive_scheduler.scheduler import pbs_mark
 from adaptive_scheduler.scheduler.command import Finished
 from adaptive_scheduler.scheduler.jobs import Batch
@@ -171,19 +170,18 @@ def _umask() -> list[str]:
     return [f"umask {match[1]}"] if match else []
 
 
-def warning_lines(time: str | None, seconds_before: float | None) -> list[str]:
+def warning_lines(limit: int | None, seconds_before: float | None) -> list[str]:
     """Return the lines by which a job warns itself: PBS does it only at the very end.
 
     Parameters
     ----------
-    time
-        How long the job may run, ``HH:MM:SS``; None if nothing is known.
+    limit
+        How many seconds the job may run; None if nothing is known.
     seconds_before
         How many seconds before; None for a minute, or less in short jobs.
     """
-    if time is None:
+    if limit is None:
         return []
-    limit = seconds_of(time)
     usual = min(_WARNING, int(_WARNING_PART * limit))
     seconds = usual if seconds_before is None else int(seconds_before)
     if not 0 < seconds < limit:

@@ -9,12 +9,14 @@ from typing import Final
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
-from adaptive_scheduler.resources import Resources
+from adaptive_scheduler.resources import Resources, seconds_of
 
 _MEMORY = re.compile(r"(\d+) *([kmgtp]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 _WORD = re.compile(r"\S+")
 #: Options by which users say the size of a job as a whole; ours would contradict them.
 _SIZE = re.compile(r"(?:\S*,)?(?:select|nodes|ncpus|procs)=.*")
+#: The same for the time: seconds, minutes and seconds, or hours, too.
+_WALLTIME = re.compile(r"(?:\S*,)?walltime=(?P<time>[\d:]+)(?:[.,].*)?")
 
 #: Options that we set for every job, or that would keep qsub from telling an id.
 _REFUSED: Final = {
@@ -101,11 +103,29 @@ class PbsResources(Resources):
             options.append(f"-l {self._torque_nodes() if is_torque else self._chunks()}")
         if is_torque and self.memory is not None:
             options.append(f"-l mem={self.memory}")
-        if self.time is not None:
+        if self.time is not None and self._own_walltime is None:
             options.append(f"-l walltime={self.time}")
         if self.queue is not None:
             options.append(f"-q {self.queue}")
         return options
+
+    @property
+    def seconds(self) -> int | None:
+        """How long the job may run, as far as it is known."""
+        own = self._own_walltime
+        if own is None:
+            return None if self.time is None else seconds_of(self.time)
+        seconds = 0
+        for part in own.split(":"):
+            seconds = 60 * seconds + int(part or 0)
+        return seconds
+
+    @property
+    def _own_walltime(self) -> str | None:
+        """The time that `extra_scheduler` asks for."""
+        values = [value for option in self.extra_scheduler if (value := _listed(option))]
+        matches = [match for value in values if (match := _WALLTIME.fullmatch(value))]
+        return matches[-1]["time"] if matches else None
 
     @property
     def chunks(self) -> list[tuple[int, int]]:
@@ -159,13 +179,17 @@ def _check_option(option: str) -> None:
         raise InvalidInputError(f"`extra_scheduler` can't have {option!r}: {reason}.")
     if words[0].startswith("-q") and "@" in option:
         raise InvalidInputError(_OTHER_SERVER.format(option))
-    if "block=true" in option:
+    if "block=" in option.lower():
         raise InvalidInputError(
             f"`extra_scheduler` can't have {option!r}: qsub would wait for the jobs to end."
         )
 
 
 def _says_size(option: str) -> bool:
+    return _SIZE.fullmatch(_listed(option)) is not None
+
+
+def _listed(option: str) -> str:
+    """Return what an option asks for with ``-l``; nothing if it is another one."""
     words = _words(option)
-    value = words[0][2:] or " ".join(words[1:2])
-    return words[0].startswith("-l") and _SIZE.fullmatch(value) is not None
+    return (words[0][2:] or " ".join(words[1:2])) if words[0].startswith("-l") else ""

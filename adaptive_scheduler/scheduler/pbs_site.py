@@ -25,8 +25,8 @@ def parse_nodes(stdout: str) -> dict[str, int]:
     """Read what pbsnodes prints: how many cores each node has.
 
     A site may divide a node into several that PBS counts one by one (vnodes);
-    a chunk of a job can have cores of all of them. Nodes of which no cores
-    are told are left out.
+    a chunk of a job can have cores of all of them. Nodes without cores, or of
+    which none are told, are left out.
     """
     nodes: dict[str, int] = {}
     for part in _NODE.split(stdout):
@@ -34,7 +34,7 @@ def parse_nodes(stdout: str) -> dict[str, int]:
             host = _HOST.search(part)
             name = host[1] if host else part.partition("\n")[0].strip()
             nodes[name] = nodes.get(name, 0) + int(cores[1])
-    return nodes
+    return {name: cores for name, cores in nodes.items() if cores > 0}
 
 
 @dataclass
@@ -92,10 +92,16 @@ class PbsSite:
 def _read_nodes() -> dict[str, int]:
     program = "pbsnodes" if shutil.which("pbsnodes") else "qnodes"  # Torque has either
     detailed = run_command((program, "-av"), timeout=TIMEOUT)
-    nodes = parse_nodes(detailed.stdout) or parse_nodes(ask((program, "-a")).stdout)
-    if not nodes:
-        raise SchedulerUnavailableError(f"{program} shows no node.")
-    return nodes
+    if nodes := parse_nodes(detailed.stdout):
+        return nodes
+    short = run_command((program, "-a"), timeout=TIMEOUT)  # Torque, and some sites, have no -v
+    if nodes := parse_nodes(short.stdout):
+        return nodes
+    words = short.stderr.strip() or "it shows none with cores"
+    raise SchedulerUnavailableError(
+        f"{program} does not tell how many cores the nodes have: {words}. "
+        "For jobs on several nodes, say it with `cores_per_node=...`."
+    )
 
 
 def _is_torque() -> bool:

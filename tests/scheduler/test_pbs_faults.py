@@ -254,6 +254,13 @@ def test_how_many_cores_a_node_has_is_guessed_and_said(pbs):  # noqa: F811
     )
 
 
+def test_where_nobody_says_how_many_cores_a_node_has_the_user_must(pbs):  # noqa: F811
+    pbs.set(nodes={})
+    scheduler = PBS(8, executor_type="mpi4py")
+    with pytest.raises(SchedulerUnavailableError, match="cores_per_node="):
+        scheduler.job_script()
+
+
 def test_a_job_is_warned_before_its_walltime(pbs, folder):  # noqa: F811
     scheduler = PBS(1, walltime=600, signal_before_end=599)
     head = "\n".join(scheduler.script_head(scheduler.resources(0)))

@@ -105,6 +105,10 @@ def test_many_numbers_without_order_take_no_time():
         ({"cores": 1, "extra_scheduler": ("-lnodes=1:ppn=3",)}, []),
         ({"cores": 1, "extra_scheduler": ("-l walltime=1:0:0,ncpus=3",)}, []),
         ({"cores": 1, "extra_scheduler": ("-l walltime=1:0:0",)}, ["-l select=1:ncpus=1"]),
+        (
+            {"cores": 1, "time": 60, "extra_scheduler": ("-l walltime=1:0:0",)},
+            ["-l select=1:ncpus=1"],
+        ),
     ],
 )
 def test_what_jobs_ask_for(wanted, options):
@@ -132,6 +136,7 @@ def test_torque_is_asked_in_its_own_words():
         ({"extra_scheduler": ("-J 0-9",)}, "arrays"),
         ({"extra_scheduler": ("-o /tmp/x",)}, "log_folder"),
         ({"extra_scheduler": ("-W block=true",)}, "wait"),
+        ({"extra_scheduler": ("-W umask=022,block=T",)}, "wait"),
         ({"extra_scheduler": ("walltime=1",)}, "options"),
         ({"extra_scheduler": ("-l 'x",)}, "extra_scheduler"),
     ],
@@ -152,6 +157,21 @@ def test_a_job_warns_itself_before_the_end():
     assert "(sleep 3540 && exec kill -USR1 $$) > /dev/null 2>&1 &" in lines
     assert "USR1" not in PBS(1, walltime=3600, signal_before_end=0).job_script()
     assert "USR1" not in PBS(1).job_script()
+
+
+@pytest.mark.parametrize(
+    ("option", "seconds"),
+    [
+        ("-l walltime=01:00:00", 3600),
+        ("-lwalltime=90:00", 5400),
+        ("-l walltime=600", 600),
+        ("-l place=scatter,walltime=1:0:0.5,mem=1gb", 3600),
+    ],
+)
+def test_a_job_warns_itself_before_the_end_of_the_time_that_options_ask_for(option, seconds):
+    resources = PbsResources(cores=1, time=60, extra_scheduler=(option,))
+    assert resources.seconds == seconds
+    assert f"(sleep {seconds - 60} &&" in PBS(1, extra_scheduler=[option]).job_script()
 
 
 @pytest.mark.parametrize("value", [-1, "soon", True])
@@ -295,6 +315,11 @@ def test_nodes_and_their_cores(name):
 def test_torques_nodes():
     text = "n1\n     state = free\n     np = 16\n     ntype = cluster\n\nn2\n     state = down\n"
     assert parse_nodes(text) == {"n1": 16}
+
+
+def test_nodes_without_cores_run_no_jobs():
+    form = "{}\n     resources_available.ncpus = {}\n\n"
+    assert parse_nodes(form.format("login", 0) + form.format("n1", 4)) == {"n1": 4}
 
 
 def test_parts_of_a_node_are_one_node():
