@@ -228,11 +228,11 @@ class SLURM(BaseScheduler):
         """
         self._check_batch(batch)
         _make_folder(batch)
-        max_array_size = self._site.max_array_size
+        array_size = self._site.array_size
         options = list(self._options(batch.resources))
         job_ids: dict[int, str] = {}
-        for block in blocks(batch.numbers, max_array_size):
-            command = submit_command(batch, block, max_array_size, options)
+        for block in blocks(batch.numbers, array_size):
+            command = submit_command(batch, block, array_size, options)
             environment = slurm_environment()
             answer = run_command(command, timeout=_SUBMIT_TIMEOUT, environment=environment)
             if answer.returncode == 0:

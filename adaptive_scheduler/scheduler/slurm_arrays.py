@@ -59,17 +59,17 @@ class Block:
         return {self.shift + index: f"{job_id}_{index}" for index in self.indices}
 
 
-def blocks(numbers: Iterable[int], max_array_size: int) -> Iterator[Block]:
+def blocks(numbers: Iterable[int], array_size: int) -> Iterator[Block]:
     """Yield the blocks in which jobs with ascending numbers are submitted.
 
     Parameters
     ----------
     numbers
         Of the jobs.
-    max_array_size
+    array_size
         One more than the largest index of an array; there are none below 2.
     """
-    size = block_size(max_array_size)
+    size = block_size(array_size)
     if size == 1:
         yield from (Block(number, None) for number in numbers)
         return
@@ -77,13 +77,13 @@ def blocks(numbers: Iterable[int], max_array_size: int) -> Iterator[Block]:
         yield Block(n * size, tuple(number % size for number in members))
 
 
-def block_size(max_array_size: int) -> int:
+def block_size(array_size: int) -> int:
     """Return the largest power of ten that is a number of indices."""
-    return int(10 ** (len(str(max(max_array_size, 1))) - 1))
+    return int(10 ** (len(str(max(array_size, 1))) - 1))
 
 
 def submit_command(
-    batch: Batch, block: Block, max_array_size: int, options: Iterable[str]
+    batch: Batch, block: Block, array_size: int, options: Iterable[str]
 ) -> list[str]:
     """Return the command that submits a block of jobs.
 
@@ -94,7 +94,7 @@ def submit_command(
     ----------
     batch, block
         The jobs.
-    max_array_size
+    array_size
         As for `blocks`.
     options
         What the jobs ask for, written as in the head of a script.
@@ -116,7 +116,7 @@ def submit_command(
         *jobs,
         f"--comment={_comment(batch, block, words)}",
         f"--chdir={batch.workdir}",
-        f"--output={_output(batch, block, max_array_size)}",
+        f"--output={_output(batch, block, array_size)}",
         str(batch.script_path),
         str(block.shift),
     ]
@@ -129,7 +129,7 @@ def _comment(batch: Batch, block: Block, words: Sequence[str]) -> str:
     return " ".join([*users[-1:], f"adaptive-scheduler={batch.token}+{block.shift}"])
 
 
-def _output(batch: Batch, block: Block, max_array_size: int) -> str:
+def _output(batch: Batch, block: Block, array_size: int) -> str:
     """Return the pattern of the files for the jobs' output.
 
     The number of a job comes out of the shift and the index with zeros before it.
@@ -142,7 +142,7 @@ def _output(batch: Batch, block: Block, max_array_size: int) -> str:
     head = _literal(f"{batch.log_folder}/{batch.job_name}-")
     if block.indices is None:
         return f"{head}{block.shift}-%j.out"
-    size = block_size(max_array_size)
+    size = block_size(array_size)
     digits = len(str(size)) - 1
     number = "%a" if block.shift == 0 else f"{block.shift // size}%{digits}a"
     return f"{head}{number}-%A_%a.out"

@@ -9,8 +9,14 @@ from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableErr
 from adaptive_scheduler.scheduler.slurm_client import ask_well
 from adaptive_scheduler.scheduler.slurm_resources import SlurmResources
 
-#: Slurm's own default, for sites whose configuration can't be read.
+#: Slurm's own defaults, for sites whose configuration can't be read.
 DEFAULT_MAX_ARRAY_SIZE = 1001
+DEFAULT_MAX_JOB_COUNT = 10_000
+#: An array is taken as a whole or not at all. So many of them make up `MaxJobCount`, so that
+#: some are taken while the others wait for room.
+_PARTS = 10
+#: Indices that an array may have at least, where arrays are allowed at all.
+_FEWEST = 10
 
 _PARTITIONS = ("sinfo", "--noheader", "--all", "--exact", "--federation", "--format=%P|%c|%D")
 _CONFIG = ("scontrol", "show", "config")
@@ -90,7 +96,7 @@ class SlurmSite:
 
     def __init__(self) -> None:
         self._partitions: dict[str, Partition] = {}
-        self._max_array_size: int | None = None
+        self._array_size: int | None = None
 
     @property
     def partitions(self) -> dict[str, Partition]:
@@ -106,15 +112,21 @@ class SlurmSite:
         return self._partitions
 
     @property
-    def max_array_size(self) -> int:
-        """One more than the largest index of an array; Slurm's default where nobody says it."""
-        if self._max_array_size is None:
+    def array_size(self) -> int:
+        """One more than the largest index that an array shall have; 0 where there are none.
+
+        `MaxArraySize` limits it, and so does `MaxJobCount`: while there are so
+        many jobs, sbatch waits for room for a whole array.
+        """
+        if self._array_size is None:
             try:
-                size = parse_config(ask_well(_CONFIG)).get("MaxArraySize", "")
+                config = parse_config(ask_well(_CONFIG))
             except SchedulerUnavailableError:
                 return DEFAULT_MAX_ARRAY_SIZE
-            self._max_array_size = int(size) if size.isdecimal() else DEFAULT_MAX_ARRAY_SIZE
-        return self._max_array_size
+            largest = _count(config, "MaxArraySize", DEFAULT_MAX_ARRAY_SIZE)
+            n_jobs = _count(config, "MaxJobCount", DEFAULT_MAX_JOB_COUNT)
+            self._array_size = min(largest, max(n_jobs // _PARTS, _FEWEST) + 1)
+        return self._array_size
 
     def chosen(self, names: str | None) -> list[Partition]:
         """Return the partitions in which a job may run that asks for these.
@@ -150,6 +162,11 @@ class SlurmSite:
             raise InvalidInputError(
                 f"No job can get {wanted.cores} cores on {_nodes(wanted)}: {obstacles[0]}."
             )
+
+
+def _count(config: dict[str, str], name: str, default: int) -> int:
+    value = config.get(name, "")
+    return int(value) if value.isdecimal() else default
 
 
 def _obstacle(partition: Partition, wanted: SlurmResources) -> str:

@@ -40,10 +40,10 @@ def batch_of(*numbers, job_name="sweep", log_folder="/logs", **resources):
     )
 
 
-def command_for(*numbers, max_array_size=1001, options=(), **fields):
+def command_for(*numbers, array_size=1001, options=(), **fields):
     batch = batch_of(*numbers, **fields)
-    (block,) = blocks(numbers, max_array_size)
-    return submit_command(batch, block, max_array_size, options)
+    (block,) = blocks(numbers, array_size)
+    return submit_command(batch, block, array_size, options)
 
 
 # Blocks.
@@ -67,16 +67,16 @@ def test_where_there_are_no_arrays_jobs_are_submitted_alone(size):
 
 
 @given(sorted_numbers, st.integers(0, 5000))
-def test_all_numbers_are_submitted_and_no_index_is_too_large(numbers, max_array_size):
-    made = list(blocks(numbers, max_array_size))
+def test_all_numbers_are_submitted_and_no_index_is_too_large(numbers, array_size):
+    made = list(blocks(numbers, array_size))
     assert [n for block in made for n in block.ids("1")] == numbers
-    assert all(max(block.indices) < max_array_size for block in made if block.indices)
+    assert all(max(block.indices) < array_size for block in made if block.indices)
 
 
 @given(sorted_numbers, st.integers(0, 5000))
-def test_jobs_are_found_in_the_queue_under_their_numbers(numbers, max_array_size):
-    for block in blocks(numbers, max_array_size):
-        command = submit_command(batch_of(*numbers), block, max_array_size, [])
+def test_jobs_are_found_in_the_queue_under_their_numbers(numbers, array_size):
+    for block in blocks(numbers, array_size):
+        command = submit_command(batch_of(*numbers), block, array_size, [])
         (comment,) = [w.removeprefix("--comment=") for w in command if w.startswith("--comment")]
         (name,) = [w.removeprefix("--job-name=") for w in command if w.startswith("--job-name")]
         for number, job_id in block.ids("12").items():
@@ -139,7 +139,7 @@ def test_one_command_submits_an_array():
 
 def test_output_bears_the_number_of_a_job_and_not_its_index():
     assert "--output=/logs/sweep-2%3a-%A_%a.out" in command_for(2000, 2017)
-    command = command_for(42, max_array_size=1)
+    command = command_for(42, array_size=1)
     assert "--output=/logs/sweep-42-%j.out" in command
     assert "--job-name=sweep-42" in command
     assert not any(word.startswith("--array") for word in command)

@@ -65,7 +65,7 @@ def limited(limited_cluster, monkeypatch):
 
 def asked(scheduler):
     """Return a scheduler that has asked what the site is like."""
-    scheduler.partitions, scheduler._site.max_array_size  # noqa: B018  each is asked for once
+    scheduler.partitions, scheduler._site.array_size  # noqa: B018  each is asked for once
     return scheduler
 
 

@@ -43,7 +43,7 @@ def site(monkeypatch):
 
     monkeypatch.setattr(slurm_site, "ask_well", ask_well)
     site = SlurmSite()
-    site.calls = calls
+    site.answers, site.calls = answers, calls
     return site
 
 
@@ -79,9 +79,26 @@ def test_what_no_partition_is_is_left_out():
 
 
 def test_limits_are_read_once(site):
-    assert [site.max_array_size, site.max_array_size] == [5001, 5001]
+    assert [site.array_size, site.array_size] == [2001, 2001]
     assert [len(site.partitions), len(site.partitions)] == [3, 3]
     assert site.calls == ["scontrol", "sinfo"]
+
+
+@pytest.mark.parametrize(
+    ("largest", "n_jobs", "size"),
+    [
+        ("1001", "10000", 1001),
+        ("100001", "10000", 1001),
+        ("1001", "5000", 501),
+        ("1001", "50", 11),
+        ("5", "10000", 5),
+        ("0", "10000", 0),
+        ("(null)", "(null)", DEFAULT_MAX_ARRAY_SIZE),
+    ],
+)
+def test_an_array_leaves_room_for_others(site, largest, n_jobs, size):
+    site.answers["scontrol"] = f"MaxArraySize = {largest}\nMaxJobCount = {n_jobs}\n"
+    assert site.array_size == size
 
 
 def test_a_value_may_hold_any_sign():
@@ -89,7 +106,7 @@ def test_a_value_may_hold_any_sign():
 
 
 def test_a_site_that_does_not_tell_its_limits_has_those_of_slurm(dumb_site):
-    assert dumb_site.max_array_size == DEFAULT_MAX_ARRAY_SIZE
+    assert dumb_site.array_size == DEFAULT_MAX_ARRAY_SIZE
     with pytest.raises(SchedulerUnavailableError, match="sinfo"):
         dumb_site.chosen("main")
 
