@@ -99,6 +99,11 @@ class RunInfo:
     learner_troubles: dict[int, str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether there may be jobs."""
+        return self.status in ("running", "left alone")
+
 
 def collect_info(run_manager: RunManager) -> RunInfo:
     """Return how a run is: call it on the event loop."""
@@ -169,7 +174,7 @@ def as_line(info: RunInfo) -> str:
         f"{info.n_cancelled} cancelled" if info.n_cancelled else "",
         f"{info.npoints:,} points",
     ]
-    if info.status == "running":
+    if info.is_alive:
         parts.append(f"jobs: {info.jobs_running} running, {info.jobs_pending} pending")
         parts.append("" if info.time_left is None else f"{rough_time(info.time_left)} left")
     elapsed = timedelta(seconds=round(info.elapsed_time))

@@ -6,7 +6,7 @@ fits into 80 columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +22,12 @@ _WIDEST = 100
 #: Failures that are shown; the others are counted.
 _FAILURES_SHOWN = 3
 #: How a run's status looks.
-_STYLES = {"finished": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
+_STYLES = {
+    "finished": "bold green",
+    "failed": "bold red",
+    "cancelled": "bold yellow",
+    "left alone": "bold yellow",
+}
 
 
 class _Part(NamedTuple):
@@ -42,10 +47,13 @@ class Picture:
     ----------
     info
         How the run is.
+    more
+        Further lines, by their titles.
     """
 
-    def __init__(self, info: RunInfo) -> None:
+    def __init__(self, info: RunInfo, more: Mapping[str, str] | None = None) -> None:
         self.info = info
+        self.more = more or {}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(options.max_width, _WIDEST)
@@ -53,7 +61,7 @@ class Picture:
         yield _title(self.info, width)
         yield _bar(self.info, width, is_plain=is_plain)
         yield _legend(self.info, is_plain=is_plain)
-        yield _table(self.info)
+        yield _table([*_rows(self.info, self.more)])
 
 
 def _parts(info: RunInfo) -> list[_Part]:
@@ -119,30 +127,33 @@ def _legend(info: RunInfo, *, is_plain: bool) -> Text:
     return legend
 
 
-def _table(info: RunInfo) -> Table:
+def _table(rows: Iterable[tuple[str, str, str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, words, style in _rows(info):
+    for name, words, style in rows:
         table.add_row(name, Text(words, style))
     return table
 
 
-def _rows(info: RunInfo) -> Iterator[tuple[str, str, str]]:
-    if info.status == "running":
+def _rows(info: RunInfo, more: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield title, words and style of the lines below the bar."""
+    if info.is_alive:
         yield "jobs", _jobs(info), ""
     yield "points", _points(info), ""
     yield "folder", info.folder, "dim"
+    for title, words in more.items():
+        yield title, words, "dim"
     if info.trouble:
         yield "trouble", info.trouble, "yellow"
     for failure in info.failures[:_FAILURES_SHOWN]:
         yield f"learner {failure.learner}", _failure(failure), "red" if failure.is_given_up else ""
-    more = len(info.failures) - _FAILURES_SHOWN
-    if more > 0:
-        yield "", f"... and {more:,} more have failed", ""
+    n_others = len(info.failures) - _FAILURES_SHOWN
+    if n_others > 0:
+        yield "", f"... and {n_others:,} more have failed", ""
 
 
 def _jobs(info: RunInfo) -> str:

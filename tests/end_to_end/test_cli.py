@@ -22,10 +22,18 @@ N_POINTS = 10
 FREE = 3
 
 
+COMMAND = Path(sys.executable).with_name("adaptive-scheduler")
+
+
+@pytest.fixture(autouse=True)
+def _local(monkeypatch):
+    monkeypatch.setenv("SCHEDULER_SYSTEM", "LOCAL")
+
+
 def command(*arguments, code=0):
     """Run the command, which must end with `code`, and return what it says."""
     done = subprocess.run(
-        [Path(sys.executable).with_name("adaptive-scheduler"), *arguments],
+        [COMMAND, *arguments],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -62,7 +70,10 @@ def test_status_says_how_a_run_does(running, gate):
     assert said["n_learners"] == 3
     assert said["learners"] == {"running": 2, "ready": 1}
     assert f"process {os.getpid()}" in said["manager"]
-    assert "running, managed by process" in command("status", "run-run")
+    words = command("status", "run-run")
+    assert words.startswith("run running ")
+    assert "managed by process" in words
+    assert "2 running, 1 ready" in words
     gate.touch()
     running.wait()
     said = json.loads(command("status", "--json", "run-run"))
@@ -124,8 +135,106 @@ def test_logs_show_what_a_job_said_and_printed(make_run):
     assert "raised by the function" in command("status", "run-run")
 
 
+def test_a_run_that_was_left_alone_is_managed_until_its_end(left_alone, gate):
+    gate.touch()
+    done = subprocess.run(
+        [COMMAND, "attach", "run-run"], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert "run finished" in done.stderr
+    said = json.loads(command("status", "--json", "run-run"))
+    assert (said["status"], said["learners"]) == ("finished", {"done": 3})
+    assert "--again" in command("attach", "run-run")
+    command("attach", "run-run", "--again")
+
+
+def test_a_run_that_somebody_manages_is_left_to_them(running):
+    assert f"managed by process {os.getpid()}" in command("attach", "run-run", code=1)
+    assert running.status() == "running"
+
+
+def test_runs_are_listed_with_those_in_folders_below(running, here, gate):
+    (row,) = json.loads(command("list", "--json", str(here)))
+    assert (row["folder"], row["status"], row["jobs"]) == (str(here / "run-run"), "running", 3)
+    head, line = command("list").splitlines()
+    assert head.split() == ["folder", "status", "done", "failed", "jobs", "last", "change"]
+    assert line.split()[:4] == ["run-run", "running", "0/3", "3"]
+    gate.touch()
+    running.wait()
+    assert "finished  3/3" in command("list", str(here))
+    (here / "empty").mkdir()
+    assert "no run" in command("list", "empty")
+
+
+def test_status_is_watched_until_the_end_of_the_run(running, gate):
+    with subprocess.Popen(
+        [COMMAND, "status", "run-run", "--watch"], stdout=subprocess.PIPE, text=True
+    ) as watching:
+        lines = iter(watching.stdout)
+        assert "run running" in next(lines)
+        gate.touch()
+        running.wait()
+        rest = "".join(lines)
+    assert watching.returncode == 0
+    assert "run finished" in rest.splitlines()[-3]
+
+
+def test_logs_are_followed_until_the_end_of_the_run(running, gate):
+    with subprocess.Popen(
+        [COMMAND, "logs", "run-run", "--follow", "-n", "1"], stdout=subprocess.PIPE, text=True
+    ) as following:
+        lines = iter(following.stdout)
+        assert next(lines).startswith("==> ")
+        gate.touch()
+        running.wait()
+        rest = "".join(lines)
+    assert following.returncode == 0
+    assert '"reports"' in rest
+
+
+def test_logs_of_a_learner_that_there_is_not_are_an_error(running):
+    assert "0 to 2" in command("logs", "run-run", "--learner", "3", code=1)
+
+
+def test_the_doctor_finds_nothing_wrong_where_runs_work(here):
+    findings = {f["subject"]: f for f in json.loads(command("doctor", "--json"))}
+    assert {f["verdict"] for f in findings.values()} == {"good"}
+    assert findings.keys() >= {"queue", "folder", "limits", "job", "shared folder", "connection"}
+    assert not list(here.glob("doctor-*"))
+    assert "ok    job: came back from" in command("doctor")
+
+
+def test_the_doctor_says_what_to_do_where_jobs_ask_for_too_much(here):
+    done = subprocess.run(
+        [COMMAND, "doctor", "--cores", "9999"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "BAD   job: A job that asks for 9999 cores" in done.stdout
+    assert "-> Ask for something else" in done.stdout
+    assert not list(here.glob("doctor-*"))
+
+
+def test_the_doctor_looks_at_a_slurm_cluster(slurm, monkeypatch):
+    monkeypatch.setenv("SCHEDULER_SYSTEM", "SLURM")
+    findings = {f["subject"]: f for f in json.loads(command("doctor", "--json"))}
+    assert findings["job"]["verdict"] == "good", findings
+    assert findings["connection"]["verdict"] == "good"
+    assert "MaxArraySize" in findings["limits"]["words"]
+
+
+def test_help_names_every_command():
+    words = command("--help")
+    for name in ("status", "list", "logs", "cancel", "attach", "doctor"):
+        assert f"    {name} " in words
+        assert "usage: adaptive-scheduler" in command(name, "--help")
+
+
+def test_wrong_usage_has_its_own_exit_code():
+    assert "usage" in command("stattus", code=2)
+    assert "usage" in command(code=2)
+
+
 def test_a_folder_without_a_run_is_an_error_in_one_line(here):
-    for name in ("status", "cancel", "logs"):
+    for name in ("status", "cancel", "logs", "attach"):
         (line,) = command(name, "nothing-here", code=1).splitlines()
         assert line.startswith("adaptive-scheduler: ")
         assert "nothing-here" in line

@@ -1,0 +1,210 @@
+"""Checks of a site, each with what to do about it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from adaptive_scheduler.cli.examination import environment
+from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.scheduler import PBS, SLURM, BaseScheduler
+from adaptive_scheduler.scheduler.local_cores import usable_cores
+from adaptive_scheduler.scheduler.pbs_site import PbsSite
+from adaptive_scheduler.scheduler.slurm_client import ask_well
+from adaptive_scheduler.scheduler.slurm_site import parse_config, read_partitions
+
+#: Bytes that should be free where runs and their data are.
+_ROOM = 1 << 30
+#: Folders that each machine has for itself, as a rule.
+_OF_ONE_MACHINE = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108  that is what is wrong with them
+#: What scontrol calls the limits that matter here.
+_LIMITS_OF_SLURM = ("MaxArraySize", "MaxJobCount", "KillWait")
+#: Open files of a manager beside the connections of its jobs.
+_FILES_OF_ITS_OWN = 100
+#: Seconds by which clocks may differ.
+_SKEW = 30.0
+#: Seconds that the queue may take to answer.
+_SLOW = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check has found.
+
+    Attributes
+    ----------
+    subject
+        What was looked at.
+    verdict
+        Whether that is well, worth knowing, or keeps runs from working.
+    words
+        What was seen.
+    advice
+        What to do about it.
+    """
+
+    subject: str
+    verdict: Literal["good", "note", "bad"]
+    words: str
+    advice: str = ""
+
+
+def check_queue(scheduler: BaseScheduler) -> Iterator[Finding]:
+    """Check whether the scheduler answers."""
+    begun = time.monotonic()
+    try:
+        n_jobs = len(scheduler.queue())
+    except AdaptiveSchedulerError as error:
+        yield Finding(
+            "queue",
+            "bad",
+            str(error),
+            f"Try `{scheduler.submit_cmd}` by hand here. Where there is another scheduler, set "
+            "SCHEDULER_SYSTEM to SLURM, PBS or LOCAL, or say --scheduler.",
+        )
+        return
+    took = time.monotonic() - begun
+    words = f"{type(scheduler).__name__} answers in {took:.2f} s; {n_jobs} jobs of yours"
+    if took > _SLOW:
+        advice = "Use a longer `job_manager_interval`, so that it is asked less often."
+        yield Finding("queue", "note", words, advice)
+    else:
+        yield Finding("queue", "good", words)
+
+
+def check_limits(scheduler: BaseScheduler) -> Iterator[Finding]:
+    """Tell what a site allows."""
+    try:
+        limits = _limits(scheduler)
+    except AdaptiveSchedulerError as error:
+        yield Finding("limits", "note", f"They can't be read: {error}")
+    else:
+        yield Finding("limits", "good", "\n".join(limits))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    n_files = hard if hard != resource.RLIM_INFINITY else soft
+    n_jobs = max(0, n_files - _FILES_OF_ITS_OWN)
+    yield Finding(
+        "open files",
+        "good",
+        f"{n_files:,} in one process: {n_jobs:,} jobs may be connected; more take turns",
+    )
+
+
+def _limits(scheduler: BaseScheduler) -> list[str]:
+    if isinstance(scheduler, SLURM):
+        partitions = [
+            f"partition {p.name}{' (the default)' if p.is_default else ''}: {p.n_cores} cores, at "
+            f"most {p.cores_of_largest_node} on a node"
+            for p in read_partitions().values()
+        ]
+        config = parse_config(ask_well(("scontrol", "show", "config")))
+        limits = ", ".join(f"{name} {config[name]}" for name in _LIMITS_OF_SLURM if name in config)
+        return [limits, *partitions]
+    if isinstance(scheduler, PBS):
+        site = PbsSite()
+        cores = site.nodes.values()
+        size = f"{len(cores)} nodes, {sum(cores)} cores, at most {max(cores)} on a node"
+        return [size, f"arrays of {site.max_array_size} jobs"]
+    return [f"{usable_cores()} cores of this machine may be used"]
+
+
+def check_folder(folder: Path, *, is_local: bool) -> Iterator[Finding]:
+    """Check whether runs can keep their files in a folder."""
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(
+            "folder",
+            "bad",
+            f"You can't write in '{folder}'.",
+            "Start runs in a folder of yours, or say `folder=...`.",
+        )
+        return
+    free = shutil.disk_usage(folder).free
+    words = f"'{folder}' has {free / 1e9:,.1f} GB of room"
+    alone = [f for f in _OF_ONE_MACHINE if folder.is_relative_to(f)]
+    if free < _ROOM:
+        yield Finding("folder", "note", words, "Make room: jobs can't save to a full disk.")
+    elif alone and not is_local:
+        advice = f"Each node has a '{alone[0]}' of its own, as a rule: use a folder that all share."
+        yield Finding("folder", "note", words, advice)
+    else:
+        yield Finding("folder", "good", words)
+
+
+def check_locks(folder: Path) -> Iterator[Finding]:
+    """Check whether one manager can keep others out of a folder."""
+    path = folder / "lock-of-the-doctor"
+    try:
+        with path.open("wb") as first, path.open("wb") as second:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield Finding("locks", "good", "one manager keeps others out")
+                return
+        words = "Two locks of the same file were granted."
+    except OSError as error:
+        words = f"Files can't be locked: {error}."
+    finally:
+        path.unlink(missing_ok=True)
+    advice = "Two managers could work in one run folder unnoticed: use another file system."
+    yield Finding("locks", "bad", words, advice)
+
+
+def check_report(report: dict[str, Any], *, marker: str, folder: Path) -> Iterator[Finding]:
+    """Judge what a job has found out on its node."""
+    here = environment()
+    if report["marker"] == marker:
+        yield Finding("shared folder", "good", f"{report['host']} sees it as this host does")
+    else:
+        yield Finding(
+            "shared folder",
+            "bad",
+            f"{report['host']} does not see what was just written into '{folder}'.",
+            "Start runs in a folder that this host and all nodes share.",
+        )
+    yield from _check_addresses(report)
+    yield from _check_python(report, here)
+    skew = report["time"] - time.time()
+    if abs(skew) > _SKEW:
+        words = f"The clock of {report['host']} differs from this one by {skew:.0f} s."
+        yield Finding("clock", "note", words, "Goals that are times are reached at another time.")
+
+
+def _check_addresses(report: dict[str, Any]) -> Iterator[Finding]:
+    reached = [address for address, error in report["addresses"].items() if not error]
+    if reached:
+        yield Finding("connection", "good", f"{report['host']} reaches this host at {reached[0]}")
+        return
+    tried = "; ".join(f"{address}: {error}" for address, error in report["addresses"].items())
+    yield Finding(
+        "connection",
+        "note",
+        f"{report['host']} does not reach this host ({tried or 'it knows no address'}).",
+        "Jobs compute, save and report through files, but take no further learners. Ask which "
+        "interface the nodes reach, or which ports are open, and say `url='tcp://host:port'`.",
+    )
+
+
+def _check_python(report: dict[str, Any], here: dict[str, Any]) -> Iterator[Finding]:
+    others = [
+        f"{name} {report['packages'][name]} there and {expected} here"
+        for name, expected in here["packages"].items()
+        if report["packages"][name] != expected
+    ]
+    if report["python"] != here["python"]:
+        others.insert(0, f"Python {report['python']} there and {here['python']} here")
+    if others:
+        advice = (
+            "Learners are pickled here and unpickled there: use the same environment, in a folder "
+            "that all share, or say `python_executable=...`."
+        )
+        yield Finding("python", "bad", "; ".join(others), advice)
+    else:
+        yield Finding("python", "good", f"{report['python']}, {report['executable']}")

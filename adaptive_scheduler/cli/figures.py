@@ -1,0 +1,96 @@
+"""A run, as its folder tells it, in the figures that a manager would tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.server_support.entries import (
+    CANCELLED,
+    DELAYED,
+    DONE,
+    FAILED,
+    READY,
+    RUNNING,
+    WAITING,
+)
+from adaptive_scheduler.server_support.estimate import time_left
+from adaptive_scheduler.server_support.history import Sample, read_history
+from adaptive_scheduler.server_support.info import Failure, RunInfo
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.outside import OutsideView
+
+#: Seconds of the latest history from which the rate is told.
+_RECENT = 300.0
+
+
+def info_of(view: OutsideView) -> RunInfo:
+    """Return how a run is.
+
+    Points are those of the history, which a manager writes every half minute.
+    """
+    state, now = view.state, time.time()
+    samples = read_history(view.folder.history).samples
+    is_alive = view.state.ended is None
+    jobs = [job for job in state.jobs.values() if job.job_id not in state.leaving]
+    n_started = sum(job.started is not None for job in jobs)
+    counts = state.counts
+    return RunInfo(
+        name=view.settings.job_name,
+        folder=str(view.folder.root),
+        status=view.status,
+        n_learners=len(state.learners),
+        n_done=counts[DONE],
+        n_running=counts[RUNNING],
+        n_ready=counts[READY],
+        n_waiting=counts[WAITING] + counts[DELAYED],
+        n_failed=counts[FAILED],
+        n_cancelled=counts[CANCELLED],
+        jobs_running=n_started if is_alive else 0,
+        jobs_pending=len(jobs) - n_started if is_alive else 0,
+        elapsed_time=_elapsed(view, samples, now),
+        npoints=samples[-1].npoints if samples else sum(e.npoints or 0 for e in state.learners),
+        rate=_rate(samples) if view.status == "running" else 0.0,
+        core_hours=samples[-1].core_seconds / 3600 if samples else 0.0,
+        time_left=_time_left(view, now) if view.status == "running" else None,
+        failures=[
+            Failure(e.index, e.fails, e.state == FAILED, e.error)
+            for e in sorted(state.learners, key=lambda e: (e.state != FAILED, e.index))
+            if e.fails or e.state == FAILED
+        ],
+    )
+
+
+def _elapsed(view: OutsideView, samples: Sequence[Sample], now: float) -> float:
+    begun = [e.started for e in view.state.learners if e.started is not None]
+    begun += [sample.time for sample in samples[:1]]
+    ended = [e.ended for e in view.state.learners if e.ended is not None]
+    ended += [sample.time for sample in samples[-1:]]
+    if not begun:
+        return 0.0
+    return (now if view.status == "running" else max(ended, default=now)) - min(begun)
+
+
+def _rate(samples: Sequence[Sample]) -> float:
+    recent = [sample for sample in samples if sample.time >= samples[-1].time - _RECENT]
+    if len(recent) < 2:  # noqa: PLR2004  a rate needs two
+        return 0.0
+    seconds = recent[-1].time - recent[0].time
+    return (recent[-1].npoints - recent[0].npoints) / seconds if seconds > 0 else 0.0
+
+
+def _time_left(view: OutsideView, now: float) -> timedelta | None:
+    """Tell from how long learners took that are done; how far others are is not known here."""
+    learners = view.state.learners
+    running = [e.started for e in learners if e.state == RUNNING and e.started is not None]
+    took = [e.ended - e.started for e in learners if e.state == DONE and e.ended and e.started]
+    return time_left(
+        [float("nan")] * len(running),
+        running,
+        n_unstarted=view.state.n_unscheduled,
+        mean_duration=sum(took) / len(took) if took else None,
+        now=now,
+    )
