@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def saved_points(learner: Any, fname: str | Path) -> set[Any]:
 def records(kind: type, journal: Path = Path("run-run/journal.jsonl")) -> list[Any]:
     """Return the records of one kind that a journal has."""
     return [record for record in j.read_journal(journal) if isinstance(record, kind)]
+
+
+def said(event: str, folder: Path = Path("run-run/logs")) -> list[dict[str, Any]]:
+    """Return the lines with an event in the logs of all jobs."""
+    lines = [line for path in sorted(folder.glob("*.log")) for line in path.open()]
+    return [line for line in map(json.loads, lines) if line["event"] == event]
 
 
 def wait_for_empty_queue() -> None:

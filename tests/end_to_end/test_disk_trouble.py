@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import json
 import os
 import subprocess
 from contextlib import suppress
@@ -19,27 +18,14 @@ import pytest
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.scheduler import Local
+from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
 from tests.end_to_end.ledger import Noted
-from tests.end_to_end.looking import points, records, saved_points
+from tests.end_to_end.looking import points, records, said, saved_points
 from tests.end_to_end.sick_disk import SLOW, OnSickDisk, make_sick
 from tests.waiting import wait_until
 
-#: Points before, while and after the disk is in trouble; the rest is for the last save.
-HEALTHY, SICK, N_POINTS = 20, 40, 50
-
+#: What a real disk may answer to a write.
 ERRORS = (errno.EIO, errno.ESTALE, errno.EACCES, errno.EDQUOT)
-
-
-class Gates:
-    """Files that let functions go on."""
-
-    def __init__(self, here):
-        self.first, self.second = here / "gate", here / "second gate"
-
-    def function(self, ledger, learner=0):
-        """Return a function that waits after `HEALTHY` points, and after `SICK` ones."""
-        late = Noted(ledger.with_name("late"), learner, free=SICK, gate=self.second)
-        return Noted(ledger, learner, free=HEALTHY, gate=self.first, function=late)
 
 
 @pytest.fixture
@@ -61,12 +47,6 @@ def trouble(index=0):
     """Return what the manager knows to hinder a learner's job."""
     told = [record.text for record in records(j.Troubled) if record.learner == index]
     return told[-1] if told else ""
-
-
-def said(event):
-    """Return the lines with an event in the logs of all jobs."""
-    lines = [line for path in Path("run-run/logs").glob("*.log") for line in path.open()]
-    return [line for line in map(json.loads, lines) if line["event"] == event]
 
 
 def check_that_all_is_well(run, ledger):
@@ -93,19 +73,19 @@ def test_a_job_computes_on_while_its_data_cant_be_saved_and_saves_it_later(
     run = make_run(learners, max_cores=len(ERRORS), scheduler=sequential(len(ERRORS)))
     run.start()
     everywhere = range(len(ERRORS))
-    wait_until(lambda: all(n_saved(learners[i], i) == HEALTHY for i in everywhere))
+    wait_until(lambda: all(n_saved(learners[i], i) == FIRST for i in everywhere))
     for number, sign in zip(ERRORS, signs, strict=True):
         make_sick(sign, number)
     gates.first.touch()
     for index, number in enumerate(ERRORS):
-        wait_until(lambda i=index: len(ledger.points(i)) == SICK)
+        wait_until(lambda i=index: len(ledger.points(i)) == SECOND)
         wait_until(lambda i=index, n=number: os.strerror(n) in trouble(i))
-        assert n_saved(learners[index], index) == HEALTHY
+        assert n_saved(learners[index], index) == FIRST
         assert str(data(index)) in trouble(index)
     assert all(os.strerror(number) in str(said("could not save")) for number in ERRORS)
     for sign in signs:
         sign.unlink()
-    wait_until(lambda: all(n_saved(learners[i], i) == SICK for i in everywhere))
+    wait_until(lambda: all(n_saved(learners[i], i) == SECOND for i in everywhere))
     wait_until(lambda: not any(map(trouble, everywhere)))
     # Now the goal is reached, and only the last save fails.
     for number, sign in zip(ERRORS, signs, strict=True):
@@ -131,11 +111,11 @@ def test_a_slow_disk_keeps_no_job_from_computing_and_reporting(make_run, ledger,
     learner = adaptive.SequenceLearner(function, list(range(N_POINTS)))
     run = make_run([learner], scheduler=sequential(1))
     run.start()
-    wait_until(lambda: n_saved(learner) == HEALTHY)
+    wait_until(lambda: n_saved(learner) == FIRST)
     make_sick(sign, SLOW)
     gates.first.touch()
-    wait_until(lambda: run.info(format="data").npoints == SICK)
-    assert n_saved(learner) == HEALTHY
+    wait_until(lambda: run.info(format="data").npoints == SECOND)
+    assert n_saved(learner) == FIRST
     gates.second.touch()
     wait_until(lambda: len(ledger.points(0)) == N_POINTS)
     sign.unlink()
@@ -188,7 +168,7 @@ def stopped(make_run, ledger, gates):
         learner = adaptive.SequenceLearner(function, list(range(N_POINTS)))
         run = make_run([learner])
         run.start()
-        wait_until(lambda: n_saved(learner) == HEALTHY)
+        wait_until(lambda: n_saved(learner) == FIRST)
         return run
 
     return start
@@ -199,9 +179,9 @@ def test_a_full_disk_for_data_costs_nothing(stopped, ledger, gates, small_disk, 
     run = stopped()
     filler = fill(disk)
     gates.first.touch()
-    wait_until(lambda: len(ledger.points(0)) == SICK)
+    wait_until(lambda: len(ledger.points(0)) == SECOND)
     wait_until(lambda: "No space left on device" in trouble())
-    assert n_saved(run.learners[0]) == HEALTHY
+    assert n_saved(run.learners[0]) == FIRST
     filler.unlink()
     gates.second.touch()
     run.wait()
@@ -218,7 +198,7 @@ def test_a_disk_that_can_only_be_read_for_a_while_costs_nothing(
     gates.second.touch()
     wait_until(lambda: len(ledger.points(0)) == N_POINTS)
     wait_until(lambda: "Read-only file system" in trouble())
-    assert n_saved(run.learners[0]) == HEALTHY
+    assert n_saved(run.learners[0]) == FIRST
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     run.wait()
     check_that_all_is_well(run, ledger)

@@ -1,0 +1,158 @@
+"""Jobs and managers on hosts of their own, and what networks do to them."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.learners.storage import load_parallel
+from tests.end_to_end.far_manager import make_learner
+from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
+from tests.end_to_end.hosts import Cable, Host
+from tests.end_to_end.ledger import Ledger
+from tests.end_to_end.looking import points, records, said, saved_points
+from tests.end_to_end.schedulers import Played
+from tests.waiting import PATIENCE, wait_until
+
+#: Only the end of a job makes it save.
+NEVER = 3600
+
+DATA = Path("data/0.pickle")
+RUN = Path("run-run")
+
+
+class Cluster:
+    """Hosts, and the run in a folder that they share."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.queue = Played(folder / "queue")
+        self.queue.folder.mkdir()
+        self.hosts = []
+
+    def host(self, name):
+        self.hosts.append(Host(name))
+        return self.hosts[-1]
+
+    def start_manager(self, host, save_interval=1):
+        module = ("-m", "tests.end_to_end.far_manager")
+        return host.python(*module, self.folder, save_interval, folder=self.folder)
+
+    def start_job(self, host):
+        """Start the job that waits in the queue, and return its id and its process."""
+        (job_id,) = wait_until(self.queue.queue)
+        options = {"run-folder": self.folder / RUN, "job-id": job_id, "number": 0}
+        words = [f"--{name}={value}" for name, value in options.items()]
+        module = ("-m", "adaptive_scheduler.run_learner")
+        return job_id, host.python(*module, *words, folder=self.folder)
+
+
+@pytest.fixture
+def cluster(here):
+    cluster = Cluster(here)
+    yield cluster
+    for host in cluster.hosts:
+        host.close()
+
+
+@pytest.fixture
+def gates(here):
+    return Gates(here)
+
+
+def n_saved():
+    return len(saved_points(make_learner(Path.cwd()), DATA)) if DATA.exists() else 0
+
+
+def newest_status():
+    return [line["npoints"] for line in said("current status")][-1:]
+
+
+def check_that_all_is_well(ledger, *processes):
+    assert [process.wait(PATIENCE) for process in processes] == [0] * len(processes)
+    assert ledger.points(0) == set(range(N_POINTS))
+    assert n_saved() == N_POINTS
+    assert len(records(j.Done)) == 1
+    assert list((RUN / "outbox").iterdir()) == []
+
+
+def test_a_job_that_is_cut_off_computes_on_and_repeats_what_was_not_answered(
+    cluster, ledger, gates
+):
+    here, there = cluster.host("here"), cluster.host("there")
+    cable = Cable(here, there, 1)
+    manager = cluster.start_manager(here)
+    job_id, job = cluster.start_job(there)
+    wait_until(lambda: len(ledger.points(0)) == FIRST)
+    cable.pull()
+    gates.first.touch()
+    wait_until(lambda: n_saved() == SECOND)
+    wait_until(lambda: newest_status() == [SECOND])
+    gates.second.touch()
+    wait_until(lambda: said("reports"))
+    assert records(j.Done) == []
+    cable.plug()
+    wait_until(lambda: records(j.Done))
+    assert job.wait(PATIENCE) == 0
+    cluster.queue.end(job_id)
+    check_that_all_is_well(ledger, manager)
+    assert ledger.twice() == []
+    assert said("left a report in the outbox") == []
+
+
+def test_a_manager_that_went_to_another_host_is_found_there(cluster, ledger, gates):
+    first, second, there = (cluster.host(name) for name in ("first", "second", "there"))
+    Cable(first, there, 1)
+    cable = Cable(second, there, 2)
+    manager = cluster.start_manager(first)
+    job_id, job = cluster.start_job(there)
+    wait_until(lambda: len(ledger.points(0)) == FIRST)
+    manager.kill()
+    manager.wait()
+    gates.first.touch()
+    wait_until(lambda: n_saved() == SECOND)  # nobody is needed for that
+    manager = cluster.start_manager(second)
+    wait_until(lambda: f"tcp://{cable.address}:" in (RUN / "connection.json").read_text())
+    gates.second.touch()
+    wait_until(lambda: records(j.Done))
+    assert job.wait(PATIENCE) == 0
+    cluster.queue.end(job_id)
+    check_that_all_is_well(ledger, manager)
+    assert ledger.twice() == []
+    assert len(records(j.Assigned)) == 1  # it has kept its learner all along
+
+
+def test_a_job_that_was_cut_off_for_long_keeps_its_points_beside_those_of_the_next(
+    cluster, ledger, gates
+):
+    here, there = cluster.host("here"), cluster.host("there")
+    Cable(here, there, 1)
+    manager = cluster.start_manager(here, save_interval=NEVER)
+    old_id, old = cluster.start_job(there)
+    wait_until(lambda: len(ledger.points(0)) == FIRST)
+    wait_until(lambda: len(ledger.begun(0)) == FIRST + 1)
+    old.send_signal(signal.SIGSTOP)
+    cluster.queue.end(old_id)  # a node that does not answer is down, the scheduler says
+    new_id, new = cluster.start_job(there)
+    wait_until(lambda: len(records(j.Assigned)) == 2)
+    gates.first.touch()
+    late = Ledger(ledger.path.with_name("late"))
+    wait_until(lambda: len(late.begun(0)) == SECOND + 1)
+    old.send_signal(signal.SIGCONT)
+    assert old.wait(PATIENCE) == 0
+    (beside,) = wait_until(lambda: list(DATA.parent.glob("*")))
+    assert beside.name == f"{DATA.name}.superseded-1-{old_id}"
+    learner = make_learner(Path.cwd())
+    mine = saved_points(learner, beside)
+    assert mine >= set(range(FIRST))
+    with pytest.warns(UserWarning, match=f"has brought {len(mine)} points"):
+        load_parallel([learner], [DATA], with_progress_bar=False)
+    assert points(learner) == mine
+    gates.second.touch()
+    assert new.wait(PATIENCE) == 0
+    cluster.queue.end(new_id)
+    check_that_all_is_well(ledger, manager)
+    assert said("superseded")
