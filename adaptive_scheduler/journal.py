@@ -104,6 +104,10 @@ class JobGone(Record, frozen=True, tag="job-gone"):
 
     job_id: str
     end: str
+    #: The scheduler's own word for it, where there is one.
+    state: str = ""
+    #: Whether the machine or a more urgent job ended it, and not what it did.
+    is_no_fault: bool = False
     #: The last lines of its output, when it ended without a word.
     output: str = ""
     #: Whether it ended before it had asked for a learner.
@@ -175,6 +179,7 @@ class LearnerWas(Record, frozen=True, tag="learner-was"):
     npoints: int | None = None
     is_cancelled: bool = False
     trouble: str = ""
+    last_end: str = ""
 
 
 class JobWas(Record, frozen=True, tag="job-was"):
@@ -189,6 +194,7 @@ class JobWas(Record, frozen=True, tag="job-was"):
     started: float | None = None
     has_worked: bool = False
     is_leaving: bool = False
+    last_learner: int | None = None
 
 
 class JobsWereOver(Record, frozen=True, tag="jobs-were-over"):
@@ -208,6 +214,7 @@ class TotalsWere(Record, frozen=True, tag="totals-were"):
     failed_starts_in_a_row: int
     starting_times: list[float]
     began: float | None = None
+    ends: dict[str, int] = {}
 
 
 AnyRecord: TypeAlias = (

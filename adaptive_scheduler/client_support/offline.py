@@ -108,7 +108,9 @@ class LastKnown:
         learner = self._learner_of.get(record.job_id)
         if learner is None and record.is_failed_start and number is not None:
             learner = number if self.is_free(number) else None
-        if learner is not None:
+        if learner is not None and record.is_no_fault:
+            self._let_go(learner)
+        elif learner is not None:
             self._fail(learner)
 
     def _was(self, record: j.LearnerWas) -> None:

@@ -38,11 +38,14 @@ class JobEnd:
         Of the job's program; None if it did not end by itself, or nobody knows.
     reason
         The scheduler's words about it.
+    is_no_fault
+        Whether the machine or a more urgent job ended it, and not what it did.
     """
 
     state: str = "UNKNOWN"
     exit_code: int | None = None
     reason: str = ""
+    is_no_fault: bool = False
 
     def __str__(self) -> str:
         code = "" if self.exit_code is None else f", exit code {self.exit_code}"

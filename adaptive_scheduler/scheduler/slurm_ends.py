@@ -21,6 +21,8 @@ _WIDTHS: Final = {"JobArrayID": 64, "State": 32, "exit_code": 16, "Reason": 128}
 _IDS_PER_CALL: Final = 500
 #: What Slurm says where there is nothing to say, or what the exit code says already.
 _NO_REASON: Final = frozenset({"None", "", "NonZeroExitCode"})
+#: States of jobs that were in nobody's way but the site's, or another job's.
+_NO_FAULT: Final = frozenset({"BOOT_FAIL", "NODE_FAIL", "PREEMPTED"})
 #: Output could not be written, the working folder was missing, and the like.
 _NOT_LAUNCHED: Final = 53
 
@@ -96,4 +98,5 @@ def _end(state: str, code: int | None, signum: int, reason: str) -> JobEnd:
         state=state,
         exit_code=code if ended_by_itself else None,
         reason=", ".join(reasons),
+        is_no_fault=state in _NO_FAULT,
     )

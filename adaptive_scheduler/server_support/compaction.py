@@ -33,6 +33,7 @@ def as_records(state: RunState, now: float) -> Iterator[j.AnyRecord]:
             started=job.started,
             has_worked=job.has_worked,
             is_leaving=job.job_id in state.leaving,
+            last_learner=job.last_learner,
         )
     for entry in state.learners:
         if _has_a_story(entry):
@@ -46,6 +47,7 @@ def as_records(state: RunState, now: float) -> Iterator[j.AnyRecord]:
         failed_starts_in_a_row=totals.failed_starts_in_a_row,
         starting_times=totals.starting_times,
         began=totals.began,
+        ends=dict(totals.ends),
     )
     if state.is_paused:
         yield j.Paused(time=now)
@@ -77,4 +79,5 @@ def _learner_was(entry: LearnerEntry, now: float) -> j.LearnerWas:
         npoints=entry.npoints,
         is_cancelled=entry.is_cancelled,
         trouble=entry.trouble,
+        last_end=entry.last_end,
     )

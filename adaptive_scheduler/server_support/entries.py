@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,6 +39,8 @@ class LearnerEntry:
     ended: float | None = None
     ready_at: float = 0.0
     npoints: int | None = None
+    #: How the last job ended that had it, in the scheduler's words.
+    last_end: str = ""
     #: Whether the user wants it to be left alone. A job that has it is being ended.
     is_cancelled: bool = False
     #: What its job has said last that hinders it, such as a full disk.
@@ -62,6 +65,8 @@ class JobEntry:
     started: float | None = None
     #: The learner that it has.
     learner: int | None = None
+    #: The one that it has, or had last.
+    last_learner: int | None = None
     #: Whether it has ever had a learner.
     has_worked: bool = False
 
@@ -85,6 +90,8 @@ class Totals:
     gone: int = 0
     failed_starts_in_a_row: int = 0
     starting_times: list[float] = field(default_factory=list)
+    #: How jobs have ended, by the scheduler's word for it.
+    ends: Counter[str] = field(default_factory=Counter)
     #: When the first manager started, and when the run ended, in seconds since the epoch.
     began: float | None = None
     ended: float | None = None

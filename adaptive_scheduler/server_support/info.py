@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Failures that are shown in words; the others are counted.
 _FAILURES_SHOWN = 3
+#: How a job ends that nobody needs to hear of.
+_WELL = "COMPLETED"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class RunInfo:
         Until all learners are done; None if nobody can know.
     pending_reasons
         Why jobs are pending, in the scheduler's words, and how many of them.
+    ends
+        How jobs have ended so far, in the scheduler's words, and how many of them.
     trouble
         What the scheduler, or the disk, can't do at the moment.
     is_paused
@@ -94,6 +98,7 @@ class RunInfo:
     core_hours: float = 0.0
     time_left: timedelta | None = None
     pending_reasons: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
     is_paused: bool = False
     learner_troubles: dict[int, str] = field(default_factory=dict)
@@ -138,6 +143,7 @@ def collect_info(run_manager: RunManager) -> RunInfo:
         core_hours=tally.core_seconds / 3600,
         time_left=tally.time_left,
         pending_reasons=dict(Counter(pending_reasons_of(database.queue)).most_common()),
+        ends=dict(state.totals.ends.most_common()),
         trouble=trouble_of(run_manager),
         is_paused=state.is_paused,
         learner_troubles={e.index: e.trouble for e in state.learners if e.trouble},
@@ -196,6 +202,9 @@ def as_text(info: RunInfo) -> str:
     if info.pending_reasons and info.status == "running":
         reasons = ", ".join(f"{n} ({reason})" for reason, n in info.pending_reasons.items())
         lines.append(f"  pending: {reasons}")
+    if info.ends.keys() - {_WELL}:
+        ends = ", ".join(f"{n} {end}" for end, n in info.ends.items())
+        lines.append(f"  jobs that ended: {ends}")
     for failure in info.failures[:_FAILURES_SHOWN]:
         what = "given up" if failure.is_given_up else "will be tried again"
         lines.append(

@@ -62,7 +62,9 @@ def gone_jobs(state: RunState, queue: Mapping[str, QueuedJob], asked_at: float) 
 
 async def _record_gone(database: DatabaseManager, job: JobEntry, end: JobEnd | None) -> None:
     is_stopping = database.handler.is_stopping
-    is_failed_start = database.state.is_failed_start(job) and not is_stopping
+    is_no_fault = end is not None and end.is_no_fault
+    never_worked = database.state.is_failed_start(job)
+    is_failed_start = never_worked and not is_stopping and not is_no_fault
     output = ""
     if is_stopping and job.learner is not None:
         database.record(
@@ -76,6 +78,8 @@ async def _record_gone(database: DatabaseManager, job: JobEntry, end: JobEnd | N
             time=time.time(),
             job_id=job.job_id,
             end=str(end) if end is not None else "nothing is known of its end",
+            state="" if end is None else end.state,
+            is_no_fault=is_no_fault,
             output=output,
             is_failed_start=is_failed_start,
             is_certain=end is not None,

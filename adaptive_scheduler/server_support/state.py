@@ -266,6 +266,7 @@ class RunState:
                     record.gone,
                     record.failed_starts_in_a_row,
                     record.starting_times.copy(),
+                    Counter(record.ends),
                     record.began,
                 )
 
@@ -277,7 +278,8 @@ class RunState:
             previous = self.learners[job.learner]
             self._let_go(previous)
             self._put_back(previous)
-        job.learner, job.has_worked = record.learner, True
+        job.learner = job.last_learner = record.learner
+        job.has_worked = True
         self.leaving.discard(job.job_id)
         self.job_runs(job, record.time)
         self.totals.failed_starts_in_a_row = 0
@@ -425,10 +427,18 @@ class RunState:
         else:
             self.missed.add(record.job_id)
         self.totals.gone += 1
+        self.totals.ends[record.state or "UNKNOWN"] += 1
+        if job.last_learner is not None:
+            self.learners[job.last_learner].last_end = record.end
         if job.learner is not None:
             entry = self.learners[job.learner]
             job.learner = None
-            self._fail(entry, record.time, f"The job ended: {record.end}.", record.output)
+            error = f"The job ended: {record.end}."
+            if record.is_no_fault:
+                entry.ended, entry.error, entry.traceback = record.time, error, record.output
+                self._put_back(entry)
+            else:
+                self._fail(entry, record.time, error, record.output)
         elif record.is_failed_start:
             self.totals.failed_starts_in_a_row += 1
             entry = self.learners[job.number]
@@ -444,6 +454,7 @@ class RunState:
         entry.log_fname, entry.host = record.log_fname, record.host
         entry.started, entry.ended, entry.npoints = record.started, record.ended, record.npoints
         entry.is_cancelled, entry.trouble = record.is_cancelled, record.trouble
+        entry.last_end = record.last_end
         if record.state == DONE:
             self._finish(entry)
         else:  # a pause need not outlive a compaction
@@ -463,6 +474,7 @@ class RunState:
             record.restarts,
             record.started,
             has_worked=record.has_worked,
+            last_learner=record.last_learner,
         )
         if record.is_leaving:
             self.leaving.add(record.job_id)

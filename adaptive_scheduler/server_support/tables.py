@@ -37,5 +37,6 @@ def _row(database: DatabaseManager, entry: LearnerEntry) -> dict[str, Any]:
         "fails": entry.fails,
         "error": entry.error or None,
         "trouble": entry.trouble or None,
+        "last_end": entry.last_end or None,
         "host": entry.host or None,
     }

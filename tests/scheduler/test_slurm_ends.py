@@ -38,6 +38,8 @@ ACCOUNTING = """\
 9|NODE_FAIL|0:0
 9|COMPLETED|0:0
 10|OUT_OF_MEMORY|0:125
+11|PREEMPTED|0:0
+2_[1-2]|PENDING|0:0
 """
 
 
@@ -59,8 +61,8 @@ def test_how_jobs_have_ended_that_the_controller_remembers():
             state="FAILED",
             reason="JobLaunchFailure, its folder or its output could not be opened",
         ),
-        "16": JobEnd(state="NODE_FAIL", reason="NodeDown"),
-        "19": JobEnd(state="PREEMPTED", reason="ended by SIGTERM"),
+        "16": JobEnd(state="NODE_FAIL", reason="NodeDown", is_no_fault=True),
+        "19": JobEnd(state="PREEMPTED", reason="ended by SIGTERM", is_no_fault=True),
         "20": JobEnd(state="TIMEOUT", reason="TimeLimit, ended by SIGTERM"),
     }
 
@@ -75,6 +77,7 @@ def test_how_jobs_have_ended_that_are_in_the_accounting():
         "1_5": JobEnd(state="FAILED", exit_code=5),
         "9": JobEnd(state="COMPLETED", exit_code=0),
         "10": JobEnd(state="OUT_OF_MEMORY"),
+        "11": JobEnd(state="PREEMPTED", is_no_fault=True),
     }
 
 

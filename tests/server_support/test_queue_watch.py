@@ -116,6 +116,18 @@ async def test_a_job_that_is_not_alive_in_the_queue_has_failed_at_its_learner(da
 
 
 @in_a_loop
+async def test_a_job_that_the_site_has_ended_was_no_failure(database):
+    working(database, 0)
+    database.submit(1)
+    lost = JobEnd(state="NODE_FAIL", is_no_fault=True)
+    database.how_they_ended |= {"0": lost, "1": lost}
+    await note_queue(database, {}, NOW)
+    assert [entry.fails for entry in database.state.learners] == [0, 0, 0]
+    assert database.state.totals.failed_starts_in_a_row == 0
+    assert database.state.totals.ends == {"NODE_FAIL": 2}
+
+
+@in_a_loop
 async def test_the_scheduler_is_asked_once_how_all_of_them_ended(database):
     for number in range(3):
         working(database, number)

@@ -277,6 +277,21 @@ def test_a_job_that_is_gone_has_failed_at_its_learner():
     assert (entry.fails, entry.error, entry.traceback) == (1, "The job ended: OOM.", "Killed")
 
 
+def test_the_loss_of_a_node_counts_against_nobody():
+    state = after(new_state(max_fails=1), assigned(1), gone("101", is_no_fault=True))
+    entry = state.learners[1]
+    assert (entry.state, entry.fails) == (READY, 0)
+    assert (entry.error, entry.traceback) == ("The job ended: OOM.", "Killed")
+
+
+def test_how_jobs_have_ended_is_known_of_each_learner_and_in_all():
+    state = after(new_state(), assigned(0), done(0), assigned(1, job_id="100"))
+    after(state, j.Released(time=20.0, learner=1, reason="The job got SIGTERM."))
+    after(state, gone("100", state="TIMEOUT"), gone("unheard of", state="TIMEOUT"))
+    assert [entry.last_end for entry in state.learners] == ["", "OOM", ""]
+    assert state.totals.ends == {"TIMEOUT": 1}
+
+
 def test_a_job_that_ends_without_a_learner_harms_none():
     state = after(new_state(), assigned(1), done(1), gone("101"), gone("101"), gone("unheard of"))
     assert states(state) == [READY, DONE, READY]

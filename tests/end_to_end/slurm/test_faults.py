@@ -55,6 +55,7 @@ def test_a_job_that_is_cancelled_by_somebody_else_saves_and_another_goes_on(
     (job_id,) = ledger.jobs()
     cluster.run("scancel", job_id)
     wait_until(lambda: run.get_database().attempt[0] == 2)
+    assert run.get_database().last_end[0].startswith("CANCELLED")
     assert run.get_database().fails[0] == 0
     gate.touch()
     run.wait(timeout=LONG)
@@ -99,7 +100,9 @@ def test_a_job_of_a_lost_node_that_must_not_come_back_is_replaced(cluster, stopp
     wait_until(lambda: DATA.exists() and saved() == FREE)
     old = ledger.begun()[0].job_pid
     cluster.lose_node(node_of(old))
-    wait_until(lambda: "NODE_FAIL" in str(run.get_database().error[0]))
+    wait_until(lambda: "NODE_FAIL" in str(run.get_database().last_end[0]))
+    assert run.get_database().fails[0] == 0  # it was not the learner's fault
+    assert "1 NODE_FAIL" in run.info(format="text")
     wait_until(lambda: len(ledger.jobs()) == 2)
     wait_until(lambda: not is_alive(old))
     gate.touch()
