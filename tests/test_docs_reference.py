@@ -11,7 +11,9 @@ import pytest
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference.md"
 
 
-@pytest.mark.parametrize("module", ["client_support", "scheduler", "server_support", "utils"])
+@pytest.mark.parametrize(
+    "module", ["client_support", "scheduler", "server_support", "utils", "widgets"]
+)
 def test_every_public_name_is_in_the_reference(module):
     names = import_module(f"adaptive_scheduler.{module}").__all__
     mentioned = set(re.findall(r"\w+", REFERENCE.read_text()))

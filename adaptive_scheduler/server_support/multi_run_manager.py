@@ -151,8 +151,7 @@ class MultiRunManager:
         }
 
     def _infos(self) -> dict[str, RunInfo]:
-        infos = {name: run.info("data") for name, run in self.run_managers.items()}
-        return {name: info for name, info in infos.items() if isinstance(info, RunInfo)}
+        return {name: run.info("data") for name, run in self.run_managers.items()}
 
     def _run(self, name: str) -> RunManager:
         if name not in self.run_managers:

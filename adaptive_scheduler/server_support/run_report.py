@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import load_dataframes
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
     from adaptive_scheduler.server_support.job_manager import JobManager
     from adaptive_scheduler.server_support.kill_manager import KillManager
+    from adaptive_scheduler.server_support.run_manager import RunManager
+    from adaptive_scheduler.widgets.dashboard import Dashboard
 
 #: How a run can end.
 Outcome: TypeAlias = Literal["finished", "cancelled", "failed"]
@@ -86,14 +88,46 @@ class RunReport(BaseManager):
         """
         return time_since(self.start_time, self.end_time)
 
-    def info(self, format: Literal["text", "data"] = "text") -> str | RunInfo:  # noqa: A002  the public name
-        """Return how the run does, in words or in figures."""
-        info = self._info()
-        if format == "data":
-            return info
-        if format != "text":
-            raise InvalidInputError(f"`format` is 'text' or 'data', not {format!r}.")
-        return as_text(info)
+    @overload
+    def info(self, format: Literal["widget"] = "widget") -> Dashboard: ...
+    @overload
+    def info(self, format: Literal["text"]) -> str: ...
+    @overload
+    def info(self, format: Literal["data"]) -> RunInfo: ...
+    def info(
+        self,
+        format: Literal["widget", "text", "data"] = "widget",  # noqa: A002  the public name
+    ) -> Dashboard | str | RunInfo:
+        """Return how the run does.
+
+        Parameters
+        ----------
+        format
+            ``"widget"`` is a dashboard that a notebook displays and keeps up to
+            date; printed, it is text. ``"text"`` is that text, ``"data"`` figures.
+
+        Raises
+        ------
+        InvalidInputError
+            If `format` is none of these.
+        """
+        match format:
+            case "widget":
+                from adaptive_scheduler.widgets.dashboard import Dashboard
+
+                return Dashboard(cast("RunManager", self))
+            case "text":
+                return as_text(self._info())
+            case "data":
+                return self._info()
+        raise InvalidInputError(f"`format` is 'widget', 'text' or 'data', not {format!r}.")
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        """Be the dashboard, where that can be shown."""
+        return self.info()._repr_mimebundle_(**options)
+
+    def _ipython_display_(self) -> None:
+        self.info()._ipython_display_()
 
     def _info(self) -> RunInfo:
         self.database_manager.refresh()

@@ -1,0 +1,119 @@
+"""All attempts at one learner, as the journal tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.errors import RunFolderError
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptStory:
+    """What became of one job's hold on a learner.
+
+    Attributes
+    ----------
+    number
+        Of the attempt; attempts that a compaction has forgotten are missing.
+    outcome
+        A word: running, done, failed or released.
+    job_id, job_name, host
+        Which job had the learner, and where.
+    log, output
+        What the job had to say, and what it has printed.
+    started
+        In seconds since the epoch; None if the journal has forgotten it.
+    error, traceback
+        Why it failed, or was released.
+    """
+
+    number: int
+    outcome: str
+    job_id: str
+    job_name: str
+    host: str
+    log: Path | None
+    output: Path
+    started: float | None
+    error: str = ""
+    traceback: str = ""
+
+
+def attempts_at(folder: RunFolder, learner: int) -> list[AttemptStory]:
+    """Read the attempts at a learner from the journal, the first one first."""
+    stories: list[AttemptStory] = []
+    for record in _records(folder.journal, learner):
+        last = stories[-1] if stories else None
+        is_open = last is not None and last.outcome == "running"
+        match record:
+            case j.Assigned():
+                stories.append(_begun(folder, record))
+            case j.LearnerWas(job=job) if job is not None:
+                stories.append(_remembered(folder, record, job.job_id))
+            case j.Done() if last is not None:
+                stories[-1] = replace(last, outcome="done", error="", traceback="")
+            case j.Failed() if last is not None and is_open:
+                stories[-1] = replace(
+                    last, outcome="failed", error=record.error, traceback=record.traceback
+                )
+            case j.Released() if last is not None and is_open:
+                stories[-1] = replace(last, outcome="released", error=record.reason)
+            case j.JobGone() if last is not None and is_open and record.job_id == last.job_id:
+                error = f"The job ended: {record.end}."
+                stories[-1] = replace(last, outcome="failed", error=error, traceback=record.output)
+    return stories
+
+
+def _begun(folder: RunFolder, record: j.Assigned) -> AttemptStory:
+    return AttemptStory(
+        number=record.number,
+        outcome="running",
+        job_id=record.job.job_id,
+        job_name=record.job_name,
+        host=record.host,
+        log=Path(record.log_fname) if record.log_fname else None,
+        output=folder.output_of(record.job_name, record.job.job_id),
+        started=record.time,
+    )
+
+
+def _remembered(folder: RunFolder, record: j.LearnerWas, job_id: str) -> AttemptStory:
+    outcome = record.state if record.state in {"running", "done"} else "failed"
+    return AttemptStory(
+        number=record.attempt,
+        outcome=outcome,
+        job_id=job_id,
+        job_name=record.job_name,
+        host=record.host,
+        log=Path(record.log_fname) if record.log_fname else None,
+        output=folder.output_of(record.job_name, job_id),
+        started=record.started,
+        error=record.error,
+        traceback=record.traceback,
+    )
+
+
+def _records(journal: Path, learner: int) -> Iterator[j.AnyRecord]:
+    """Yield the records that may concern a learner, without a closer look at all others."""
+    signs = (b'"learner":%d,' % learner, b'"learner":%d}' % learner, b'"event":"job-gone"')
+    try:
+        file = journal.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            if not line.endswith(b"\n") or not any(sign in line for sign in signs):
+                continue
+            try:
+                record = j.read_record(line)
+            except RunFolderError:
+                continue  # whoever starts the run again is told
+            if isinstance(record, j.JobGone) or getattr(record, "learner", None) == learner:
+                yield record

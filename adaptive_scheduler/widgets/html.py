@@ -1,0 +1,136 @@
+"""A run as HTML that needs no JavaScript: the strip of the dashboard, and what a page keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.widgets.words import NOTHING, SIGNS, STATES, counted, short_number, span
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.widgets.figures import RunFigures
+
+#: Rows of the table in a page without JavaScript.
+_FAILURES_SHOWN = 10
+
+
+def asset(name: str) -> str:
+    """Return the text of a file in ``static/``."""
+    return (files("adaptive_scheduler.widgets") / "static" / name).read_text(encoding="utf-8")
+
+
+def strip(figures: RunFigures) -> str:
+    """Return how a run is: its name, a bar of all learners, and figures."""
+    return (
+        f'<section class="as-strip" aria-label="Run {escape(figures.name)}">'
+        f"{_headline(figures)}{_bar(figures)}{_legend(figures)}{_facts(figures)}{_trouble(figures)}"
+        "</section>"
+    )
+
+
+def static_page(figures: RunFigures, failures: Iterable[tuple[int, str]]) -> str:
+    """Return what a saved or exported notebook shows.
+
+    Parameters
+    ----------
+    figures
+        How the run is.
+    failures
+        The learners that failed last time, and why.
+    """
+    shown = list(failures)
+    rows = "".join(
+        f"<tr><th scope='row'>{index}</th><td>{escape(error)}</td></tr>"
+        for index, error in shown[:_FAILURES_SHOWN]
+    )
+    more = len(shown) - _FAILURES_SHOWN
+    caption = "What has failed" + (f" ({more} more)" if more > 0 else "")
+    table = (
+        f'<table class="as-failures"><caption>{caption}</caption>'
+        f"<thead><tr><th>learner</th><th>last error</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+    style = f"<style>{asset('theme.css')}{asset('strip.css')}</style>"
+    return f'{style}<div class="as-root">{strip(figures)}{table if shown else ""}</div>'
+
+
+def _headline(figures: RunFigures) -> str:
+    status = "paused" if figures.is_paused and not figures.is_over else figures.status
+    kind = status.replace(" ", "-")
+    return (
+        '<header class="as-headline">'
+        f'<span class="as-name">{escape(figures.name)}</span>'
+        f'<span class="as-status as-status-{kind}">{status}</span>'
+        f'<span class="as-folder" title="{escape(figures.folder)}">{escape(figures.folder)}</span>'
+        "</header>"
+    )
+
+
+def _in_order(counts: dict[str, int]) -> Iterator[tuple[str, int]]:
+    return ((state, counts[state]) for state in STATES if counts.get(state))
+
+
+def _bar(figures: RunFigures) -> str:
+    words = ", ".join(f"{n:,} {state}" for state, n in _in_order(figures.counts))
+    segments = "".join(
+        f'<span class="as-segment as-{state}" style="flex-grow:{n}" title="{n:,} {state}"></span>'
+        for state, n in _in_order(figures.counts)
+    )
+    return f'<div class="as-bar" role="img" aria-label="Learners: {words}">{segments}</div>'
+
+
+def _legend(figures: RunFigures) -> str:
+    items = "".join(
+        f'<li><span class="as-key as-{state}" aria-hidden="true">{SIGNS[state]}</span>'
+        f"<b>{n:,}</b> {state}</li>"
+        for state, n in _in_order(figures.counts)
+    )
+    total = counted(figures.n_learners, "learner")
+    return f'<ul class="as-legend"><li class="as-total">{total}</li>{items}</ul>'
+
+
+def _facts(figures: RunFigures) -> str:
+    facts = [
+        ("time left", span(figures.time_left), ""),
+        ("elapsed", span(figures.elapsed), ""),
+        ("points", f"{figures.npoints:,}", _rate(figures)),
+        ("jobs", *_jobs(figures)),
+        ("core-hours", short_number(figures.core_hours), ""),
+        ("CPU per job", _percent(figures.cpu), "of a core"),
+        ("memory per job", _percent(figures.memory), "of the node"),
+        ("loss", short_number(figures.loss), "median"),
+    ]
+    if figures.status != "running":
+        facts = [fact for fact in facts if fact[0] not in {"time left", "CPU per job"}]
+        facts = [fact for fact in facts if fact[0] != "memory per job"]
+    items = "".join(_fact(*fact) for fact in facts)
+    return f'<dl class="as-facts">{items}</dl>'
+
+
+def _fact(name: str, value: str, note: str) -> str:
+    small = f"<small>{escape(note)}</small>" if note else ""
+    return f"<div><dt>{name}</dt><dd>{value}{small}</dd></div>"
+
+
+def _rate(figures: RunFigures) -> str:
+    return f"{short_number(figures.rate)} a second" if figures.rate else ""
+
+
+def _jobs(figures: RunFigures) -> tuple[str, str]:
+    if figures.is_over:
+        return "none", ""
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in figures.reasons.items())
+    pending = f"{figures.jobs_pending:,} pending" if figures.jobs_pending else ""
+    note = f"{pending}: {reasons}" if pending and reasons else pending
+    return f"{figures.jobs_running:,}", f"running{'; ' if note else ''}{note}"
+
+
+def _percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3g} %"
+
+
+def _trouble(figures: RunFigures) -> str:
+    if not figures.trouble:
+        return ""
+    return f'<p class="as-trouble" role="status">{escape(figures.trouble)}</p>'

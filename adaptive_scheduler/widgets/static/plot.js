@@ -1,0 +1,177 @@
+// Curves of a run over time: points, loss and jobs above each other, with one cursor.
+
+const COLORS = ["#2b6ca3", "#e2a52b", "#b5382a", "#7a5195", "#3c8d7c", "#8a6d3b", "#5b636d", "#c0608f"];
+const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [10, 4], [4, 2], [1, 2], [12, 3, 3, 3]];
+const CHARTS = [
+  { name: "npoints", label: "points" },
+  { name: "loss", label: "loss (median)", log: true },
+  { name: "jobs", label: "running jobs", stepped: true },
+];
+
+/** The history of the run, as Python has sent it: one array for each thing that is drawn. */
+class Curves {
+  constructor() {
+    this.samples = [];
+  }
+
+  take(samples) {
+    this.samples = samples ?? [];
+  }
+
+  /** Replace what came after a time by newer samples. */
+  change({ since, samples }) {
+    while (this.samples.length && this.samples.at(-1)[0] > since) this.samples.pop();
+    this.samples.push(...samples);
+  }
+
+  data(name) {
+    const field = { npoints: 1, loss: 2, jobs: 3 }[name];
+    return [this.samples.map((sample) => sample[0]), this.samples.map((sample) => sample[field])];
+  }
+}
+
+/** Bring curves with times of their own onto one time axis, as uPlot wants it. */
+function joined(curves) {
+  return curves.length === 1 ? curves[0] : uPlot.join(curves, curves.map((curve) => curve.slice(1).map(() => 2)));
+}
+
+function color(element, name) {
+  return getComputedStyle(element).getPropertyValue(name).trim();
+}
+
+class Chart {
+  constructor(element, spec, sync) {
+    Object.assign(this, { element, spec, sync, plot: null, drawn: "" });
+  }
+
+  /** Draw curves: `{label, color, dash, data: [times, values]}`. */
+  show(curves, width) {
+    const key = JSON.stringify([curves.map(({ label }) => label), color(this.element, "--as-text"), color(this.element, "--as-curve")]);
+    const data = joined(curves.map((curve) => curve.data));
+    if (this.plot && this.drawn === key) {
+      if (this.plot.width !== width) this.plot.setSize({ width, height: 150 });
+      this.plot.setData(data);
+      return;
+    }
+    this.end();
+    this.drawn = key;
+    this.plot = new uPlot(this.options(curves, width), data, this.element);
+    const values = this.element.querySelector("canvas");
+    values.setAttribute("role", "img");
+    values.setAttribute("aria-label", `${this.spec.label} over time`);
+  }
+
+  options(curves, width) {
+    const { log, stepped, label } = this.spec;
+    const text = color(this.element, "--as-soft");
+    const grid = { stroke: color(this.element, "--as-line"), width: 0.5 };
+    const axis = { stroke: text, grid, ticks: { ...grid, size: 4 }, font: "11px system-ui, sans-serif" };
+    return {
+      width,
+      height: 150,
+      padding: [8, 8, 0, 0],
+      cursor: { sync: { key: this.sync }, drag: { x: true, y: false }, points: { size: 6 } },
+      legend: { live: true },
+      scales: { x: { time: true }, y: log ? { distr: 3 } : { range: (u, low, high) => [0, Math.max(1, high * 1.05)] } },
+      axes: [{ ...axis, size: 28 }, { ...axis, size: 58, values: (u, ticks) => ticks.map((t) => (t == null ? "" : shortNumber(t))) }],
+      series: [
+        { label: "time", value: (u, t) => (t == null ? "" : new Date(t * 1000).toLocaleTimeString()) },
+        ...curves.map((curve) => ({
+          label: curve.label ?? label,
+          stroke: curve.color,
+          dash: curve.dash,
+          width: 1.75,
+          points: { show: false },
+          spanGaps: true,
+          paths: stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
+          value: (u, v) => (v == null ? "–" : shortNumber(v)),
+        })),
+      ],
+    };
+  }
+
+  end() {
+    this.plot?.destroy();
+    this.plot = null;
+  }
+}
+
+class PlotView {
+  constructor(model, curves, element) {
+    Object.assign(this, { model, curves, life: lifetime() });
+    this.what = make("p", { class: "as-plot-what", role: "status" });
+    this.places = CHARTS.map(({ label }) => {
+      const place = make("div", { class: "as-chart" });
+      return [make("figure", { class: "as-figure" }, make("figcaption", {}, label), place), place];
+    });
+    element.classList.add("as-root", "as-plot");
+    element.append(this.what, ...this.places.map(([figure]) => figure));
+    const sync = newId();
+    this.charts = CHARTS.map((spec, i) => new Chart(this.places[i][1], spec, sync));
+    this.draw = oncePerFrame(() => this.drawAll());
+    const sizes = new ResizeObserver(this.draw);
+    sizes.observe(element);
+    const theme = new MutationObserver(this.draw);
+    theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name"] });
+    this.life.onEnd(() => { sizes.disconnect(); theme.disconnect(); this.charts.forEach((chart) => chart.end()); });
+    this.element = element;
+    this.draw();
+  }
+
+  drawAll() {
+    const width = Math.floor(this.element.clientWidth) - 2;
+    if (width < 80 || !this.element.isConnected) return;
+    const learners = this.model.get("learners");
+    this.what.textContent = learners.length
+      ? `Learners ${learners.map(({ index }) => index).join(", ")}. Clear the selection in the table to see the whole run.`
+      : this.curves.samples.length < 2 ? "There is nothing to draw yet." : "";
+    this.what.hidden = !this.what.textContent;
+    this.charts.forEach((chart, i) => {
+      const curves = this.curvesOf(chart.spec, learners);
+      const [figure] = this.places[i];
+      figure.hidden = !curves.some(({ data }) => data[1].some((v) => v != null));
+      if (!figure.hidden) chart.show(curves, width);
+    });
+  }
+
+  curvesOf({ name }, learners) {
+    if (!learners.length || name === "jobs") {
+      if (learners.length) return [];
+      return [{ data: this.curves.data(name), color: color(this.element, "--as-curve") }];
+    }
+    return learners.map((learner, i) => ({
+      label: `learner ${learner.index}`,
+      data: [learner.time, learner[name]],
+      color: i ? COLORS[i % COLORS.length] : color(this.element, "--as-curve"),
+      dash: DASHES[i % DASHES.length],
+    }));
+  }
+}
+
+export default () => {
+  const curves = new Curves();
+  const views = new Set();
+  const draw = () => views.forEach((view) => view.draw());
+  return {
+    initialize({ model }) {
+      curves.take(model.get("samples"));
+      const takeAll = () => { curves.take(model.get("samples")); draw(); };
+      const takeChange = (message) => {
+        if (message.samples) { curves.change(message); draw(); }
+      };
+      model.on("change:samples", takeAll);
+      model.on("change:learners", draw);
+      model.on("msg:custom", takeChange);
+      return () => {
+        model.off("change:samples", takeAll);
+        model.off("change:learners", draw);
+        model.off("msg:custom", takeChange);
+      };
+    },
+    render({ model, el }) {
+      const view = new PlotView(model, curves, el);
+      views.add(view);
+      return () => { views.delete(view); view.life.end(); };
+    },
+  };
+};
