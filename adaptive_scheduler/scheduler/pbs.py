@@ -160,6 +160,11 @@ class PBS(BaseScheduler):
                 "There is no qsub on PATH: this is no machine from which jobs are submitted to "
                 "PBS. Log in to one, or use `scheduler.Local`."
             )
+        if self._site.is_slurm:
+            raise InvalidInputError(
+                "The qsub on PATH submits to Slurm, and tells jobs nothing of PBS. Use "
+                "`scheduler.SLURM`."
+            )
         if resources.select is not None:
             return
         with suppress(SchedulerUnavailableError):
@@ -246,7 +251,9 @@ class PBS(BaseScheduler):
         SchedulerUnavailableError
             If there was no answer that can be trusted.
         """
-        return queue_of(self._listing.of_mine() if me_only else self._listing.of_all())
+        if not me_only:
+            return queue_of(self._listing.of_all())
+        return queue_of(self._listing.of_mine(is_torque=self._site.is_torque))
 
     def cancel_ids(self, job_ids: Collection[str]) -> None:
         """Ask PBS to end these jobs; ids that it doesn't know are no error.

@@ -40,7 +40,7 @@ class PbsListing:
         """Return what PBS says of the jobs of all users."""
         return self._described("-t")
 
-    def of_mine(self) -> dict[str, Attributes]:
+    def of_mine(self, *, is_torque: bool) -> dict[str, Attributes]:
         """Return what PBS says of my jobs, each by its id, arrays and their members too.
 
         PBS leaves jobs out of its lists that it has moved to another server,
@@ -57,7 +57,8 @@ class PbsListing:
         listed = ours(ask(("qselect", "-u", user)).stdout.split())
         before = _moved(user) if self._listed is None else self._listed
         jobs = self._described_in_parts("-t", ids=[*dict.fromkeys([*listed, *before])])
-        _check_arrays(jobs)
+        if not is_torque:  # there, arrays may outlive their members
+            _check_arrays(jobs)
         self._listed = frozenset(_to_ask_for_again(jobs))
         return jobs
 

@@ -43,14 +43,28 @@ class PbsSite:
 
     _nodes: dict[str, int] | None = None
     _max_array_size: int | None = None
-    _is_torque: bool | None = None
+    _version: str | None = None
 
     @property
     def is_torque(self) -> bool:
         """Whether the commands are Torque's, which has other options."""
-        if self._is_torque is None:
-            self._is_torque = _is_torque()
-        return self._is_torque
+        version = self._read_version()
+        return "pbs_version" not in version and "version" in version.lower()
+
+    @property
+    def is_slurm(self) -> bool:
+        """Whether the commands submit to Slurm, as those of Slurm's own that have these names."""
+        return "Unknown option: version" in self._read_version()
+
+    def _read_version(self) -> str:
+        """Return what qsub says of its version; nothing if there is no answer."""
+        if self._version is None:
+            try:
+                answer = run_command(("qsub", "--version"), timeout=TIMEOUT)
+            except SchedulerUnavailableError:
+                return ""
+            self._version = answer.stdout + answer.stderr
+        return self._version
 
     @property
     def nodes(self) -> dict[str, int]:
@@ -102,12 +116,3 @@ def _read_nodes() -> dict[str, int]:
         f"{program} does not tell how many cores the nodes have: {words}. "
         "For jobs on several nodes, say it with `cores_per_node=...`."
     )
-
-
-def _is_torque() -> bool:
-    try:
-        answer = run_command(("qsub", "--version"), timeout=TIMEOUT)
-    except SchedulerUnavailableError:
-        return False
-    words = answer.stdout + answer.stderr
-    return "pbs_version" not in words and "version" in words.lower()

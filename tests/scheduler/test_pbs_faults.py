@@ -170,27 +170,6 @@ def test_a_qsub_that_takes_short_names_only_will_do(pbs, scheduler, folder):  # 
     assert sum("-N" in call for call in pbs.calls("qsub")) == 3
 
 
-TORQUE = """#!/bin/sh
-[ "$1" = --version ] && { echo "Version: 6.1.2" >&2; exit; }
-echo "$@" > "$0.called"
-cat > "$0.script"
-echo "12[].torque"
-"""
-
-
-def test_torque_is_spoken_to_in_its_own_words(pbs, folder):  # noqa: F811
-    qsub = pbs.folder / "bin" / "qsub"
-    qsub.write_text(TORQUE)
-    scheduler = PBS(2, walltime=60)
-    job_ids = scheduler.submit(make_batch(scheduler, folder, "true", numbers=(1, 3)))
-    assert job_ids == {1: "12[1].torque", 3: "12[3].torque"}
-    said = qsub.with_name("qsub.called").read_text()
-    assert "-t 1,3 -S /bin/bash -r y -l nodes=1:ppn=2 -l walltime=00:01:00" in said
-    assert "-k" not in said.split()
-    assert "PBS_ARRAYID" in qsub.with_name("qsub.script").read_text()
-    assert "#PBS -l nodes=1:ppn=2" in scheduler.job_script()
-
-
 def test_strangers_and_odd_names_disturb_nobody(pbs, scheduler, folder):  # noqa: F811
     odd = [pbs.add_job_of("bob", name) for name in ("nan", "1e5", "x\nJob Id: 9.pbs-head\ny")]
     (job_id,) = scheduler.submit(make_batch(scheduler, folder, HOLD)).values()

@@ -151,6 +151,7 @@ _BLANK: Job = {
     "run_count": 0,
     "nodes": None,
     "is_moved": False,
+    "is_torque": False,
     "keeper": None,
     "wish": None,
     "is_array": False,

@@ -22,6 +22,12 @@ from tests.cluster.pbs.text import record
 _PAUSE = 0.02
 #: Exit codes: the last eight bits of the server's error numbers.
 _UNKNOWN, _HAS_FINISHED, _CONNECTION, _NO_NODE, _HAS_FINISHED_MEMBER = 153, 35, 162, 222, 55
+#: What qdel says of jobs in states in which they are over, and its exit code.
+_OVER = {
+    "F": ("Job has finished", _HAS_FINISHED),
+    "X": ("Request invalid for finished array subjob", _HAS_FINISHED_MEMBER),
+    "C": ("Request invalid for state of job MSG=invalid state for job - COMPLETE", 168),
+}
 _ID = re.compile(r"(\d+)(\[\d*\])?(\..*)?")
 
 
@@ -35,8 +41,7 @@ def main(name: str, folder: Path, arguments: list[str]) -> int:
     with (folder / "calls.jsonl").open("a") as file:
         file.write(json.dumps([name, *arguments]) + "\n")
     if arguments == ["--version"]:
-        _say("pbs_version = 23.06.06")
-        return 0
+        return _say_version(folder)
     if (folder / "down").exists():
         return _refuse(name)
     if name not in {"qsub", "qdel"}:
@@ -46,6 +51,16 @@ def main(name: str, folder: Path, arguments: list[str]) -> int:
     # waits any longer. Nobody can see that it is done before.
     _wait_for_server(folder)
     return code
+
+
+def _say_version(folder: Path) -> int:
+    with server(folder) as pbs:
+        is_torque = pbs.is_torque
+    if is_torque:
+        _complain("Version: 6.1.3\nCommit: 92415b23ea8fac06d58fd73ddf00e1f57ba4a7cd")
+    else:
+        _say("pbs_version = 23.06.06")
+    return 0
 
 
 def _say(text: str) -> None:
@@ -95,7 +110,6 @@ def _full_id(text: str) -> str | None:
 
 def _qdel(folder: Path, arguments: list[str]) -> int:
     options, ids = getopt.getopt(arguments, "W:x")
-    is_forced = ("-W", "force") in options
     code = 0
     for text in ids:
         if _full_id(text) is None:
@@ -103,26 +117,28 @@ def _qdel(folder: Path, arguments: list[str]) -> int:
             code = 1
     with server(folder) as pbs:
         for job_id in filter(None, map(_full_id, ids)):
-            job = pbs.jobs.get(job_id)
-            if job is None:
-                _complain(f"qdel: Unknown Job Id {job_id}")
-                code = _UNKNOWN
-            elif job["state"] == "F":
-                _complain(f"qdel: Job has finished {job_id}")
-                code = _HAS_FINISHED
-            elif job["state"] == "X":
-                _complain(f"qdel: Request invalid for finished array subjob {job_id}")
-                code = _HAS_FINISHED_MEMBER
-            elif set(job["nodes"] or ()) & set(pbs.settings["lost_nodes"]):
-                if is_forced:
-                    pbs.finish(job, 256 + signal.SIGKILL, "terminated")
-                else:
-                    _complain(f"qdel: Server could not connect to MOM {job_id}")
-                    code = _NO_NODE
-            else:
-                for one in pbs.members(job) if job["is_array"] else [job]:
-                    delete(pbs, one)
+            words, refused = _delete_one(pbs, job_id, is_forced=("-W", "force") in options)
+            if words:
+                _complain(f"qdel: {words} {job_id}")
+            code = refused or code
     return code
+
+
+def _delete_one(pbs: Server, job_id: str, *, is_forced: bool) -> tuple[str, int]:
+    """Delete a job or an array, or return why not, and the exit code for it."""
+    job = pbs.jobs.get(job_id)
+    if job is None:
+        return "Unknown Job Id", _UNKNOWN
+    if job["state"] in _OVER:
+        return _OVER[job["state"]]
+    if not set(job["nodes"] or ()) & set(pbs.settings["lost_nodes"]):
+        for one in pbs.members(job) if job["is_array"] else [job]:
+            delete(pbs, one)
+    elif is_forced:
+        pbs.finish(job, 256 + signal.SIGKILL, "terminated")
+    else:
+        return "Server could not connect to MOM", _NO_NODE
+    return "", 0
 
 
 def delete(pbs: Server, job: Job) -> None:
@@ -146,7 +162,7 @@ def _qselect(folder: Path, arguments: list[str]) -> int:
     with server(folder) as pbs:
         for job in pbs.jobs.values():
             is_wanted = (
-                (job["state"] != "F" or "-x" in options)
+                (job["state"] not in "FC" or "-x" in options)
                 and (not job["is_moved"] or "M" in options.get("-s", ""))
                 and (job["array"] is None or "-T" in options)
                 and options.get("-u", job["owner"]) == job["owner"]
@@ -172,7 +188,8 @@ def _pbsnodes(folder: Path, arguments: list[str]) -> int:
 
 
 def _qstat(folder: Path, arguments: list[str]) -> int:
-    has_wide = not (folder / "old_qstat").exists()
+    with server(folder) as pbs:
+        has_wide = not (pbs.is_torque or (folder / "old_qstat").exists())
     try:
         found, ids = getopt.getopt(arguments, "tfxB" + ("w" if has_wide else ""))
     except getopt.GetoptError as error:
@@ -215,7 +232,8 @@ def _wanted(pbs: Server, ids: list[str], options: set[str]) -> tuple[list[Job], 
             _complain(f"qstat: {job_id} Job has finished, {how}")
             code = _HAS_FINISHED
         else:
-            jobs += [job, *(pbs.members(job) if job["is_array"] and "-t" in options else [])]
+            members = pbs.members(job) if job["is_array"] and "-t" in options else []
+            jobs += members if members and pbs.is_torque else [job, *members]
     return jobs, code
 
 

@@ -19,6 +19,9 @@ def described(pbs: Server, job: Job, array: Job | None) -> Iterator[tuple[str, s
     A member of an array that has not begun, or of which nothing is kept, is
     shown as a copy of the array, but for its state.
     """
+    if pbs.is_torque:
+        yield from _as_torque(job)
+        return
     has_begun = job["run_count"] > 0 and job["state"] not in {"Q", "H", "W"}
     if array is not None and (not has_begun or _is_forgotten(pbs, job)):
         comment = "Subjob finished" if job["state"] == "X" else job["comment"] or array["comment"]
@@ -31,6 +34,14 @@ def described(pbs: Server, job: Job, array: Job | None) -> Iterator[tuple[str, s
         yield from _of_array(pbs, job)
     yield "project", "_pbs_project_default"
     yield "Submit_Host", _HOST
+
+
+def _as_torque(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what Torque shows: members of arrays are jobs like all others."""
+    number = [] if job["array"] is None else [("job_array_id", str(job["index"]))]
+    for name, value in (*_attributes(job, is_member=False), *number):
+        if name not in {"substate", "Resource_List.select"}:
+            yield ("exit_status" if name == "Exit_status" else name), value
 
 
 def _is_forgotten(pbs: Server, job: Job) -> bool:

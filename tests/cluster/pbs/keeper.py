@@ -20,7 +20,7 @@ _HELD = "job held, too many failed attempts to run"
 _TICK = 0.05
 _SIGNALS = {signal.SIGCHLD, signal.SIGUSR1}
 #: What the exit status of a job says that reached its walltime.
-_OVERTIME = -29
+_OVERTIME, _OVERTIME_OF_TORQUE = -29, -11
 
 
 def keep(folder: Path, job_id: str) -> None:
@@ -82,7 +82,7 @@ def _start(folder: Path, job: Job, output) -> subprocess.Popen[bytes]:
     shutil.copy(folder / "jobs" / job["script"], script)
     script.chmod(0o700)
     shell = subprocess.Popen(
-        ["-bash"],
+        ["-bash"],  # with Torque it is the shell that -S names
         executable="/bin/bash",
         env=_environment(folder, job),
         cwd=folder / "home",
@@ -93,7 +93,8 @@ def _start(folder: Path, job: Job, output) -> subprocess.Popen[bytes]:
         start_new_session=True,
         preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS),  # noqa: PLW1509
     )
-    shell.stdin.write(f"{script}\n".encode())
+    # Torque gives a script to a shell, and does not look at its first line.
+    shell.stdin.write(script.read_bytes() if job["is_torque"] else f"{script}\n".encode())
     shell.stdin.close()
     return shell
 
@@ -122,7 +123,8 @@ def _environment(folder: Path, job: Job) -> dict[str, str]:
         "PBS_QUEUE": "workq",
     }
     if job["array"]:
-        variables |= {"PBS_ARRAY_ID": job["array"], "PBS_ARRAY_INDEX": str(job["index"])}
+        of_pbs = {"PBS_ARRAY_ID": job["array"], "PBS_ARRAY_INDEX": str(job["index"])}
+        variables |= {"PBS_ARRAYID": str(job["index"])} if job["is_torque"] else of_pbs
     return variables
 
 
@@ -155,7 +157,7 @@ def _watch(folder: Path, job: Job, shell: subprocess.Popen[bytes]) -> tuple[int,
     if wish == "delete":
         return status, f"terminated by {job['owner']}@{SERVER}.lab.test"
     if is_overtime:
-        return _OVERTIME, "failed"
+        return _OVERTIME_OF_TORQUE if job["is_torque"] else _OVERTIME, "failed"
     return status, "finished" if status == 0 else "failed"
 
 

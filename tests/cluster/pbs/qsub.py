@@ -8,6 +8,7 @@ import pwd
 import re
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.pbs.state import SERVER, Job, Server, server
@@ -21,6 +22,7 @@ USAGE = (
     "\t[-v variable_list] [-V ] [-z] [script | -- command [arg1 ...]]\n"
     "       qsub --version\n"
 )
+_OF_TORQUE = "a:A:b:c:C:d:D:e:fF:hIj:k:K:l:m:M:N:o:p:P:q:r:S:t:T:u:v:VW:xXz"
 _OPTIONS = "a:A:c:C:e:fhIj:J:k:l:m:M:N:o:p:P:q:r:R:S:u:W:v:Vz"
 _NAME = re.compile(r"[A-Za-z0-9_+.-]+")
 #: Versions with shorter names want a letter first.
@@ -38,7 +40,9 @@ class RefusedError(Exception):
 def qsub(folder: Path, arguments: list[str], text: bytes) -> tuple[str, str, int]:
     """Submit what lies in a text, and return both outputs and the exit code."""
     try:
-        options, text = _read(arguments, text)
+        with server(folder) as pbs:
+            letters = _OF_TORQUE if pbs.is_torque else _OPTIONS
+        options, text = _read(arguments, text, letters)
         with server(folder) as pbs:
             return _submit(pbs, options, arguments, text) + "\n", "", 0
     except RefusedError as error:
@@ -46,11 +50,11 @@ def qsub(folder: Path, arguments: list[str], text: bytes) -> tuple[str, str, int
         return "", f"qsub: {words}\n{USAGE if code == _USAGE else ''}", code
 
 
-def _read(arguments: list[str], text: bytes) -> tuple[dict[str, list[str]], bytes]:
+def _read(arguments: list[str], text: bytes, letters: str) -> tuple[dict[str, list[str]], bytes]:
     """Return the options of the command line, and those of the script that it lacks; the script."""
     options: dict[str, list[str]] = {}
     try:
-        found, script = getopt.getopt(arguments, _OPTIONS)
+        found, script = getopt.getopt(arguments, letters)
     except getopt.GetoptError as error:
         raise RefusedError(f"invalid option -- '{error.opt}'", _USAGE) from error
     if script:
@@ -63,15 +67,16 @@ def _read(arguments: list[str], text: bytes) -> tuple[dict[str, list[str]], byte
     from_script: dict[str, list[str]] = {}
     for line in text.decode(errors="replace").splitlines():
         if line.startswith("#PBS "):
-            for name, value in getopt.getopt(shlex.split(line[5:]), _OPTIONS)[0]:
+            for name, value in getopt.getopt(shlex.split(line[5:]), letters)[0]:
                 from_script.setdefault(name, []).append(value)
         elif line and not line.startswith("#"):
             break  # no options are read after the first command
     return from_script | options, text
 
 
-def _check(options: dict[str, list[str]], longest_name: int) -> None:
+def _check(pbs: Server, options: dict[str, list[str]]) -> None:
     name = options.get("-N", ["STDIN"])[-1]
+    longest_name = pbs.settings["longest_name"]
     wanted = _NAME if longest_name == _LONGEST_NAME else _OLD_NAME
     if not wanted.fullmatch(name):
         raise RefusedError("illegal -N value", _USAGE)
@@ -83,7 +88,8 @@ def _check(options: dict[str, list[str]], longest_name: int) -> None:
     if options.get("-q", ["workq"])[-1] != "workq":
         raise RefusedError("Unknown queue", _MISSING_QUEUE)
     resources = _resources(options)
-    if unknown := resources.keys() - {"select", "walltime", "ncpus", "mem", "place"}:
+    known = {"nodes" if pbs.is_torque else "select", "walltime", "ncpus", "mem", "place"}
+    if unknown := resources.keys() - known:
         raise RefusedError(f"Unknown resource Resource_List.{min(unknown)}", _BAD_RESOURCE)
     if "select" in resources and (old := resources.keys() & {"ncpus", "mem"}):
         words = '"-lresource=" cannot be used with "select" or "place", resource is: '
@@ -96,10 +102,11 @@ def _resources(options: dict[str, list[str]]) -> dict[str, str]:
 
 
 def _submit(pbs: Server, options: dict[str, list[str]], arguments: list[str], text: bytes) -> str:
-    if (pbs.folder / "old_qsub").exists() and "d" in options.get("-k", [""])[-1]:
+    is_old = pbs.is_torque or (pbs.folder / "old_qsub").exists()
+    if is_old and "d" in options.get("-k", [""])[-1]:
         raise RefusedError("illegal -k value", _USAGE)
-    _check(options, pbs.settings["longest_name"])
-    indices = _indices(pbs, options.get("-J", [""])[-1])
+    _check(pbs, options)
+    indices = _indices(pbs, _said_indices(options))
     limit = pbs.settings["max_user_jobs"]
     n_there = sum(job["state"] not in "FX" and not job["is_array"] for job in pbs.jobs.values())
     if limit is not None and n_there + max(len(indices), 1) > limit:
@@ -108,10 +115,15 @@ def _submit(pbs: Server, options: dict[str, list[str]], arguments: list[str], te
     script = f"{number}.script"
     (pbs.folder / "jobs" / script).write_bytes(text)
     job = _job(options, number) | {"script": script, "arguments": shlex.join(arguments)}
+    job["is_torque"] = pbs.is_torque
     if not indices:
         pbs.jobs[job["id"]] = job
         return job["id"]
-    array = job | {"id": f"{number}[].{SERVER}", "is_array": True, "indices": options["-J"][-1]}
+    array = job | {
+        "id": f"{number}[].{SERVER}",
+        "is_array": True,
+        "indices": _said_indices(options),
+    }
     pbs.jobs[array["id"]] = array
     for index in indices:
         member = job | {"id": f"{number}[{index}].{SERVER}", "index": index, "array": array["id"]}
@@ -119,9 +131,15 @@ def _submit(pbs: Server, options: dict[str, list[str]], arguments: list[str], te
     return array["id"]
 
 
-def _indices(pbs: Server, value: str) -> range:
+def _said_indices(options: dict[str, list[str]]) -> str:
+    return (options.get("-J") or options.get("-t") or [""])[-1]
+
+
+def _indices(pbs: Server, value: str) -> Sequence[int]:
     if not value:
         return range(0)
+    if pbs.is_torque:
+        return [int(index) for index in value.split(",")]
     match = _INDICES.fullmatch(value)
     if match is None or int(match[1]) >= int(match[2]):
         raise RefusedError("illegal -J value", _USAGE)
@@ -133,7 +151,8 @@ def _indices(pbs: Server, value: str) -> range:
 
 def _job(options: dict[str, list[str]], number: int) -> Job:
     resources = _resources(options)
-    select = resources.get("select", f"1:ncpus={resources.get('ncpus', 1)}")
+    nodes = resources.get("nodes", "").replace("ppn", "ncpus")
+    select = resources.get("select") or nodes or f"1:ncpus={resources.get('ncpus', 1)}"
     chunks = _chunks(select)
     name = options.get("-N", ["STDIN"])[-1]
     workdir = str(Path.cwd())
@@ -162,6 +181,7 @@ def _job(options: dict[str, list[str]], number: int) -> Job:
         "run_count": 0,
         "nodes": None,
         "is_moved": False,
+        "is_torque": False,
         "keeper": None,
         "wish": None,
         "is_array": False,

@@ -31,6 +31,7 @@ SETTINGS: dict[str, Any] = {
     "max_user_jobs": None,
     "longest_name": 230,
     "lost_nodes": [],
+    "torque": False,
 }
 
 Job = dict[str, Any]
@@ -44,6 +45,11 @@ class Server:
         self.settings: dict[str, Any] = data["settings"]
         self.jobs: dict[str, Job] = data["jobs"]
         self.data = data
+
+    @property
+    def is_torque(self) -> bool:
+        """Whether the commands are to be like Torque's."""
+        return bool(self.settings["torque"])
 
     def new_number(self) -> int:
         """Return the number of the next job."""
@@ -106,15 +112,15 @@ class Server:
         if array is None:
             self._forget(job)
             return
-        job["state"] = "X"
+        job["state"] = "C" if self.is_torque else "X"
         if status is not None:
             array["status"] = status
-        if all(member["state"] == "X" for member in self.members(array)):
+        if all(member["state"] in "CX" for member in self.members(array)):
             for ended in (array, *self.members(array)):
                 self._forget(ended)
 
     def _forget(self, job: Job) -> None:
-        job["state"] = "F"
+        job["state"] = "C" if self.is_torque else "F"
         if not self.settings["history"]:
             del self.jobs[job["id"]]
 
