@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,8 +53,10 @@ class PbsListing:
         SchedulerUnavailableError
             If there was no answer that can be trusted.
         """
-        # What qstat says of the jobs of all users may be a hundred megabytes.
         user = pwd.getpwuid(os.getuid()).pw_name
+        if not _can_select(user):
+            return {i: job for i, job in self.of_all().items() if _owner(job) == user}
+        # What qstat says of the jobs of all users may be a hundred megabytes.
         listed = ours(ask(("qselect", "-u", user)).stdout.split())
         before = _moved(user) if self._listed is None else self._listed
         jobs = self._described_in_parts("-t", ids=[*dict.fromkeys([*listed, *before])])
@@ -88,6 +91,15 @@ class PbsListing:
             self.has_wide_lines = False  # Torque, and old versions of PBS Pro
             return self._described(*options, ids=ids, harmless=harmless)
         return parse_jobs(checked(answer, harmless=harmless).stdout)
+
+
+def _can_select(user: str) -> bool:
+    """Whether qselect can list the jobs of a user: to it, ``alice@site`` is alice at a host."""
+    return "@" not in user and shutil.which("qselect") is not None
+
+
+def _owner(job: Attributes) -> str:
+    return job.get("Job_Owner", "").rpartition("@")[0]
 
 
 def _moved(user: str) -> Sequence[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pwd
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -175,6 +177,24 @@ def test_strangers_and_odd_names_disturb_nobody(pbs, scheduler, folder):  # noqa
     (job_id,) = scheduler.submit(make_batch(scheduler, folder, HOLD)).values()
     assert list(scheduler.queue()) == [job_id]
     assert set(scheduler.queue(me_only=False)) == {job_id, *odd}
+
+
+def test_without_qselect_the_jobs_of_all_are_looked_at(pbs, scheduler, folder):  # noqa: F811
+    pbs.add_job_of("bob", "nan")
+    job_ids = scheduler.submit(make_batch(scheduler, folder, HOLD, n=2))
+    (pbs.folder / "bin" / "qselect").unlink()
+    assert list(scheduler.queue()) == list(job_ids.values())
+
+
+def test_users_with_the_name_of_a_site_in_theirs_find_their_jobs(
+    pbs,  # noqa: F811
+    scheduler,
+    monkeypatch,
+):
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_name="bob@lab"))
+    mine = pbs.add_job_of("bob@lab", "mine")
+    pbs.add_job_of("bob", "others")
+    assert list(scheduler.queue()) == [mine]
 
 
 def test_few_calls_submit_list_and_cancel_many_jobs(pbs, scheduler, folder):  # noqa: F811

@@ -67,6 +67,24 @@ def test_a_job_that_waits_says_why(name, command, state, reason):
     assert job["reason"]
 
 
+def test_a_job_that_was_on_two_nodes_and_has_ended():
+    jobs = jobs_in("env_in_job_select_scatter_mpiprocs", "qstat -x -f")
+    (job,) = jobs.values()
+    assert job["exec_vnode"] == "(pbs-head:ncpus=2)+(node2:ncpus=2)"
+    assert job["comment"].endswith("on (pbs-head:ncpus=2)+(node2:ncpus=2) and finished")
+    assert not queue_of(jobs)["3.pbs-head"]["alive"]
+    assert str(end_of("3.pbs-head", job)) == "COMPLETED, exit code 0"
+
+
+@pytest.mark.parametrize(
+    "name", ["array_qstat_f_parent_running", "array_qstat_x_f_finished_parent"]
+)
+def test_an_array_by_itself_is_no_job(name):
+    jobs = jobs_in(name, "qstat")
+    assert list(jobs) == ["8[].pbs-head"]
+    assert queue_of(jobs) == {}
+
+
 def test_a_suspended_job_has_begun():
     (job,) = queue_of(jobs_in("qsig_suspend_root", "J=")).values()
     assert (job["state"], job["alive"], job["running"]) == ("S", True, True)
