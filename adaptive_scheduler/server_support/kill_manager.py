@@ -66,6 +66,8 @@ class KillManager(BaseManager):
         self.move_to = None if move_to is None else Path(move_to)
         #: Ids of the jobs that were cancelled.
         self.cancelled: list[str] = []
+        #: How often the output of all jobs was looked at.
+        self.n_looks = 0
         self._reader = LogReader()
         self._lines: dict[str, list[str]] = {}
         self._tries: dict[str, int] = {}
@@ -74,6 +76,7 @@ class KillManager(BaseManager):
         while True:
             await asyncio.sleep(self.interval)
             lost = await self._lost_jobs()
+            self.n_looks += 1
             if lost:
                 await self._kill(lost)
 
@@ -93,7 +96,7 @@ class KillManager(BaseManager):
     def _read(self, files: dict[str, list[Path]]) -> list[str]:
         found = []
         for job_id, paths in files.items():
-            new = [line for path in paths for line in self._reader.new_lines(path)]
+            new = [line for path in paths for line in self._new_lines(path)]
             if not isinstance(self.error, str):
                 # A condition is one on all lines: they are kept, not read again.
                 new = self._lines.setdefault(job_id, []) + new
@@ -101,6 +104,13 @@ class KillManager(BaseManager):
             if job_id in self._tries or matches(self.error, new):
                 found.append(job_id)
         return found
+
+    def _new_lines(self, path: Path) -> list[str]:
+        try:
+            return self._reader.new_lines(path)
+        except OSError as error:  # other jobs are looked at all the same, and this one again
+            log.warning("What a job has printed can't be read: %s", error)
+            return []
 
     async def _kill(self, lost: dict[str, list[Path]]) -> None:
         for job_id in lost:
