@@ -10,13 +10,19 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from adaptive_scheduler.server_support.shared_queue import SharedQueues
+
+log = logging.getLogger(__name__)
+
+#: Seconds that each tenant gets to leave when the process ends.
+_PARTING = 90.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -133,9 +139,22 @@ class EventLoop:
             del self._tenants[folder]
 
     def _say_goodbye(self, pid: int) -> None:
-        if pid == os.getpid():
-            for tenant in list(self._tenants.values()):
-                self.run(tenant.leave())
+        if pid == os.getpid() and self._tenants:
+            self.run(_leave_all(list(self._tenants.values())))
+
+
+async def _leave_all(tenants: Sequence[Tenant]) -> None:
+    """Tell all tenants at once; one that errs, or does not end, is no matter of the others."""
+
+    async def leave(tenant: Tenant) -> None:
+        try:
+            await asyncio.wait_for(tenant.leave(), _PARTING)
+        except TimeoutError:
+            log.error("%r did not end what was under way, and is left as it is.", tenant)  # noqa: TRY400
+        except Exception:
+            log.exception("%r could not end what was under way.", tenant)
+
+    await asyncio.gather(*map(leave, tenants))
 
 
 #: The event loop of this process.

@@ -243,3 +243,20 @@ event_loop.take_over(Path("/other"), Diligent("diligent"))
 
 def test_a_script_that_fails_tells_its_runs_too():
     assert run_script(TENANTS + "raise SystemExit('no')", status=1) == ["first leaves"]
+
+
+def test_a_run_that_errs_or_does_not_end_is_no_matter_of_the_others():
+    two = """
+from adaptive_scheduler.server_support import event_loop as module
+import logging; logging.disable()
+module._PARTING = 0.2
+class Wrong(Run):
+    async def leave(self):
+        raise OSError("the disk is full")
+class Endless(Run):
+    async def leave(self):
+        await asyncio.sleep(1e6)
+for i, kind in enumerate([Wrong, Endless, Run]):
+    event_loop.take_over(Path(f"/{i}"), kind(f"tenant {i}"))
+"""
+    assert run_script(TENANTS + two) == ["first leaves", "tenant 2 leaves"]
