@@ -58,7 +58,10 @@ class LogReader:
                 position = 0
             file.seek(position)
             data = file.read(stat.st_size - position)
-        whole = data.rfind(b"\n") + 1
+        # Progress bars end their lines with a carriage return, or not at all.
+        whole = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if len(data) - whole > _LONGEST_END:
+            whole = len(data)
         self._positions[path] = (stat.st_ino, position + whole)
         return data[:whole].decode(errors="replace").splitlines()
 

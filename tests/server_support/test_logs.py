@@ -244,3 +244,20 @@ def test_jobs_with_matching_files_are_found_by_name(path):
     found = logs_with_string_or_condition(bool, database(rows[:1]))
     assert found == [("sweep-1", [str(output), str(path)])]
     assert logs_with_string_or_condition("no such thing", database(rows)) == []
+
+
+def test_lines_that_end_with_a_carriage_return_are_read_once(tmp_path):
+    path, reader = tmp_path / "job.out", LogReader()
+    path.write_bytes(b"10%\r20%\r3")
+    assert reader.new_lines(path) == ["10%", "20%"]
+    with path.open("ab") as file:
+        file.write(b"0%\r")
+    assert reader.new_lines(path) == ["30%"]
+    assert reader.new_lines(path) == []
+
+
+def test_a_line_without_an_end_is_not_read_for_ever(tmp_path):
+    path, reader = tmp_path / "job.out", LogReader()
+    path.write_bytes(b"." * (1 << 21))
+    assert [len(line) for line in reader.new_lines(path)] == [1 << 21]
+    assert reader.new_lines(path) == []
