@@ -324,6 +324,8 @@ class Journal:
             if count == 0:
                 return
             data = b"\n".join(self._waiting[:count]) + b"\n"
+            if os.fstat(self._fd).st_size > self._good_size:  # it could not be cut off before
+                os.ftruncate(self._fd, self._good_size)
             try:
                 _write_all(self._fd, data)
                 os.fsync(self._fd)

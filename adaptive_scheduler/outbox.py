@@ -68,7 +68,10 @@ class Outbox:
         new.rename(self.folder / f"{name}.json")
 
     def messages(self) -> Iterator[tuple[Path, Message | None]]:
-        """Yield all messages in the order in which they were left; None for a file that is none."""
+        """Yield all messages in the order in which they were left; None where it can't be read.
+
+        Such a file may be being written just now.
+        """
         found = []
         for path in self.folder.glob("*.json"):
             with contextlib.suppress(FileNotFoundError):  # a claim that was taken back
@@ -78,8 +81,14 @@ class Outbox:
                 yield path, _decoder.decode(path.read_bytes())
             except FileNotFoundError:
                 continue
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, OSError):
                 yield path, None
+
+    def put_aside(self, suffix: str) -> None:
+        """Begin anew: keep what has been left under another name."""
+        if any(self.folder.glob("*.json")):
+            self.folder.rename(self.folder.with_name(f"{self.folder.name}{suffix}"))
+            self.folder.mkdir(mode=0o700)
 
     def _claim_path(self, attempt: Attempt) -> Path:
         return self.folder / f"claim-{attempt.learner}.{attempt.number}.json"

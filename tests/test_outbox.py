@@ -155,3 +155,15 @@ def test_a_message_that_vanishes_while_the_outbox_is_read_is_left_out(outbox):
     for path in outbox.folder.glob("report-*"):
         path.unlink()
     assert list(reading) == []
+
+
+def test_who_begins_anew_keeps_what_was_left_under_another_name(tmp_path):
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+    outbox = Outbox(folder)
+    outbox.put_aside("-until-now")
+    assert [path.name for path in tmp_path.iterdir()] == ["outbox"]
+    outbox.put(DONE)
+    outbox.put_aside("-until-now")
+    assert messages(outbox) == []
+    assert messages(Outbox(tmp_path / "outbox-until-now")) == [DONE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -291,3 +292,38 @@ def test_a_child_that_ends_does_not_take_the_lock_from_its_parent(folder):
     with pytest.raises(RunFolderLockedError):
         RunFolderLock(folder).acquire()
     lock.release()
+
+
+def test_who_only_looks_keeps_nobody_from_taking_the_lock(folder, monkeypatch):
+    folder.lock.touch()
+    looker = os.open(folder.lock, os.O_RDWR)
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    monkeypatch.setattr(
+        "adaptive_scheduler.run_folder.time.sleep", lambda _: fcntl.flock(looker, fcntl.LOCK_UN)
+    )
+    lock = RunFolderLock(folder)
+    lock.acquire()
+    assert lock.is_ours()
+    os.close(looker)
+
+
+def test_who_takes_the_lock_from_the_dead_has_it_and_the_dead_finds_out(folder):
+    dead, successor = RunFolderLock(folder), RunFolderLock(folder)
+    dead.acquire()
+    successor.take_from_the_dead()
+    assert (dead.is_ours(), successor.is_ours()) == (False, True)
+    dead.release()
+    assert RunFolderLock(folder).is_held()
+    assert read_holder(folder).pid == os.getpid()
+    with pytest.raises(RunFolderLockedError):
+        RunFolderLock(folder).acquire()
+
+
+def test_who_may_not_follow_leaves_the_name_of_the_one_before(folder):
+    folder.lock.write_text('{"host": "node7", "pid": 3, "since": "yesterday"}')
+    lock = RunFolderLock(folder)
+    with pytest.raises(RunFolderLockedError, match=r"process 3 on node7.*take_over=True"):
+        lock.acquire(may_follow=lambda holder: holder.host != "node7")
+    assert not lock.is_held()
+    lock.acquire(may_follow=lambda holder: holder.pid == 3)
+    assert read_holder(folder).pid == os.getpid()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,10 @@ from adaptive_scheduler.errors import InvalidInputError
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder import RunFolder
     from adaptive_scheduler.scheduler.base import BaseScheduler
+
+
+#: An id begins with a number. Were it followed by a dash, that would be another run's job.
+_JOB_ID = r"\d+(?![\d-]).*"
 
 
 def put_logs_away(folder: RunFolder, job_name: str, script_ending: str) -> int:
@@ -34,14 +38,36 @@ def put_logs_away(folder: RunFolder, job_name: str, script_ending: str) -> int:
     int
         How many files there were.
     """
-    numbered = rf"{re.escape(job_name)}-\d+"
-    # An id begins with a number. Were it followed by a dash, that would be another run's job.
-    log = re.compile(rf"{numbered}-\d+(?![\d-]).*\.(log|out)")
-    script = re.compile(numbered + re.escape(script_ending))
-    found = {path for path in _files(folder.logs) if log.fullmatch(path.name)}
-    found |= {path for path in _files(folder.scripts) if script.fullmatch(path.name)}
+    found = {path for path in _files(folder.logs) if _is_log(path.name, job_name)}
+    scripts = _files(folder.scripts)
+    found |= {path for path in scripts if _is_script(path.name, job_name, script_ending)}
     _move_or_delete(sorted(found), folder.old_logs)
     return len(found)
+
+
+def remove_old_logs(folder: Path, job_name: str, script_ending: str) -> None:
+    """Delete what `put_logs_away` has moved to a folder, and the folder if that empties it.
+
+    Parameters
+    ----------
+    folder
+        The folder for old logs.
+    job_name, script_ending
+        As for `put_logs_away`.
+    """
+    for path in _files(folder):
+        if _is_log(path.name, job_name) or _is_script(path.name, job_name, script_ending):
+            path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _is_log(name: str, job_name: str) -> bool:
+    return re.fullmatch(rf"{re.escape(job_name)}-\d+-{_JOB_ID}\.(log|out)", name) is not None
+
+
+def _is_script(name: str, job_name: str, ending: str) -> bool:
+    return re.fullmatch(rf"{re.escape(job_name)}-\d+{re.escape(ending)}", name) is not None
 
 
 def cleanup_scheduler_files(
@@ -68,11 +94,21 @@ def cleanup_scheduler_files(
 
     folders = {Path(scheduler.log_folder or "."), Path(scheduler.batch_folder or ".")}
     files = {path for folder in folders for path in _files(folder)}
-    prefixes = tuple(f"{name}{end}" for name in job_names for end in ("-", "."))
-    suffixes = {".log", ".out", ".err", scheduler.ext}
-    found = [f for f in sorted(files) if f.name.startswith(prefixes) and f.suffix in suffixes]
+    names, scripts = set(job_names), {f"{name}{scheduler.ext}" for name in job_names}
+    found = [f for f in sorted(files) if f.name in scripts or _is_log_of(f, names)]
     for path in track(found, "Cleaning up", disable=not with_progress_bar):
         _move_or_delete([path], None if move_to is None else Path(move_to))
+
+
+def _is_log_of(path: Path, job_names: Container[str]) -> bool:
+    """Whether a file is a log of one of these jobs."""
+    if path.suffix not in (".log", ".out", ".err"):
+        return False
+    cuts = (dash.span() for dash in re.finditer("-", path.stem))
+    return path.stem in job_names or any(
+        path.stem[:start] in job_names and re.fullmatch(_JOB_ID, path.stem[end:])
+        for start, end in cuts
+    )
 
 
 def move_aside(paths: Sequence[Path], folder: Path | None) -> list[Path]:

@@ -62,6 +62,10 @@ log = logging.getLogger(__name__)
 
 Listener: TypeAlias = Callable[[], None]
 
+#: Seconds for which a file of the outbox must be unreadable until it is kept aside.
+_UNREADABLE_FOR = 60.0
+#: Seconds for which messages of the outbox may take to be written down.
+_OUTBOX_PATIENCE = 10.0
 #: A journal with more lines than this for each learner, and more than
 #: `_COMPACT_ABOVE` in all, is compacted when a manager starts.
 _COMPACT_LINES_PER_LEARNER = 4
@@ -150,6 +154,10 @@ class DatabaseManager(BaseManager):
         self.take_over = False
         self.state = RunState(self.groups, dependencies=self.dependencies)
         self.handler = MessageHandler(self.state, self.record, self._cancel_wanted)
+        #: Files of the outbox that were none, and were renamed.
+        self.kept_aside: list[Path] = []
+        self._unreadable: dict[Path, float] = {}
+        self._outbox_trouble = ""
         self._follower: JournalFollower | None = None
         self._following = threading.Lock()
         self.outbox = Outbox(self.run_folder.outbox)
@@ -173,18 +181,30 @@ class DatabaseManager(BaseManager):
             raise RunFolderError("The record of this run is not open; call `start()` first.")
         self.state.apply(record)
         self._journal.append(record)
+        if self._server is not None:
+            self._server.commit_soon()
         self._tell()
 
-    async def flushed(self) -> None:
-        """Wait until all that was recorded lies on disk."""
+    async def flushed(self, patience: float | None = None) -> bool:
+        """Wait until all that was recorded lies on disk, or for some seconds; return whether."""
         if self._server is not None:
-            await self._server.flushed()
+            try:
+                await asyncio.wait_for(self._server.flushed(), patience)
+            except TimeoutError:
+                return False
+        return True
 
     @property
     def disk_trouble(self) -> str:
-        """Why the journal can't be written at the moment; empty if it can."""
+        """What can't be read or written in the run folder at the moment; empty if all can."""
         error = None if self._server is None else self._server.disk_error
-        return "" if error is None else f"The journal can't be written: {error}"
+        if error is not None:
+            return f"The journal can't be written: {error}"
+        if self._outbox_trouble:
+            return self._outbox_trouble
+        if self.kept_aside:
+            return f"No message of a job, and kept aside: {', '.join(map(str, self.kept_aside))}"
+        return ""
 
     def listen(
         self,
@@ -210,17 +230,41 @@ class DatabaseManager(BaseManager):
 
     async def read_outbox(self) -> None:
         """Handle what jobs have left while nobody listened."""
+        try:
+            handled = await self._handle_outbox()
+        except OSError as error:  # it is read again at the next look
+            self._note_outbox(f"The reports in '{self.outbox.folder}' can't be read: {error}")
+            return
+        self._note_outbox("")
+        # What isn't written down yet is left there, and handled once more.
+        if handled and await self.flushed(_OUTBOX_PATIENCE):
+            await asyncio.to_thread(_delete, handled)
+
+    async def _handle_outbox(self) -> list[Path]:
+        """Handle each message, and return the files that held one."""
         found = await asyncio.to_thread(lambda: list(self.outbox.messages()))
-        handled = []
-        for path, message in found:
+        for _, message in found:
             if message is not None:
                 self.handler.answer(message)
-                handled.append(path)
-            else:
-                log.warning("The file '%s' holds no message of a job.", path)
-        await self.flushed()
-        if handled:
-            await asyncio.to_thread(_delete, handled)
+        unreadable = [path for path, message in found if message is None]
+        await asyncio.to_thread(self._keep_unreadable, unreadable)
+        return [path for path, message in found if message is not None]
+
+    def _keep_unreadable(self, paths: Collection[Path]) -> None:
+        """Move files aside that have held no message for a while: nobody is writing them."""
+        now = time.monotonic()
+        self._unreadable = {path: self._unreadable.get(path, now) for path in paths}
+        for path, since in self._unreadable.items():
+            if now - since >= _UNREADABLE_FOR:
+                aside = path.with_name(f"{path.name}.unreadable")
+                path.rename(aside)
+                log.warning("'%s' holds no message of a job and was kept aside.", aside)
+                self.kept_aside.append(aside)
+
+    def _note_outbox(self, trouble: str) -> None:
+        if trouble and trouble != self._outbox_trouble:
+            log.error("%s", trouble)
+        self._outbox_trouble = trouble
 
     # For those who only look.
 
@@ -344,13 +388,13 @@ class DatabaseManager(BaseManager):
                 )
             event_loop.run(self._open_server())
         except BaseException:
-            self._lock.release()
+            self._close()
             raise
 
     def _open_journal(self) -> None:
         path, digest = self.run_folder.journal, self._digest()
         if self.overwrite_db:
-            keep_aside(path)
+            keep_aside(self.run_folder)
         event_loop.call(self._begin_state)
         n_records = 0
         for record in j.read_journal(path):
@@ -391,6 +435,10 @@ class DatabaseManager(BaseManager):
 
     async def _open_server(self) -> None:
         assert self._journal is not None  # noqa: S101  opened before
+        # What jobs have left comes before what they say now.
+        handled = await self._handle_outbox()
+        await asyncio.to_thread(self._journal.flush)
+        await asyncio.to_thread(_delete, handled)
         server = Server(self._handle, self._journal, self._confirm, self._hurry)
         port = server.start(self.listening.host, self.listening.port)
         connection = p.Connection(
@@ -403,7 +451,6 @@ class DatabaseManager(BaseManager):
 
     async def _manage(self) -> None:
         assert self._server is not None  # noqa: S101  `_setup` has opened it
-        await self.read_outbox()
         try:
             await self._stopping.wait()
         finally:
@@ -443,12 +490,12 @@ class DatabaseManager(BaseManager):
             return True
         if request.message.holding is not None or not self.outbox.is_claimed(answer.attempt):
             return True
-        self.record(
-            j.Released(
-                time=time.time(), learner=answer.attempt.learner, reason="Claimed by another job."
+        entry, job = self.state.learners[answer.attempt.learner], request.message.job
+        if entry.is_held_by(job, answer.attempt.number):  # it may have been told otherwise since
+            self.record(
+                j.Released(time=time.time(), learner=entry.index, reason="Claimed by another job.")
             )
-        )
-        self.handler.forget(request.message.job.job_id)
+        self.handler.forget(job.job_id)
         return False
 
     def _cancel_wanted(self) -> None:
@@ -478,8 +525,10 @@ def _delete(paths: Sequence[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def keep_aside(journal: Path) -> None:
-    """Rename a journal, if there is one, so that the next run begins anew."""
+def keep_aside(folder: RunFolder) -> None:
+    """Rename the journal, if there is one, and the outbox, so that the next run begins anew."""
+    until = time.strftime("-until-%Y%m%d-%H%M%S")
+    journal = folder.journal
     if journal.exists():
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        journal.rename(journal.with_name(f"{journal.stem}-until-{stamp}{journal.suffix}"))
+        journal.rename(journal.with_name(f"{journal.stem}{until}{journal.suffix}"))
+    Outbox(folder.outbox).put_aside(until)

@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 
 #: Longest time in seconds between two looks at a queue on this machine, which cost nothing.
 _LOCAL_INTERVAL = 2.0
+#: Seconds between two looks whether to go on waiting for a disk that takes nothing.
+_DISK_PATIENCE = 1.0
 #: Seconds after which a job that is still there is cancelled once more.
 _CANCEL_AGAIN = 60.0
 #: Seconds that running jobs get, at the end of a run, to hear that nothing is left.
@@ -369,7 +371,8 @@ class JobManager(BaseManager):
                     time=time.time(), token=batch.token, job_name=self.name, numbers=numbers
                 )
             )
-            await database.flushed()
+            if not await self._is_written_down():
+                return
             job_ids = await asyncio.to_thread(self.scheduler.submit, batch)
             if database.state.totals.submitted == 0:
                 self._hurry()  # the queue's first words are worth a look out of turn
@@ -382,7 +385,14 @@ class JobManager(BaseManager):
             self._hurry()
         finally:
             database.submitting.discard(batch.token)
-        await database.flushed()
+        await self._is_written_down()
+
+    async def _is_written_down(self) -> bool:
+        """Wait until the disk has taken everything; False if this manager is to end before."""
+        while not await self.database_manager.flushed(_DISK_PATIENCE):
+            if self._is_stopping:
+                return False
+        return True
 
     def _make_batch(self, resources: Resources, numbers: list[int]) -> Batch:
         folder = self.database_manager.run_folder

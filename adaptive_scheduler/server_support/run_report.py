@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
@@ -12,7 +11,7 @@ from adaptive_scheduler.learners.dataframes import load_dataframes
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
 from adaptive_scheduler.learners.storage import load_parallel
 from adaptive_scheduler.server_support.base_manager import BaseManager
-from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away
+from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away, remove_old_logs
 from adaptive_scheduler.server_support.database_manager import keep_aside
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import RunInfo, as_text, collect_info, time_since
@@ -162,7 +161,8 @@ class RunReport(BaseManager):
         Parameters
         ----------
         remove_old_logs_folder
-            Delete the folder for old logs afterwards.
+            Delete what this run has put into the folder for old logs, and the
+            folder if nothing else is in it.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class RunReport(BaseManager):
         self._refuse_while_running("clean up")
         put_logs_away(self.run_folder, self.job_name, self.scheduler.ext)
         if remove_old_logs_folder and self.run_folder.old_logs is not None:
-            shutil.rmtree(self.run_folder.old_logs, ignore_errors=True)
+            remove_old_logs(self.run_folder.old_logs, self.job_name, self.scheduler.ext)
 
     def remove_existing_data(
         self, *, move_to: str | Path | None = None, force: bool = False
@@ -203,7 +203,7 @@ class RunReport(BaseManager):
         paths = [path for fname in self.fnames for path in fname_to_paths(fname)]
         moved = move_aside(paths, None if move_to is None else Path(move_to))
         if self.status() != "running":
-            keep_aside(self.run_folder.journal)
+            keep_aside(self.run_folder)
         return moved
 
     def _refuse_while_running(self, what: str) -> None:

@@ -17,6 +17,8 @@ from adaptive_scheduler.server_support.run_control import RunControl
 _EXIT_CODE_OF_INTERRUPT = 130
 #: Seconds for which the end of the process waits for a submission that is under way.
 _PARTING = 60.0
+#: Seconds for which it waits for the disk.
+_LAST_FLUSH = 10.0
 
 
 class RunWaiting(RunControl):
@@ -87,7 +89,7 @@ class RunWaiting(RunControl):
             print(f"Run '{self.job_name}' has failed: {error}", file=sys.stderr)  # noqa: T201
         if not self.task.done():
             self._explain(event)
-            await self.database_manager.flushed()
+            await self.database_manager.flushed(_LAST_FLUSH)
 
     async def _settled(self) -> None:
         """Wait until the jobs can be left to themselves, or all is over."""

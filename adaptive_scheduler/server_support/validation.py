@@ -204,8 +204,8 @@ def check_job_name(name: str) -> None:
     """
     if not _JOB_NAME.fullmatch(name):
         raise InvalidInputError(
-            f"The job name {name!r} can't be used: it may have letters, digits and any of "
-            "'_.+-', begins with a letter, and has no spaces."
+            f"The job name {name!r} can't be used: it begins with a letter or '_', goes on with "
+            "letters, digits and any of '_.+-', without spaces, and has at most 200 characters."
         )
 
 

@@ -12,6 +12,7 @@ from adaptive_scheduler.server_support.cleaning import (
     cleanup_scheduler_files,
     move_aside,
     put_logs_away,
+    remove_old_logs,
 )
 
 
@@ -161,3 +162,24 @@ def test_files_of_one_name_are_not_moved_into_one_folder(tmp_path):
     with pytest.raises(InvalidInputError, match="same name in different folders"):
         move_aside([tmp_path / "x" / "a", tmp_path / "y" / "a"], tmp_path / "old")
     assert names(tmp_path / "x") == names(tmp_path / "y") == ["a"]
+
+
+def test_only_what_the_run_has_put_there_is_deleted_of_the_old_logs(tmp_path):
+    make(tmp_path / "old", *OURS, *SCRIPTS, "results.csv", "sweep-2-0-12.log")
+    remove_old_logs(tmp_path / "old", "sweep", ".sbatch")
+    assert names(tmp_path / "old") == ["results.csv", "sweep-2-0-12.log"]
+
+
+def test_a_folder_for_old_logs_that_holds_nothing_else_is_deleted(tmp_path):
+    make(tmp_path / "old", *OURS, *SCRIPTS)
+    remove_old_logs(tmp_path / "old", "sweep", ".sbatch")
+    assert not (tmp_path / "old").exists()
+    remove_old_logs(tmp_path / "old", "sweep", ".sbatch")
+
+
+def test_files_of_another_run_whose_name_begins_the_same_stay(tmp_path):
+    make(tmp_path, "sweep-1-12.log", "sweep-1-0-12.log", "sweep-1.sbatch", "sweep-1-0.sbatch")
+    folder = str(tmp_path)
+    scheduler = SimpleNamespace(log_folder=folder, batch_folder=folder, ext=".sbatch")
+    cleanup_scheduler_files(["sweep-1"], scheduler, with_progress_bar=False)
+    assert names(tmp_path) == ["sweep-1-0-12.log", "sweep-1-0.sbatch"]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.protocol import JobIdentity
-from adaptive_scheduler.server_support.planning import numbers_to_submit
+from adaptive_scheduler.server_support.planning import jobs_to_cancel, numbers_to_submit
 from adaptive_scheduler.server_support.state import RunState
-from tests.server_support.playing import everything
+from tests.server_support.playing import Job, Manager, everything
 
 
 def submit(state, *numbers):
@@ -198,3 +198,32 @@ def test_learners_own_numbers_come_first(run):
         mine = [number for number in numbers if state.groups[number] == group]
         own = {number for number in ready if number < n_numbers} - state.live_numbers()
         assert set(mine) <= own or own <= set(mine)
+
+
+# Jobs that nobody needs.
+
+
+def cancel(manager, *learners):
+    for learner in learners:
+        manager.record(j.Cancelled(time=1.0, learner=learner))
+
+
+def test_jobs_of_cancelled_learners_are_cancelled_and_no_others():
+    manager = Manager([0] * 6)
+    manager.submit(0, 1, 2, 3)
+    for number in (0, 1):
+        Job(manager, number).hello()
+    assert jobs_to_cancel(manager.state) == []
+    cancel(manager, 1)
+    assert jobs_to_cancel(manager.state) == ["1"]
+
+
+def test_a_pending_job_whose_learner_is_cancelled_stays_while_another_learner_wants_it():
+    manager = Manager([0, 0, 0, 1])
+    manager.submit(0, 1)
+    cancel(manager, 0)
+    assert jobs_to_cancel(manager.state) == []  # learner 2 will take it
+    cancel(manager, 2)
+    assert jobs_to_cancel(manager.state) == ["0"]
+    manager.record(j.JobsCancelled(time=2.0, job_ids=["0"]))
+    assert jobs_to_cancel(manager.state) == []
