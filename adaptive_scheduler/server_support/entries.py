@@ -69,6 +69,8 @@ class JobEntry:
     last_learner: int | None = None
     #: Whether it has ever had a learner.
     has_worked: bool = False
+    #: Whether it was submitted before this manager started, by whatever clock.
+    is_inherited: bool = False
 
 
 @dataclass(slots=True)
@@ -80,6 +82,8 @@ class Submission:
     time: float
     #: Looks at the queue in which the jobs were not found.
     times_missed: int = 0
+    #: Whether it was begun before this manager started, by whatever clock.
+    is_inherited: bool = False
 
 
 @dataclass

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Seconds for which the end of a look waits for the disk.
+_DISK_PATIENCE = 10.0
 #: Looks at the queue that must miss a doubtful submission before it is repeated.
 _LOOKS_FOR_SUBMISSION = 2
 
@@ -48,7 +50,7 @@ async def note_queue(
             ends = {}
         for job in gone:
             await _record_gone(database, job, ends.get(job.job_id))
-    await database.flushed()
+    await database.flushed(_DISK_PATIENCE)
 
 
 def gone_jobs(state: RunState, queue: Mapping[str, QueuedJob], asked_at: float) -> list[JobEntry]:
@@ -56,13 +58,15 @@ def gone_jobs(state: RunState, queue: Mapping[str, QueuedJob], asked_at: float) 
     return [
         job
         for job_id, job in state.jobs.items()
-        if job.submitted < asked_at and not (job_id in queue and queue[job_id]["alive"])
+        if (job.is_inherited or job.submitted < asked_at)
+        and not (job_id in queue and queue[job_id]["alive"])
     ]
 
 
 async def _record_gone(database: DatabaseManager, job: JobEntry, end: JobEnd | None) -> None:
     is_stopping = database.handler.is_stopping
-    is_no_fault = end is not None and end.is_no_fault
+    was_cancelled = end is not None and job.started is None and end.state == "CANCELLED"
+    is_no_fault = was_cancelled or (end is not None and end.is_no_fault)
     never_worked = database.state.is_failed_start(job)
     is_failed_start = never_worked and not is_stopping and not is_no_fault
     output = ""
@@ -99,7 +103,8 @@ def find_submissions(
             number = int(seen["job_name"].rpartition("-")[2])
             by_token.setdefault(seen["token"], {})[number] = job_id
     for token, submission in list(state.submissions.items()):
-        if token in database.submitting or submission.time >= asked_at:
+        is_later = submission.time >= asked_at and not submission.is_inherited
+        if token in database.submitting or is_later:
             continue
         job_ids = by_token.get(token, {})
         is_complete = len(job_ids) == len(submission.numbers)

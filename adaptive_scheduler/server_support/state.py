@@ -254,6 +254,10 @@ class RunState:
                 self.totals.failed_starts_in_a_row = 0
                 if self.totals.began is None:
                     self.totals.began = record.time
+                for job in self.jobs.values():
+                    job.is_inherited = True
+                for submission in self.submissions.values():
+                    submission.is_inherited = True
             case j.LearnerWas():
                 self._learner_was(record)
             case j.JobWas():

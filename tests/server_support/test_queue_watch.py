@@ -39,8 +39,10 @@ class Database(Manager):
         for report in self.in_the_outbox:
             report()
 
-    async def flushed(self):
+    async def flushed(self, patience=None):
+        del patience
         self.n_flushes += 1
+        return True
 
     def ends(self, job_ids):
         self.asked_for += job_ids
@@ -289,3 +291,33 @@ async def test_a_job_that_was_found_by_its_token_is_not_missed_at_once(database)
     begin_submission(database, 0)
     await note_queue(database, {"7": seen(0, alive=False)}, time.time())
     assert set(database.state.jobs) == {"7"}
+
+
+# Clocks.
+
+
+@in_a_loop
+async def test_what_another_manager_submitted_by_a_clock_of_its_own_is_not_waited_for(database):
+    working(database, 0)
+    database.record(j.Submitting(time=NOW, token="theirs", job_name="sweep", numbers=[1, 2]))
+    database.record(
+        j.ManagerStarted(time=5.0, host="login2", pid=1, n_learners=3, fnames_digest="")
+    )
+    early = 1.0  # by the clock of this host
+    assert [job.job_id for job in gone_jobs(database.state, {}, early)] == ["0"]
+    queue = {"8": seen(1, token="theirs"), "9": seen(2, token="theirs")}
+    find_submissions(database, queue, early)
+    assert set(database.state.jobs) == {"0", "8", "9"}
+
+
+# Jobs that somebody has cancelled.
+
+
+@in_a_loop
+async def test_a_pending_job_that_somebody_cancels_has_not_failed_to_start(database):
+    database.submit(0, 1)
+    database.how_they_ended = {str(i): JobEnd(state="CANCELLED") for i in range(2)}
+    database.state.job_runs(database.state.jobs["1"], 1.0)
+    await note_queue(database, {}, NOW)
+    assert [record.is_failed_start for record in database.gone()] == [False, True]
+    assert [entry.fails for entry in database.state.learners] == [0, 1, 0]
