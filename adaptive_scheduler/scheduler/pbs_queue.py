@@ -29,6 +29,8 @@ ENDED: Final = frozenset({"F", "X", "C"})
 _STARTED: Final = frozenset({"R", "E", "S", "U"})
 #: Queued, held, waiting for its time, in transit, moved to another server, array begun.
 _WAITING: Final = frozenset({"Q", "H", "W", "T", "M", "B"})
+#: What members that wait are told of their array: no reason.
+_BEGUN: Final = "Job Array Began"
 
 
 class JobId(NamedTuple):
@@ -132,9 +134,11 @@ def _reason(state: str, attributes: Attributes, array: Attributes) -> str:
         return comment or words.get(kinds, "held")
     if state == "W":
         return comment or f"waits until {attributes.get('Execution_Time', 'its time')}"
-    if comment or state not in _WAITING:
+    if state not in _WAITING:
         return comment
-    return "not looked at yet"
+    if comment.startswith(_BEGUN):
+        return "waits for its turn: its array has begun"
+    return comment or "not looked at yet"
 
 
 def ours(job_ids: Iterable[str]) -> list[str]:

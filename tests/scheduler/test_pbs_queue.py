@@ -95,6 +95,8 @@ def test_an_array_is_shown_by_its_members():
     assert list(queue) == [f"8[{i}].pbs-head" for i in range(10)]
     assert [job["state"] for job in queue.values()] == ["R"] * 6 + ["Q"] * 4
     assert [job["running"] for job in queue.values()] == [True] * 6 + [False] * 4
+    assert queue["8[0].pbs-head"]["reason"].startswith("Job run at")
+    assert queue["8[9].pbs-head"]["reason"] == "waits for its turn: its array has begun"
 
 
 def test_members_that_have_ended_are_not_alive_while_the_others_run():

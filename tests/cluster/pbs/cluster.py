@@ -86,8 +86,6 @@ class FakePBS:
         """Let the server hold a job or an array that waits."""
         with server(self.folder) as pbs:
             pbs.jobs[job_id].update(state="H", hold="s", comment=comment)
-            for member in pbs.members(pbs.jobs[job_id]):
-                member["comment"] = ""  # members that wait are shown as copies of their array
 
     def requeue(self, job_id: str) -> None:
         """Kill a job and put it back into the queue, as qrerun does."""

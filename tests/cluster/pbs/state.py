@@ -34,6 +34,9 @@ SETTINGS: dict[str, Any] = {
     "torque": False,
 }
 
+#: Why a job waits for which there are no cores.
+_NO_CORES = "Not Running: Insufficient amount of resource: ncpus"
+
 Job = dict[str, Any]
 
 
@@ -89,7 +92,8 @@ class Server:
                 continue
             job["nodes"] = self.free_nodes(job)
             if job["nodes"] is None:
-                job["comment"] = "Not Running: Insufficient amount of resource: ncpus"
+                if array is None or array["state"] == "Q":  # members that wait copy their array
+                    (array or job)["comment"] = _NO_CORES
                 continue
             self._start(job, array)
 
