@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.desk import Desk, Verdict
 from adaptive_scheduler.client_support.fence import SupersededError
@@ -131,7 +129,7 @@ class AttemptRun:
         """Learn until the goal is reached; return why, if it ended before."""
         executor = self._workers.serve(self._learner.function, self._initializer)
         lost = asyncio.wrap_future(executor.lost)
-        executor.on_first_result = _note_start_up
+        executor.on_first_result = self._workers.note_first_result
         npoints_start = self._learner.npoints
         runner = start_runner(
             self._learner, self._settings.goal, executor, self._settings.runner_kwargs
@@ -242,12 +240,6 @@ class AttemptRun:
         return p.Failed(
             self._desk.job, self._number, error=p.clip(error, 2000), traceback=p.clip(text)
         )
-
-
-def _note_start_up() -> None:
-    """Log how long it took from the start of the job's process to its first result."""
-    seconds = time.time() - psutil.Process().create_time()
-    note("first result", start_up_time=round(seconds, 2))
 
 
 def describe(error: Exception) -> tuple[str, str]:

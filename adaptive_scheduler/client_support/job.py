@@ -7,9 +7,12 @@ import contextlib
 import logging
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from adaptive_scheduler.client_support.attempt import AttemptRun, Interrupt
 from adaptive_scheduler.client_support.desk import Desk
@@ -56,6 +59,7 @@ async def run_job(options: JobOptions) -> int:
     interrupted = _heed_signals()
     note("started", job_id=options.job_id, restarts=options.restarts, job_name=desk.job_name)
     workers = open_workers(options.spread, settings.loky_start_method)
+    workers.on_first_result = _note_start_up
     exit_code = 0
     try:
         while not interrupted.done() and (attempt := await desk.next_attempt()) is not None:
@@ -111,6 +115,12 @@ def _open_log(path: Path) -> logging.Handler:
         handler = add_log_stream_handler(sys.stderr)
         note("the log can't be written", level=logging.ERROR, error=str(error))
         return handler
+
+
+def _note_start_up() -> None:
+    """Log how long it took from the start of the job's process to its first result."""
+    seconds = time.time() - psutil.Process().create_time()
+    note("first result", start_up_time=round(seconds, 2))
 
 
 def _heed_signals() -> asyncio.Future[Interrupt]:

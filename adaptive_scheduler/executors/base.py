@@ -78,6 +78,14 @@ class Workers(abc.ABC):
         self.n_workers = n_workers
         #: Why they can't serve another learner; empty if they can.
         self.spoilt = ""
+        #: Called once, in any thread, when the first evaluation of the job has returned.
+        self.on_first_result: Callable[[], None] | None = None
+
+    def note_first_result(self) -> None:
+        """Say that the first evaluation for a learner has returned."""
+        tell, self.on_first_result = self.on_first_result, None
+        if tell is not None:
+            tell()
 
     @abc.abstractmethod
     def serve(

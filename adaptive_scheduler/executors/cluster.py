@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks whether the workers' programs still run.
 _PAUSE = 0.5
 #: Seconds that an evaluation which nobody waits for gets to end, before its worker is ended.
-GRACE = 1.0
+GRACE = 2.0
 
 
 class Cluster(Workers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from concurrent.futures import Future
 from contextlib import suppress
@@ -44,7 +45,8 @@ class Dask(Cluster):
 
     def __init__(self, spread: Spread) -> None:
         super().__init__(spread, spread.cores)
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: What dask evaluates, each with the task that waits for it.
+        self._sent: dict[asyncio.Task[None], Any] = {}
 
     async def _open(self, scratch: Path) -> None:
         import dask
@@ -81,9 +83,10 @@ class Dask(Cluster):
                 await self._see_workers(client, workers)
                 while not self._is_closing:
                     if self._has_next:
-                        await self._prepare(client, self._next())
+                        await self._prepare(client, scheduler, self._next())
                     workers.check()
                     await self._pause()
+                await _part(scheduler, workers)
 
     async def _see_workers(self, client: Any, workers: WorkerProcesses) -> None:
         """Wait for the first worker; the others get points when they come."""
@@ -95,11 +98,13 @@ class Dask(Cluster):
             waiting.result()
         waiting.cancel()
 
-    async def _prepare(self, client: Any, executor: RemoteExecutor) -> None:
+    async def _prepare(self, client: Any, scheduler: Any, executor: RemoteExecutor) -> None:
         """Send the function to each worker, also to those that are yet to come."""
-        for task in self._tasks:
+        for task in self._sent:
             task.cancel()
-        await _free(client)
+        # It would start again, what was evaluated by a worker that is killed.
+        await client.cancel(list(self._sent.values()), force=True)
+        await _free(client, scheduler)
         await client.register_plugin(_plugin(executor.preparation))
 
         def send(future: Future[Any], x: Any) -> None:
@@ -107,18 +112,23 @@ class Dask(Cluster):
                 self._loop.call_soon_threadsafe(start, future, x)
 
         def start(future: Future[Any], x: Any) -> None:
-            task = self._loop.create_task(_evaluate(client, executor, future, x))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            try:
+                sent = client.submit(evaluate, portable(x), pure=False)
+            except Exception as error:  # noqa: BLE001  a point that can't travel
+                executor.settle(future, error=error)
+                return
+            task = self._loop.create_task(_pass_on(sent, executor, future, x))
+            self._sent[task] = sent
+            task.add_done_callback(self._sent.pop)
 
         executor.begin(send)
 
 
-async def _evaluate(client: Any, executor: RemoteExecutor, future: Future[Any], x: Any) -> None:
+async def _pass_on(sent: Any, executor: RemoteExecutor, future: Future[Any], x: Any) -> None:
     from distributed.scheduler import KilledWorker
 
     try:
-        result = await client.submit(evaluate, portable(x), pure=False)
+        result = await sent
     except KilledWorker as error:
         why = f"Workers died, one after another, while they evaluated the function at {x!r}"
         executor.settle(future, error=WorkerError(f"{why}: {error}"))
@@ -128,24 +138,41 @@ async def _evaluate(client: Any, executor: RemoteExecutor, future: Future[Any], 
         executor.settle(future, result)
 
 
-async def _free(client: Any) -> None:
-    """Wait for evaluations that nobody wants any more; start workers again that don't end them."""
+async def _part(scheduler: Any, workers: WorkerProcesses) -> None:
+    """Have the workers end in their own way: they put away what they share."""
+    message = {"op": "terminate", "reason": "the job ends"}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GRACE):
+            await scheduler.broadcast(msg=message, nanny=True, on_error="ignore")
+            await workers.end()
+
+
+async def _free(client: Any, scheduler: Any) -> None:
+    """Wait for evaluations that nobody wants any more; kill workers that don't end them."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GRACE
-    while busy := await _busy_workers(client):
+    while busy := await _busy_workers(client, scheduler):
         if loop.time() > deadline:
-            await client.restart_workers(busy)
-            return
+            break
+        await asyncio.sleep(_LOOK)
+    if busy:
+        await client.run(_kill_worker, workers=busy, nanny=True, on_error="ignore")
+    while not scheduler.workers.keys().isdisjoint(busy):  # noqa: ASYNC110
         await asyncio.sleep(_LOOK)
 
 
-async def _busy_workers(client: Any) -> list[str]:
+async def _busy_workers(client: Any, scheduler: Any) -> list[str]:
     answers = client.run(is_evaluating, on_error="return")
     try:
         states = await asyncio.wait_for(answers, _ANSWER)
     except TimeoutError:  # compiled code that lets no other thread run
-        return list(client.scheduler_info(n_workers=-1)["workers"])
+        return list(scheduler.workers)
     return [address for address, state in states.items() if state is not False]
+
+
+def _kill_worker(dask_worker: Any) -> None:
+    """End the process of a worker; its nanny, where this runs, starts another."""
+    os.kill(dask_worker.pid, signal.SIGKILL)
 
 
 def _key_options(security: Any, folder: Path) -> list[str]:

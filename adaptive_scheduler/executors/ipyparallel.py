@@ -72,13 +72,14 @@ class IPyParallel(Cluster):
             while not self._is_closing:
                 if self._has_next:
                     if not await _is_free(client):
-                        return  # an engine can't be told to drop what it does
+                        break  # an engine can't be told to drop what it does
                     await self._prepare(client, self._next(), *processes)
                 for each in processes:
                     each.check()
                 if len(client.ids) < self.n_workers:
                     raise WorkerError("an engine died")
                 await self._pause()
+            client.shutdown(hub=False, block=False)  # those that evaluate are killed later
 
     async def _see(self, condition: Any, else_: str, *processes: WorkerProcesses) -> None:
         """Wait until something is so, or until the end."""

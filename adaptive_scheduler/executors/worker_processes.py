@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,8 +18,10 @@ from typing import IO, Self
 
 from adaptive_scheduler.executors.worker import WorkerError
 
-#: Seconds that programs get to end when they are told to.
-_GRACE = 2.0
+#: Seconds that launchers get to end when they are told to.
+_GRACE = 5.0
+#: Seconds between two looks whether programs have ended.
+_LOOK = 0.02
 #: Option of prctl(2): send this signal to me when my parent dies.
 _PR_SET_PDEATHSIG = 1
 
@@ -41,6 +45,8 @@ class WorkerProcesses:
         self, command: Sequence[str], *, n_workers: int, launcher: Sequence[str], output: Path
     ) -> None:
         self._output = output
+        # What starts programs on other nodes has to tell these.
+        self._grace = _GRACE if launcher else 0.0
         commands = [[*launcher, *command]] if launcher else [list(command)] * n_workers
         with output.open("ab") as file:
             self._processes = [_start(each, file) for each in commands]
@@ -61,16 +67,25 @@ class WorkerProcesses:
                     f"said:\n{text}"
                 )
 
+    async def end(self) -> None:
+        """Wait until all have ended."""
+        for process in self._processes:
+            while process.poll() is None:  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK)
+
     def close(self) -> None:
-        """End them all."""
+        """End them all, and what they have started."""
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._grace
         for process in self._processes:
-            try:
-                process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+            process.kill()
+            with suppress(ProcessLookupError):
+                # Its children; what tidies up after multiprocessing does not heed it.
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
 
     def __enter__(self) -> Self:
         return self
