@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.server_support.info import RunInfo, as_text
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
+
+_VIEW: Final = "application/vnd.jupyter.widget-view+json"
 
 #: Columns of the table that a saved notebook shows, and what stands in each.
 _COLUMNS: dict[str, Callable[[RunInfo], object]] = {
@@ -115,25 +117,30 @@ class MultiRunManager:
         for run_manager in reversed(self.run_managers.values()):
             run_manager.cancel()
 
-    def info(self, format: str = "text") -> Any:  # noqa: A002  as that of a `RunManager`
+    def info(self, format: Literal["widget", "text", "data"] = "widget") -> Any:  # noqa: A002  the public name
         """Return how the runs do.
 
         Parameters
         ----------
         format
-            ``"text"``, or ``"data"`` for figures by the name of the run.
+            ``"widget"`` has a tab for each run, which a notebook keeps up to
+            date. ``"text"`` is text, ``"data"`` figures by the name of the run.
 
         Raises
         ------
         InvalidInputError
-            If it is another one.
+            If `format` is none of these.
+        MissingPackageError
+            If a widget is wanted and ipywidgets is not installed.
         """
-        infos = self._infos()
-        if format == "data":
-            return infos
-        if format != "text":
-            raise InvalidInputError(f"`format` is 'text' or 'data', not {format!r}.")
-        return "\n".join(map(as_text, infos.values())) or "There are no runs."
+        match format:
+            case "widget":
+                return self._tabs()
+            case "text":
+                return "\n".join(map(as_text, self._infos().values())) or "There are no runs."
+            case "data":
+                return self._infos()
+        raise InvalidInputError(f"`format` is 'widget', 'text' or 'data', not {format!r}.")
 
     def display(self) -> None:
         """Show the runs in a notebook."""
@@ -141,14 +148,30 @@ class MultiRunManager:
 
         display(self)  # type: ignore[no-untyped-call]
 
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """Return what a notebook, a saved notebook, and a terminal show."""
+        from adaptive_scheduler.widgets.dashboard import in_notebook
+
         del options
-        infos = self._infos()
-        return {
-            "text/plain": "\n".join(map(as_text, infos.values())) or repr(self),
-            "text/html": _as_html(infos.values()),
-        }
+        bundle = {"text/plain": self.info("text"), "text/html": _as_html(self._infos().values())}
+        if in_notebook():
+            bundle[_VIEW] = {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self._tabs().model_id,
+            }
+        return bundle
+
+    def _tabs(self) -> Any:
+        from adaptive_scheduler.widgets import multi
+
+        try:
+            return multi(list(self.run_managers.values()))
+        except ModuleNotFoundError as error:
+            raise MissingPackageError(
+                f"The widget needs {error.name}: pip install 'adaptive-scheduler[notebook]'. "
+                "`info('text')` needs nothing."
+            ) from error
 
     def _infos(self) -> dict[str, RunInfo]:
         return {name: run.info("data") for name, run in self.run_managers.items()}

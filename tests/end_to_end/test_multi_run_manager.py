@@ -58,6 +58,15 @@ def test_a_notebook_shows_a_table_and_a_terminal_text(make_named):
     assert "no runs" in MultiRunManager()._repr_mimebundle_()["text/plain"]
 
 
+def test_a_widget_has_a_tab_for_each_run(make_named):
+    runs = MultiRunManager([make_named("first"), make_named("second")])
+    tabs = runs.info()
+    assert tabs.titles == ("first", "second")
+    assert len(tabs.children) == 2
+    with pytest.raises(InvalidInputError, match="wigdet"):
+        runs.info("wigdet")
+
+
 def test_runs_are_told_apart_by_name(make_named):
     runs = MultiRunManager([make_named("first")])
     with pytest.raises(InvalidInputError, match="first"):
