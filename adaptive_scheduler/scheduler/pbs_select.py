@@ -11,7 +11,8 @@ from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.resources import Resources, seconds_of
 
-_MEMORY = re.compile(r"(\d+) *([kmgtp]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+#: A unit must be said: numbers alone are bytes to PBS, and megabytes to Slurm.
+_MEMORY = re.compile(r"(\d+) *(?:([kmgtp])i?b?|b)", re.IGNORECASE | re.ASCII)
 _WORD = re.compile(r"\S+")
 #: Options by which users say the size of a job as a whole; ours would contradict them.
 _SIZE = re.compile(r"(?:\S*,)?(?:select|nodes|ncpus|procs)=.*")
@@ -159,7 +160,7 @@ def _memory(value: object) -> str:
     match = _MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise InvalidInputError(f"`memory` is a size such as '4gb', not {value!r}.")
-    return f"{match[1]}{match[2].lower()}b"
+    return f"{match[1]}{(match[2] or '').lower()}b"
 
 
 def _words(option: str) -> list[str]:

@@ -82,6 +82,8 @@ def test_many_numbers_without_order_take_no_time():
     [
         ({"cores": 2}, ["-l select=1:ncpus=2"]),
         ({"cores": 2, "memory": "4G"}, ["-l select=1:ncpus=2:mem=4gb"]),
+        ({"cores": 2, "memory": "4096 b"}, ["-l select=1:ncpus=2:mem=4096b"]),
+        ({"cores": 2, "memory": "4 GiB"}, ["-l select=1:ncpus=2:mem=4gb"]),
         ({"cores": 2, "memory": "500 MB"}, ["-l select=1:ncpus=2:mem=500mb"]),
         ({"cores": 2, "cores_per_node": 8}, ["-l select=1:ncpus=2"]),
         (
@@ -125,6 +127,7 @@ def test_torque_is_asked_in_its_own_words():
     ("wanted", "words"),
     [
         ({"memory": "lots"}, "memory"),
+        ({"memory": "4000"}, "memory"),
         ({"queue": "a b"}, "queue"),
         ({"queue": "long@other"}, "PBS_SERVER"),
         ({"extra_scheduler": ("-q long@other",)}, "PBS_SERVER"),
