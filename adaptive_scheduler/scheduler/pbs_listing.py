@@ -23,6 +23,9 @@ from adaptive_scheduler.scheduler.pbs_queue import ENDED, Attributes, ours, pars
 #: What qstat says of ids that can't be looked for any more, such as those of another server.
 _NOTHING_KNOWN = (*GONE, "illegally formed job identifier")
 
+#: What is remembered of a job from one look to the next.
+_REMEMBERED = ("Job_Name", "job_state", "Hold_Types", "Error_Path", "comment")
+
 
 @dataclass
 class PbsListing:
@@ -35,7 +38,7 @@ class PbsListing:
     """
 
     has_wide_lines: bool = True
-    _listed: frozenset[str] | None = None
+    _before: Mapping[str, Attributes] | None = None
 
     def of_all(self) -> dict[str, Attributes]:
         """Return what PBS says of the jobs of all users."""
@@ -46,7 +49,8 @@ class PbsListing:
 
         PBS leaves jobs out of its lists that it has moved to another server,
         and tells of them when it is asked by id. So those that were there
-        before are asked for by their ids, wherever they are now.
+        before are asked for by their ids. If there is no answer, because the
+        other server is down, they are believed to be as they were.
 
         Raises
         ------
@@ -58,12 +62,31 @@ class PbsListing:
             return {i: job for i, job in self.of_all().items() if _owner(job) == user}
         # What qstat says of the jobs of all users may be a hundred megabytes.
         listed = ours(ask(("qselect", "-u", user)).stdout.split())
-        before = _moved(user) if self._listed is None else self._listed
-        jobs = self._described_in_parts("-t", ids=[*dict.fromkeys([*listed, *before])])
+        jobs = self._described_in_parts("-t", ids=listed)
+        before = self._moved_of(user) if self._before is None else self._before
+        there = set(map(_root, jobs))
+        jobs |= self._elsewhere({i: job for i, job in before.items() if _root(i) not in there})
         if not is_torque:  # there, arrays may outlive their members
             _check_arrays(jobs)
-        self._listed = frozenset(_to_ask_for_again(jobs))
+        self._before = _to_remember(jobs)
         return jobs
+
+    def _elsewhere(self, before: Mapping[str, Attributes]) -> Mapping[str, Attributes]:
+        """Return what PBS says of jobs that are in its lists no longer."""
+        if not before:
+            return {}
+        try:
+            return self._described_in_parts("-t", ids=[*dict.fromkeys(map(_root, before))])
+        except SchedulerUnavailableError:
+            return before
+
+    def _moved_of(self, user: str) -> Mapping[str, Attributes]:
+        """Return jobs of ours that were moved to other servers, if there is a history of them."""
+        command = ("qselect", "-x", "-s", "M", "-u", user)
+        answer = run_command(command, timeout=pbs_client.TIMEOUT)
+        ids = ours(answer.stdout.split()) if answer.returncode == 0 else []
+        jobs = self._described_in_parts("-x", "-t", ids=ids, harmless=_NOTHING_KNOWN)
+        return {job_id: job for job_id, job in jobs.items() if _is_ours(job)}
 
     def of_these(self, job_ids: Iterable[str], *, is_torque: bool) -> dict[str, Attributes]:
         """Return what PBS says of jobs that may have ended; those it has forgotten are left out."""
@@ -102,24 +125,31 @@ def _owner(job: Attributes) -> str:
     return job.get("Job_Owner", "").rpartition("@")[0]
 
 
-def _moved(user: str) -> Sequence[str]:
-    """Return my jobs that the server has moved to others, if it keeps a history of them."""
-    answer = run_command(("qselect", "-x", "-s", "M", "-u", user), timeout=pbs_client.TIMEOUT)
-    return ours(answer.stdout.split()) if answer.returncode == 0 else []
+def _is_ours(job: Attributes) -> bool:
+    return pbs_mark.read(job.get("Error_Path", "")) is not None
 
 
-def _to_ask_for_again(jobs: Mapping[str, Attributes]) -> list[str]:
-    """Return the jobs and the arrays that have not ended."""
-    roots = [i for i in jobs if (parts := parse_id(i)) is not None and parts.number is None]
-    return [job_id for job_id in roots if jobs[job_id].get("job_state") not in ENDED]
+def _root(job_id: str) -> str:
+    """Return the id of the array that a job is in, or else its own."""
+    parts = parse_id(job_id)
+    return job_id if parts is None else parts.array or job_id
+
+
+def _to_remember(jobs: Mapping[str, Attributes]) -> Mapping[str, Attributes]:
+    """Return what must be known at the next look of jobs that have not ended."""
+    return {
+        job_id: {name: job[name] for name in _REMEMBERED if name in job}
+        for job_id, job in jobs.items()
+        if jobs.get(_root(job_id), job).get("job_state") not in ENDED
+    }
 
 
 def _check_arrays(jobs: Mapping[str, Attributes]) -> None:
     """Raise an error if one of our arrays has none of its members: they can't all be gone."""
-    with_members = {parts.array for parts in map(parse_id, jobs) if parts is not None}
-    for job_id in _to_ask_for_again(jobs):
-        is_ours = pbs_mark.read(jobs[job_id].get("Error_Path", "")) is not None
-        if is_ours and "[" in job_id and job_id not in with_members:
+    with_members = {_root(job_id) for job_id in jobs if _root(job_id) != job_id}
+    for job_id, job in jobs.items():
+        is_array = "[]" in job_id and job.get("job_state") not in ENDED
+        if is_array and _is_ours(job) and job_id not in with_members:
             raise SchedulerUnavailableError(
                 f"qstat shows the array {job_id}, but none of its jobs."
             )

@@ -71,6 +71,36 @@ def test_another_process_finds_jobs_that_were_moved(pbs, run_jobs):  # noqa: F81
     assert alive(PBS(1)) == {job_id}
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_while_the_other_server_is_down_its_jobs_are_as_they_were(
+    pbs,  # noqa: F811
+    scheduler,
+    folder,
+    run_jobs,
+    n,
+):
+    job_ids = run_jobs(n)
+    before = scheduler.queue()
+    pbs.move(job_ids[0].replace("[0]", "[]"))
+    pbs.set(other_server_is_down=True)
+    other = scheduler.submit(make_batch(scheduler, folder, HOLD, job_name="other"))[0]
+    for _ in range(2):
+        queue = scheduler.queue()
+        assert {job_id: queue[job_id] for job_id in job_ids} == before
+        assert other in queue
+    pbs.set(other_server_is_down=False)
+    (folder / "go").touch()
+    wait_until(lambda: not alive(scheduler))
+
+
+def test_another_process_believes_in_jobs_whose_server_is_down(pbs, run_jobs):  # noqa: F811
+    (job_id,) = run_jobs(1)
+    pbs.move(job_id)
+    pbs.set(other_server_is_down=True)
+    job = PBS(1).queue()[job_id]
+    assert (job["state"], job["alive"], job["job_name"]) == ("M", True, "job-0")
+
+
 def test_jobs_that_have_ended_are_not_asked_for_again(pbs, scheduler, folder):  # noqa: F811
     pbs.set(history=False)
     job_ids = set(scheduler.submit(make_batch(scheduler, folder, "true", n=2)).values())

@@ -231,6 +231,12 @@ def _wanted(pbs: Server, ids: list[str], options: set[str]) -> tuple[list[Job], 
             how = "use -x or -H to obtain historical job information"
             _complain(f"qstat: {job_id} Job has finished, {how}")
             code = _HAS_FINISHED
+        elif job["is_moved"] and "-x" in options:
+            jobs.append(job | {"state": "M"})
+        elif job["is_moved"] and pbs.settings["other_server_is_down"]:
+            _complain("Connection refused")
+            _complain("qstat: cannot connect to server other-head (errno=15010)")
+            code = 255
         else:
             members = pbs.members(job) if job["is_array"] and "-t" in options else []
             jobs += members if members and pbs.is_torque else [job, *members]

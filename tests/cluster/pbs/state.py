@@ -32,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "longest_name": 230,
     "lost_nodes": [],
     "torque": False,
+    "other_server_is_down": False,
 }
 
 #: Why a job waits for which there are no cores.
