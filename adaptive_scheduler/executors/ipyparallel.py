@@ -41,6 +41,7 @@ class IPyParallel(Cluster):
     async def _open(self, scratch: Path) -> None:
         profile, output = scratch / "profile", scratch / "engines.out"
         folders = [f"--profile-dir={profile}", f"--ipython-dir={scratch}"]
+        environment = {"IPYTHONDIR": str(scratch)}  # not all of it heeds the options
         launcher = self._spread.worker_launcher
         command = [
             *(sys.executable, "-m", "ipyparallel.controller", *folders, "--nodb"),
@@ -49,12 +50,18 @@ class IPyParallel(Cluster):
             "--IPController.enable_curve=True",  # encrypted, for those who have the files
         ]
         files = profile / "security"
-        with WorkerProcesses(command, n_workers=1, launcher=(), output=output) as controller:
+        with WorkerProcesses(
+            command, n_workers=1, launcher=(), output=output, environment=environment
+        ) as controller:
             engine_file = files / "ipcontroller-engine.json"
             await self._see(engine_file.exists, "The controller has not begun", controller)
             command = [sys.executable, "-m", "ipyparallel.engine", f"--file={engine_file}"]
             with WorkerProcesses(
-                [*command, *folders], n_workers=self.n_workers, launcher=launcher, output=output
+                [*command, *folders],
+                n_workers=self.n_workers,
+                launcher=launcher,
+                output=output,
+                environment=environment,
             ) as engines:
                 await self._direct(files / "ipcontroller-client.json", controller, engines)
 
@@ -63,7 +70,8 @@ class IPyParallel(Cluster):
 
         if self._is_closing:
             return
-        with ipyparallel.Client(str(file), timeout=_PATIENCE) as client:
+        ours = {"profile_dir": str(file.parents[1]), "ipython_dir": str(file.parents[2])}
+        with ipyparallel.Client(str(file), timeout=_PATIENCE, **ours) as client:
             await self._see(
                 lambda: len(client.ids) >= self.n_workers,
                 f"Not all of {self.n_workers} engines have come",

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -39,17 +39,25 @@ class WorkerProcesses:
         The command that starts them all; none starts each by itself.
     output
         The file that gets what they print.
+    environment
+        Variables that they have beside those of the job.
     """
 
     def __init__(
-        self, command: Sequence[str], *, n_workers: int, launcher: Sequence[str], output: Path
+        self,
+        command: Sequence[str],
+        *,
+        n_workers: int,
+        launcher: Sequence[str],
+        output: Path,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._output = output
         # What starts programs on other nodes has to tell these.
         self._grace = _GRACE if launcher else 0.0
         commands = [[*launcher, *command]] if launcher else [list(command)] * n_workers
         with output.open("ab") as file:
-            self._processes = [_start(each, file) for each in commands]
+            self._processes = [_start(each, file, environment or {}) for each in commands]
 
     def check(self) -> None:
         """Check that none of them has ended.
@@ -113,7 +121,9 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
                 empty.rmdir()
 
 
-def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], output: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     job = os.getpid()
 
     def die_with_job() -> None:
@@ -123,6 +133,7 @@ def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]
 
     return subprocess.Popen(
         command,
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

@@ -27,15 +27,19 @@ class Placed:
         So many workers must be there before any of them goes on.
     raises_at, dies_at
         Points at which the function raises, and at which the first worker dies.
+    is_prepared
+        Whether `prepare` must have been called in each worker.
     """
 
     folder: Path
     n_meeting: int = 1
     raises_at: float | None = None
     dies_at: float | None = None
+    is_prepared: bool = False
 
     def __call__(self, x: float) -> float:
         """Return the square of `x`."""
+        assert not self.is_prepared or os.environ["PREPARED"] == "yes"
         node = os.environ.get("SLURMD_NODENAME") or os.environ.get("FAKE_NODE", "here")
         with (self.folder / f"{node}.{os.getpid()}").open("a") as file:
             file.write(f"{x}\n")
@@ -55,9 +59,3 @@ class Placed:
 def prepare() -> None:
     """Stand for a user's initializer."""
     os.environ["PREPARED"] = "yes"
-
-
-def only_prepared(x: float) -> float:
-    """Return `x`, in a worker that was prepared."""
-    assert os.environ["PREPARED"] == "yes"
-    return x

@@ -1,44 +1,60 @@
-"""Each executor that spans nodes takes learners to their goals, over nodes and at home."""
+"""Each executor takes learners to their goals, over nodes where it spans nodes, and at home."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import get_args
 
 import adaptive
 import pytest
 
 from adaptive_scheduler.errors import MaxRestartsReachedError
+from adaptive_scheduler.executors.kinds import KINDS
+from adaptive_scheduler.resources import EXECUTOR_TYPES
 from adaptive_scheduler.scheduler import SLURM, Local
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import saved_points
-from tests.end_to_end.placed import Placed, only_prepared, prepare
+from tests.end_to_end.placed import Placed, prepare
 from tests.waiting import wait_until
 
-#: They wait for clusters to start: `make slow` runs them.
-pytestmark = pytest.mark.slow
-
-EXECUTORS = ["mpi4py", "dask", "ipyparallel"]
+EXECUTORS = [name for name in get_args(EXECUTOR_TYPES) if name != "dask-mpi"]
+SPANNING = [name for name in EXECUTORS if KINDS[name].spans_nodes]
+AT_HOME = [("local", name) for name in EXECUTORS]
+OVER_NODES = [("slurm", name) for name in SPANNING]
 N_POINTS = 12
 NEVER = 3600
 DATA = Path("data/0.pickle")
+#: The manager of the tests is on the same machine as all nodes.
+URL = "tcp://127.0.0.1:*"
 
-each_executor = pytest.mark.parametrize("executor", EXECUTORS)
 
-
-#: A cluster of dask or ipyparallel over two nodes takes too long to start for each learner.
-PLACES = [*(("local", executor) for executor in EXECUTORS), ("slurm", "mpi4py")]
+def in_places(*places):
+    return pytest.mark.parametrize("scheduler", places, indirect=True, ids="-".join)
 
 
 @pytest.fixture
-def place(request):
-    """Return a scheduler for an executor, at home or on two nodes."""
+def scheduler(request, here, monkeypatch):
+    """Return a scheduler for an executor, at home or over two nodes; nothing of it is left."""
     where, executor = request.param
+    monkeypatch.setenv("IPYTHONDIR", str(here / "ipython"))
     if where == "local":
-        return Local(3, max_cores=3, executor_type=executor)
-    request.getfixturevalue("slurm")
-    return SLURM(nodes=2, cores_per_node=2, executor_type=executor)
+        yield Local(3, max_cores=3, executor_type=executor)
+    else:
+        request.getfixturevalue("slurm")
+        yield SLURM(nodes=2, cores_per_node=2, executor_type=executor)
+    wait_until(lambda: not processes_in(here))
+    assert not Path("run-run/scratch").exists()
+    assert not Path("ipython").exists()
+
+
+@pytest.fixture
+def workers(here):
+    """Return a folder in which each worker leaves a file."""
+    folder = here / "workers"
+    folder.mkdir()
+    return folder
 
 
 def enough(learner):
@@ -50,25 +66,27 @@ def events(event):
     return [entry for entry in map(json.loads, lines) if entry["event"] == event]
 
 
-def processes_of(folder):
+def processes_in(folder):
+    """Return the command of each process that works in a folder, but for those that wait there."""
     found = []
-    for each in Path("/proc").glob("[0-9]*/cmdline"):
+    for each in Path("/proc").glob("[0-9]*"):
         try:
-            command = each.read_bytes()
+            command = each.joinpath("cmdline").read_bytes()
+            is_there = each.joinpath("cwd").resolve().is_relative_to(folder)
         except OSError:
             continue
-        if int(each.parent.name) != os.getpid() and os.fsencode(folder / "run-run") in command:
+        is_ours = b"local_daemon" in command or b"local_keeper" in command
+        if int(each.name) != os.getpid() and is_there and command and not is_ours:
             found.append(command)
     return found
 
 
-@pytest.mark.parametrize("place", PLACES, indirect=True, ids="-".join)
-def test_learners_reach_their_goals_on_all_nodes(make_run, place, here):
-    scheduler = place
-    is_local = isinstance(scheduler, Local)
-    workers = here / "workers"
-    workers.mkdir()
-    function = Placed(workers, n_meeting=2 if is_local else 3, raises_at=5)
+@in_places(*AT_HOME, *OVER_NODES)
+def test_learners_reach_their_goals_on_all_nodes(make_run, scheduler, workers):
+    executor = scheduler.resources(0).executor_type
+    n_nodes = 1 if isinstance(scheduler, Local) else 2
+    n_meeting = 1 if executor == "sequential" else n_nodes + 1
+    function = Placed(workers, n_meeting=n_meeting, raises_at=5, is_prepared=True)
     learners = [
         adaptive.SequenceLearner(function, range(N_POINTS + 1)),
         adaptive.Learner1D(function, (-1, 1)),
@@ -78,69 +96,78 @@ def test_learners_reach_their_goals_on_all_nodes(make_run, place, here):
         learners,
         ["data/0", "data/1", ["data/2", "data/3"]],
         scheduler=scheduler,
-        url="tcp://127.0.0.1:*",
+        url=URL,
         goal=enough,
         max_simultaneous_jobs=1,
+        initializers=[prepare] * len(learners),
         runner_kwargs={"retries": 2, "raise_if_retries_exceeded": False},
     )
     run.start()
     run.wait()
     run.load_learners()
     assert all(map(enough, learners))
-    nodes = {path.name.partition(".")[0] for path in workers.iterdir()}
-    assert len(nodes) == (1 if is_local else 2)
+    assert len({path.name.partition(".")[0] for path in workers.iterdir()}) == n_nodes
     tries = [x for path in workers.iterdir() for x in path.read_text().split()].count("5")
     assert 1 <= tries <= 3  # the goal may be reached before the last one
-    assert all(entry["start_up_time"] > 0 for entry in events("first result"))
-    wait_until(lambda: not processes_of(here))
-    assert not Path("run-run/scratch").exists()
+    [start_up] = events("first result")  # one job takes all learners
+    assert start_up["start_up_time"] > 0
 
 
-@each_executor
-def test_a_job_that_is_cancelled_saves_what_came_back(make_run, executor, ledger, gate):
+@in_places(*AT_HOME[:3], *OVER_NODES)
+def test_a_job_that_is_cancelled_saves_what_came_back(make_run, scheduler, ledger, gate):
+    stop_in_the_middle(make_run, scheduler, ledger, gate)
+    scheduler.cancel(["run-0"], with_progress_bar=False)
+    sequence = adaptive.SequenceLearner(Noted(ledger.path), range(N_POINTS))
+    assert ledger.points(0) == saved_points(sequence, DATA)
+
+
+@pytest.mark.slow
+@in_places(*OVER_NODES)
+def test_a_time_limit_in_the_middle_loses_no_point(make_run, scheduler, ledger, gate):
+    executor = scheduler.resources(0).executor_type
+    limited = SLURM(nodes=2, cores_per_node=2, executor_type=executor, time=60)
+    stop_in_the_middle(make_run, limited, ledger, gate)
+    wait_until(lambda: events("told to end"), timeout=150)
+    wait_until(lambda: not limited.queue(), timeout=150)
+    sequence = adaptive.SequenceLearner(Noted(ledger.path), range(N_POINTS))
+    assert ledger.points(0) == saved_points(sequence, DATA)
+
+
+def stop_in_the_middle(make_run, scheduler, ledger, gate):
+    """Start a run whose learner goes no further than to its middle."""
     n_free = 6
     sequence = adaptive.SequenceLearner(Noted(ledger.path, free=n_free, gate=gate), range(N_POINTS))
-    scheduler = Local(3, max_cores=3, executor_type=executor)
     run = make_run(
         [sequence],
         scheduler=scheduler,
+        url=URL,
+        kill_on_error=None,
         save_interval=NEVER,
         job_manager_interval=NEVER,
     )
     run.start()
-    wait_until(lambda: len(ledger.begun()) > n_free + 1)
-    scheduler.cancel(["run-0"], with_progress_bar=False)
-    assert ledger.points(0) == saved_points(sequence, DATA)
+    wait_until(lambda: len(ledger.begun()) > n_free)
 
 
-@each_executor
-def test_initializers_run_on_every_worker_before_the_first_point(make_run, executor):
-    learner = adaptive.SequenceLearner(only_prepared, range(N_POINTS))
-    scheduler = Local(3, max_cores=3, executor_type=executor)
-    run = make_run([learner], scheduler=scheduler, initializers=[prepare], max_fails_per_job=1)
-    run.start()
-    run.wait()
-    run.load_learners()
-    assert learner.npoints == N_POINTS
-
-
-@each_executor
-def test_a_worker_that_dies_costs_no_point(make_run, slurm, executor, here):
-    workers = here / "workers"
-    workers.mkdir()
+@in_places(("local", "mpi4py"), *OVER_NODES)
+def test_a_worker_that_dies_costs_no_point(make_run, scheduler, workers):
     learner = adaptive.SequenceLearner(Placed(workers, dies_at=7), range(N_POINTS))
-    scheduler = SLURM(nodes=2, cores_per_node=2, executor_type=executor)
-    run = make_run([learner], scheduler=scheduler, url="tcp://127.0.0.1:*", kill_on_error=None)
+    run = make_run(
+        [learner],
+        scheduler=scheduler,
+        url=URL,
+        kill_on_error=None,
+        # Nothing that only was evaluated at the same time may count as failed.
+        runner_kwargs={"retries": 0, "raise_if_retries_exceeded": False},
+    )
     run.start()
     run.wait()
     run.load_learners()
     assert learner.npoints == N_POINTS
-    assert (here / "died").exists()
+    assert workers.with_name("died").exists()
 
 
-def test_an_mpi_that_does_not_fit_its_launcher_is_named(make_run, slurm, here):
-    workers = here / "workers"
-    workers.mkdir()
+def test_an_mpi_that_does_not_fit_its_launcher_is_named(make_run, slurm, workers):
     scheduler = SLURM(
         nodes=2, cores_per_node=2, executor_type="mpi4py", mpiexec_executable="srun --mpi=none"
     )
