@@ -28,6 +28,7 @@ from adaptive_scheduler.resources import LOKY_START_METHODS, Resources
 from adaptive_scheduler.run_folder import write_private
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
 from adaptive_scheduler.server_support.base_manager import BaseManager
+from adaptive_scheduler.server_support.crash_report import failed_starts_report
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.planning import jobs_to_cancel, numbers_to_submit
 from adaptive_scheduler.server_support.queue_watch import note_queue
@@ -323,9 +324,7 @@ class JobManager(BaseManager):
         if n_failed >= self.max_fails_per_job:
             worst = max(state.learners, key=lambda entry: (entry.ended or 0.0, entry.index))
             raise MaxRestartsReachedError(
-                f"{n_failed} jobs of '{self.name}' in a row ended before they asked for a "
-                f"learner. {worst.error}\nThe last lines of its output:\n{worst.traceback}\n"
-                f"Logs: {self.database_manager.run_folder.logs}"
+                failed_starts_report(self.name, self.database_manager.run_folder, n_failed, worst)
             )
 
     async def _cancel_unwanted(self) -> None:

@@ -26,6 +26,7 @@ from adaptive_scheduler.learners.paths import FnameTypes
 from adaptive_scheduler.run_folder import RunFolder
 from adaptive_scheduler.server_support.attaching import KnownRun, read_run, remember
 from adaptive_scheduler.server_support.cleaning import put_logs_away
+from adaptive_scheduler.server_support.crash_report import given_up_report
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.goal_check import done_in_memory, not_done_on_disk
@@ -524,14 +525,8 @@ class RunManager(RunWaiting):
         failed = [e for e in self.database_manager.state.learners if e.state == FAILED]
         if not failed:
             return
-        worst = max(failed, key=lambda entry: entry.fails)
-        others = f" ({len(failed)} learners were)" if len(failed) > 1 else ""
         raise MaxRestartsReachedError(
-            f"Learner {worst.index} ('{self.fnames[worst.index]}') of run '{self.job_name}' was "
-            f"given up after {worst.fails} failures{others}: {worst.error}\n"
-            f"{worst.traceback.rstrip()}\n"
-            f"Log: {worst.log_fname}. The data of all learners is saved: mend the cause, and start "
-            "the run again to go on with it."
+            given_up_report(self.job_name, self.run_folder, failed, self.fnames)
         )
 
     def cancel(self) -> None:

@@ -62,6 +62,9 @@ class RunWaiting(RunControl):
             raise SystemExit(_EXIT_CODE_OF_INTERRUPT) from None
         if not task.done():
             raise TimeoutError(f"Run '{self.job_name}' is not over after {timeout} s.")
+        error = task.exception()
+        if isinstance(error, AdaptiveSchedulerError):
+            raise error.with_traceback(None)  # where it came up in here explains nothing
         task.result()
 
     def __await__(self) -> Generator[Any, None, None]:
