@@ -73,13 +73,13 @@ pytest: $(VENV)/installed-for-tests  ## run the tests and the notebooks: make py
 	$(RUN) $(PYTEST) --nbmake -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: slow
-slow: $(VENV)/installed-for-tests  ## run the tests that take long: whole runs on Slurm, executors over nodes
+slow: $(VENV)/installed-for-tests  ## run the tests that take long: three minutes of work in jobs of one, executors over nodes
 	-@$(RUN) tests.cluster.packages
 	$(RUN) $(PYTEST) -m slow $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/installed  ## measure speed beside release 2.17.2 (10 minutes, more on a busy machine)
-	@for name in handshake job run evaluations; do \
+	@for name in handshake job run evaluations slurm; do \
 	    $(VENV)/bin/python benchmarks/$$name.py --json build/benchmarks/$$name.json $(BENCH_ARGS); \
 	done
 

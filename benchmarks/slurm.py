@@ -34,7 +34,7 @@ _DEFAULT_SIZE, _LARGE_SIZE = 1_001, 10_001
 @contextmanager
 def cluster_with(max_array_size: int, n_jobs: int) -> Iterator[SlurmCluster]:
     """Own a cluster whose controller takes so many jobs."""
-    config = ClusterConfig(nodes=1, max_array_size=max_array_size, max_job_count=3 * n_jobs)
+    config = ClusterConfig(nodes=1, max_array_size=max_array_size, max_job_count=10 * n_jobs)
     with temporary_cluster(config) as cluster:
         os.environ.update(cluster.environment)
         yield cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -278,6 +279,19 @@ def test_an_end_that_is_forgotten_is_not_known(limited, tmp_path):
     (job_id,) = scheduler.submit(make_batch(scheduler, tmp_path, "exit 3")).values()
     wait_until(lambda: scheduler.ends([job_id]))
     wait_until(lambda: not scheduler.ends([job_id]))
+
+
+def test_the_accounting_knows_ends_that_the_controller_has_forgotten(limited, tmp_path):
+    scheduler = SLURM(cores=1)
+    (job_id,) = scheduler.submit(make_batch(scheduler, tmp_path, "exit 3")).values()
+    wait_until(lambda: job_id not in alive(scheduler))
+    # There is no accounting here. These are the words of one.
+    sacct = tmp_path / "sacct"
+    sacct.write_text(f"#!/bin/sh\necho '{job_id}|TIMEOUT|0:0'\n")
+    sacct.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        wait_until(lambda: scheduler.ends([job_id]) == {job_id: JobEnd(state="TIMEOUT")})
 
 
 def test_output_that_can_not_be_written_is_told(submit, tmp_path):

@@ -38,11 +38,11 @@ def start(cluster, make_run):
 
 @pytest.fixture
 def stopped(start, ledger, sequence):
-    """Return a function that starts a run and waits until both workers of its job wait."""
+    """Return a function that starts a run and waits until all workers of its job wait."""
 
-    def start_and_wait(**keywords):
+    def start_and_wait(n_workers=2, **keywords):
         run = start([sequence], **keywords)
-        wait_until(lambda: len(ledger.begun()) == FREE + 2)
+        wait_until(lambda: len(ledger.begun()) == FREE + n_workers)
         return run
 
     return start_and_wait

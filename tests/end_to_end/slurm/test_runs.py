@@ -18,6 +18,7 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler import utils
 from adaptive_scheduler.errors import SubmissionRejectedError
 from adaptive_scheduler.scheduler import SLURM
+from adaptive_scheduler.scheduler.slurm_client import ask_well
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import most_at_once, points, records
 from tests.end_to_end.slurm.checks import LONG, NEVER, check_that_all_is_well, overlapping_holds
@@ -138,6 +139,27 @@ def test_a_job_whose_time_is_nearly_over_saves_and_another_goes_on(stopped, ledg
     assert records(j.Failed) == []
     assert {r.reason for r in records(j.Released)} == {"The job got SIGUSR1."}
     assert len(ledger.jobs()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("executor", "n_cores"),
+    [
+        ("mpi4py", 4),
+        pytest.param("ipyparallel", 4, marks=pytest.mark.slow),
+        pytest.param("dask", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_a_warning_reaches_jobs_with_workers_on_several_nodes(stopped, ledger, executor, n_cores):
+    scheduler = SLURM(cores=n_cores, executor_type=executor)
+    n_workers = 3  # mpi4py and ipyparallel have one process more
+    run = stopped(n_workers, scheduler=scheduler, save_interval=NEVER)
+    (job_id,) = ledger.jobs()
+    ask_well(["scancel", "--batch", "--signal=USR1", job_id])  # as Slurm sends its warning
+    wait_until(lambda: run.get_database().attempt[0] == 2)
+    Path("gate").touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert [r.reason for r in records(j.Released)] == ["The job got SIGUSR1."]
 
 
 @pytest.mark.timeout(600)
