@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 LEARNER_COLUMNS: Final = (
-    Column("state", "state", "state", 104),
-    Column("npoints", "points", "integer", 82),
-    Column("loss", "loss", "number", 92),
-    Column("progress", "progress", "share", 118),
-    Column("job", "job", "text", 92),
-    Column("node", "node", "text", 104),
-    Column("cpu", "CPU", "percent", 70),
-    Column("memory", "memory", "percent", 78),
-    Column("seen", "last seen", "time", 92),
-    Column("attempts", "attempts", "integer", 82),
-    Column("error", "last error", "text", 320),
+    Column("state", "state", "state", 92),
+    Column("npoints", "points", "integer", 68),
+    Column("loss", "loss", "number", 74),
+    Column("progress", "progress", "share", 100),
+    Column("job", "job", "text", 84),
+    Column("node", "node", "text", 74),
+    Column("cpu", "CPU", "percent", 66),
+    Column("memory", "memory", "percent", 76),
+    Column("seen", "last seen", "time", 82),
+    Column("attempts", "attempts", "integer", 78),
+    Column("error", "last error", "text", 170),
 )
 #: Rows that are read at once, so that the manager never waits long for the dashboard.
 _AT_ONCE = 2000

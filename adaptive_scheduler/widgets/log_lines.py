@@ -25,10 +25,13 @@ class LogFollower:
     ----------
     path
         The file; it need not exist yet.
+    learner
+        Leave out what is said of other learners that the job has had.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, learner: int | None = None) -> None:
         self.path = path
+        self._learner = learner
         self._inode: int | None = None
         self._position = 0
         self._is_new = True
@@ -53,11 +56,15 @@ class LogFollower:
         begin = data.find(b"\n") + 1 if skipped else 0
         self._inode, self._position = stat.st_ino, start + whole
         lines = data[begin:whole].decode(errors="replace").splitlines()
-        return is_other, "".join(f"{readable(line)}\n" for line in lines)
+        shown = (readable(line, self._learner) for line in lines)
+        return is_other, "".join(f"{line}\n" for line in shown if line is not None)
 
 
-def readable(line: str) -> str:
-    """Return a line of a log as people read it; JSON becomes words."""
+def readable(line: str, learner: int | None = None) -> str | None:
+    """Return a line of a log as people read it, None if it is about another learner.
+
+    JSON becomes words.
+    """
     if not line.startswith("{"):
         return line
     try:
@@ -66,6 +73,8 @@ def readable(line: str) -> str:
         return line
     if not isinstance(entry, dict) or "event" not in entry:
         return line
+    if learner is not None and entry.pop("learner", learner) != learner:
+        return None
     time = str(entry.get("timestamp", ""))[_TIME_AT]
     level = str(entry.get("level", "info"))
     words = [time, level.upper()] if level not in {"info", "debug"} else [time]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,10 +57,9 @@ class _Chosen:
 
 @dataclass
 class _Shown:
-    head: dict[str, Any] = field(default_factory=dict)
+    learner: int | None = None
     follower: LogFollower | None = None
     stamp: tuple[Any, ...] = ()
-    stories: list[AttemptStory] = field(default_factory=list)
 
 
 class LogPane:
@@ -136,12 +135,12 @@ class LogPane:
         file = chosen.file if chosen.file in files else next(iter(files), None)
         path = None if file is None else files[file]
         old = self._shown.follower
-        is_same = old is not None and path == old.path
-        follower = old if is_same else None if path is None else LogFollower(path)
+        is_same = old is not None and path == old.path and learner == self._shown.learner
+        follower = old if is_same else None if path is None else LogFollower(path, learner)
         if not is_same:
             news.reset = self.text = ""
         news.head = _head(stories, story, list(files), file, path)
-        self._shown = _Shown(news.head, follower, stamp, stories)
+        self._shown = _Shown(learner, follower, stamp)
 
     def _stamp(self, learner: int) -> tuple[Any, ...]:
         """Return what changes when there is anything new about a learner's attempts."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 JOB_COLUMNS: Final = (
-    Column("job_id", "job", "text", 110),
+    Column("job_id", "job", "text", 130),
     Column("job_name", "name", "text", 170),
     Column("queue_state", "in the queue", "text", 120),
     Column("learner", "learner", "integer", 80),
@@ -20,7 +20,7 @@ JOB_COLUMNS: Final = (
     Column("reason", "why it waits", "text", 260),
 )
 QUEUE_COLUMNS: Final = (
-    Column("job_id", "job", "text", 110),
+    Column("job_id", "job", "text", 130),
     Column("job_name", "name", "text", 220),
     Column("queue_state", "state", "text", 130),
     Column("reason", "reason", "text", 320),

@@ -193,6 +193,7 @@ class GridView {
     this.drawCount();
     const height = Math.max(1, this.rows.length) * ROW;
     this.spacer.style.height = `${height}px`;
+    this.body.style.setProperty("--as-height", `${Math.min(12, Math.max(2, this.table.nRows)) * ROW + 32}px`);
     this.body.setAttribute("aria-rowcount", this.rows.length + 1);
     this.draw();
   }
@@ -200,7 +201,7 @@ class GridView {
   template() {
     const columns = this.table.columns.map(({ width, kind }, i) =>
       kind === "text" && i === this.table.columns.length - 1 ? `minmax(${width}px, 1fr)` : `${width}px`);
-    return ["64px", ...columns].join(" ");
+    return ["76px", ...columns].join(" ");
   }
 
   drawHeader() {

@@ -8,6 +8,18 @@ const CHARTS = [
   { name: "jobs", label: "running jobs", stepped: true },
 ];
 
+const HEIGHT = 150;
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200,
+  86400, 172800, 604800, 1209600, 2419200];
+
+/** Return a time as it stands below a curve whose marks are some seconds apart. */
+function clock(time, step) {
+  const date = new Date(time * 1000);
+  if (step >= 86400) return date.toLocaleDateString("en", { month: "short", day: "numeric" });
+  const text = date.toLocaleTimeString("sv");
+  return step < 60 ? text : text.slice(0, 5);
+}
+
 /** The history of the run, as Python has sent it: one array for each thing that is drawn. */
 class Curves {
   constructor() {
@@ -40,8 +52,8 @@ function color(element, name) {
 }
 
 class Chart {
-  constructor(element, spec, sync) {
-    Object.assign(this, { element, spec, sync, plot: null, drawn: "" });
+  constructor(element, value, spec, sync) {
+    Object.assign(this, { element, value, spec, sync, plot: null, drawn: "" });
   }
 
   /** Draw curves: `{label, color, dash, data: [times, values]}`. */
@@ -49,8 +61,9 @@ class Chart {
     const key = JSON.stringify([curves.map(({ label }) => label), color(this.element, "--as-text"), color(this.element, "--as-curve")]);
     const data = joined(curves.map((curve) => curve.data));
     if (this.plot && this.drawn === key) {
-      if (this.plot.width !== width) this.plot.setSize({ width, height: 150 });
+      if (this.plot.width !== width) this.plot.setSize({ width, height: HEIGHT });
       this.plot.setData(data);
+      this.tell();
       return;
     }
     this.end();
@@ -59,6 +72,17 @@ class Chart {
     const values = this.element.querySelector("canvas");
     values.setAttribute("role", "img");
     values.setAttribute("aria-label", `${this.spec.label} over time`);
+    this.tell();
+  }
+
+  /** Say in words what is under the cursor, or what is the newest. */
+  tell() {
+    const { plot, value } = this;
+    if (!plot || plot.series.length > 2) { value.textContent = ""; return; }
+    const [times, values] = plot.data;
+    const at = plot.cursor.idx ?? values.findLastIndex((v) => v != null);
+    const time = plot.cursor.idx == null ? "" : ` at ${new Date(times[at] * 1000).toLocaleString("sv")}`;
+    value.textContent = values[at] == null ? "" : `${shortNumber(values[at])}${time}`;
   }
 
   options(curves, width) {
@@ -68,14 +92,15 @@ class Chart {
     const axis = { stroke: text, grid, ticks: { ...grid, size: 4 }, font: "11px system-ui, sans-serif" };
     return {
       width,
-      height: 150,
+      height: HEIGHT,
       padding: [8, 8, 0, 0],
       cursor: { sync: { key: this.sync }, drag: { x: true, y: false }, points: { size: 6 } },
-      legend: { live: true },
+      hooks: { setCursor: [() => this.tell()] },
+      legend: { show: curves.length > 1, live: true },
       scales: { x: { time: true }, y: log ? { distr: 3 } : { range: (u, low, high) => [0, Math.max(1, high * 1.05)] } },
-      axes: [{ ...axis, size: 28 }, { ...axis, size: 58, values: (u, ticks) => ticks.map((t) => (t == null ? "" : shortNumber(t))) }],
+      axes: [{ ...axis, size: 28, space: 76, incrs: SECONDS, values: (u, times, i, space, step) => times.map((t) => clock(t, step)) }, { ...axis, size: 58, values: (u, ticks) => ticks.map((t) => (t == null ? "" : shortNumber(t))) }],
       series: [
-        { label: "time", value: (u, t) => (t == null ? "" : new Date(t * 1000).toLocaleTimeString()) },
+        { label: "time", value: (u, t) => (t == null ? "" : new Date(t * 1000).toLocaleTimeString("sv")) },
         ...curves.map((curve) => ({
           label: curve.label ?? label,
           stroke: curve.color,
@@ -102,12 +127,14 @@ class PlotView {
     this.what = make("p", { class: "as-plot-what", role: "status" });
     this.places = CHARTS.map(({ label }) => {
       const place = make("div", { class: "as-chart" });
-      return [make("figure", { class: "as-figure" }, make("figcaption", {}, label), place), place];
+      const value = make("span", { class: "as-value" });
+      const caption = make("figcaption", {}, `${label} `, value);
+      return [make("figure", { class: "as-figure" }, caption, place), place, value];
     });
     element.classList.add("as-root", "as-plot");
     element.append(this.what, ...this.places.map(([figure]) => figure));
     const sync = newId();
-    this.charts = CHARTS.map((spec, i) => new Chart(this.places[i][1], spec, sync));
+    this.charts = CHARTS.map((spec, i) => new Chart(this.places[i][1], this.places[i][2], spec, sync));
     this.draw = oncePerFrame(() => this.drawAll());
     const sizes = new ResizeObserver(this.draw);
     sizes.observe(element);
@@ -123,7 +150,7 @@ class PlotView {
     if (width < 80 || !this.element.isConnected) return;
     const learners = this.model.get("learners");
     this.what.textContent = learners.length
-      ? `Learners ${learners.map(({ index }) => index).join(", ")}. Clear the selection in the table to see the whole run.`
+      ? `${learners.length > 1 ? "Learners" : "Learner"} ${learners.map(({ index }) => index).join(", ")}. Clear the selection in the table to see the whole run.`
       : this.curves.samples.length < 2 ? "There is nothing to draw yet." : "";
     this.what.hidden = !this.what.textContent;
     this.charts.forEach((chart, i) => {

@@ -11,10 +11,11 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from tests.waiting import PATIENCE
-
 ROOT = Path(__file__).parents[3]
 SCREENSHOTS = ROOT / "build" / "screenshots"
+
+#: Seconds within which anything happens on a page; Jupyter's own start is slow on a busy machine.
+PATIENCE = 180.0
 
 _FLAGS = (
     "--no-sandbox",
@@ -106,7 +107,9 @@ class Visit:
 
     def run_all(self) -> None:
         """Run all cells."""
-        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.evaluate(
+            "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+        )
 
     def screenshot(self, name: str, selector: str | None = None) -> None:
         """Write a picture of the page, or of a part of it, for people to look at."""

@@ -1,0 +1,242 @@
+"""The dashboard in a browser: it lives, it obeys, and it stays on this machine."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from adaptive_scheduler.scheduler import Local
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(900)
+
+RUN = """
+from functools import partial
+from pathlib import Path
+
+import adaptive
+from adaptive_scheduler import RunManager, scheduler
+from tests.end_to_end.ledger import Noted
+
+
+def make_run(name, n_learners=4, **keywords):
+    folder = Path(name).absolute()
+    folder.mkdir()
+    gate = folder / "gate"
+    learners = [
+        adaptive.SequenceLearner(
+            Noted(folder / "ledger", learner=i, gate=gate, free=3, **keywords.pop("noted", {})),
+            list(range(10)),
+        )
+        for i in range(n_learners)
+    ]
+    fnames = [folder / "data" / f"{i}.pickle" for i in range(n_learners)]
+    return RunManager(
+        scheduler.Local(cores=1, max_cores=2, executor_type="sequential", kill_wait=20),
+        learners, fnames,
+        job_name=name, job_manager_interval=1, log_interval=0.2, save_interval=1,
+        kill_on_error=None, quiet=True, **keywords,
+    )
+"""
+
+
+@pytest.fixture
+def spool(lab, monkeypatch):
+    """Let the test see the jobs that the notebooks have started."""
+    spool = lab.notebooks.parent / "spool"
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(spool))
+    return spool
+
+
+def strip(page):
+    return page.locator(".as-strip").first
+
+
+def jobs_of(name):
+    return [i for i, job in Local().queue().items() if job["job_name"].startswith(f"{name}-")]
+
+
+def test_the_dashboard_of_a_real_run_changes_while_a_cell_computes(lab, chromium):
+    gate = lab.notebooks / "live" / "gate"
+    busy = f"import os, time\nwhile not os.path.exists({str(gate)!r} + '-seen'): time.sleep(0.05)"
+    lab.write("live.ipynb", RUN, "run = make_run('live')\nrun.start()", busy)
+
+    def act(visit):
+        visit.open_lab(lab.url("live.ipynb"))
+        visit.run_all()
+        expect(strip(visit.page)).to_contain_text(re.compile(r"2 running"))
+        expect(visit.page.locator(".as-row .as-state", has_text="running")).to_have_count(2)
+        expect(visit.page.locator("#jp-main-statusbar")).to_contain_text("Busy")
+        visit.screenshot("live")
+        gate.touch()
+        expect(strip(visit.page)).to_contain_text("finished")
+        expect(strip(visit.page)).to_contain_text("40")  # points
+        expect(visit.page.locator("#jp-main-statusbar")).to_contain_text("Busy")
+        gate.with_name("gate-seen").touch()
+        expect(visit.page.locator("#jp-main-statusbar")).to_contain_text("Idle")
+
+    chromium.look(act)
+
+
+def test_cancelling_asks_first_and_then_cancels_the_jobs(lab, chromium, spool):
+    lab.write("cancel.ipynb", RUN, "run = make_run('cancel')\nrun.start()")
+
+    def act(visit):
+        page = visit.page
+        visit.open_lab(lab.url("cancel.ipynb"))
+        visit.run_all()
+        expect(strip(page)).to_contain_text("2 running")
+        page.get_by_role("button", name="Cancel ...").click()
+        expect(page.get_by_text("Cancel the whole run and its 4 jobs?")).to_be_visible()
+        visit.screenshot("cancel")
+        page.get_by_role("button", name="No, let it go on").click()
+        expect(page.get_by_text("Nothing was cancelled.")).to_be_visible()
+        assert len(jobs_of("cancel")) == 4
+        page.get_by_role("button", name="Cancel ...").click()
+        page.get_by_role("button", name="Yes, cancel the run").dblclick()
+        expect(page.get_by_text("The run is cancelled.")).to_be_visible()
+        expect(strip(page).locator(".as-status")).to_have_text("cancelled")
+
+    chromium.look(act)
+    wait_until(lambda: not jobs_of("cancel"))
+
+
+def test_learners_that_are_selected_are_cancelled_and_retried(lab, chromium, spool):
+    lab.write("some.ipynb", RUN, "run = make_run('some')\nrun.start()")
+
+    def act(visit):
+        page = visit.page
+        visit.open_lab(lab.url("some.ipynb"))
+        visit.run_all()
+        expect(strip(page)).to_contain_text("2 running")
+        page.locator(".as-row .as-index", has_text="3").click()
+        page.get_by_role("button", name="Cancel selected ...").click()
+        page.get_by_role("button", name="Yes, cancel 1 selected learner").click()
+        expect(strip(page)).to_contain_text("1 cancelled")
+        page.get_by_role("button", name="Retry selected").click()
+        expect(page.get_by_text("1 learner will be tried again.")).to_be_visible()
+        page.get_by_role("button", name="Pause").click()
+        expect(strip(page).locator(".as-status")).to_have_text("paused")
+        page.get_by_role("button", name="Resume").click()
+        expect(strip(page).locator(".as-status")).to_have_text("running")
+        (lab.notebooks / "some" / "gate").touch()
+        expect(strip(page).locator(".as-status")).to_have_text("finished")
+        page.get_by_role("button", name="Load learners").click()
+        expect(page.get_by_text("Loaded 40 points into 4 learners.")).to_be_visible()
+
+    chromium.look(act)
+
+
+FAILING = """
+run = make_run('logs', n_learners=2, noted={"raises": lambda n: n == 2}, max_fails_per_job=1)
+_ = run.start()
+"""
+
+
+def test_the_log_shows_what_went_wrong_and_follows(lab, chromium):
+    lab.write("logs.ipynb", RUN, FAILING, "run")
+
+    def act(visit):
+        page = visit.page
+        visit.open_lab(lab.url("logs.ipynb"))
+        visit.run_all()
+        expect(strip(page)).to_contain_text("1 failed")
+        page.get_by_role("tab", name="Logs").click()
+        source = page.locator("[data-what=source]")
+        expect(source.locator("option").nth(1)).to_contain_text("learner 0: failed, 1 failure")
+        source.select_option("0")
+        failure = page.locator(".as-failure")
+        expect(failure).to_contain_text("ValueError: no value for learner 0 at 1")
+        expect(failure.locator("pre")).to_contain_text("Traceback")
+        visit.screenshot("logs", ".as-dashboard")
+        source.select_option("1")
+        expect(failure).to_be_hidden()
+        lines = page.locator(".as-line")
+        expect(lines.filter(has_text="current status").first).to_be_visible()
+        n_lines = lines.count()
+        expect(lines.nth(n_lines + 3)).to_be_attached()  # it grows
+        page.wait_for_function(
+            "() => { const log = document.querySelector('.as-log');"
+            " return log.scrollHeight - log.scrollTop - log.clientHeight < 30; }"
+        )
+        page.get_by_label("Search the log").fill("current")
+        page.keyboard.press("Enter")
+        expect(page.locator(".as-hit mark")).to_have_text("current")
+        page.get_by_role("tab", name="Jobs").click()
+        expect(page.get_by_role("gridcell", name="logs-1")).to_be_visible()
+        page.get_by_role("tab", name="Database").click()
+        expect(page.get_by_text(re.compile("2 rows, as of"))).to_be_visible()
+        page.get_by_role("tab", name="Over time").click()
+        expect(page.get_by_role("img", name="points over time")).to_be_visible()
+        visit.screenshot("over-time", ".as-dashboard")
+        (lab.notebooks / "logs" / "gate").touch()
+        expect(strip(page).locator(".as-status")).to_have_text("failed")
+
+    chromium.look(act)
+
+
+MANY = """
+import numpy as np
+from IPython.display import display
+from adaptive_scheduler.widgets.columns import Columns
+from adaptive_scheduler.widgets.learner_table import LEARNER_COLUMNS
+from adaptive_scheduler.widgets.pieces import Grid
+
+columns = Columns(LEARNER_COLUMNS, 10_000)
+rng = np.random.default_rng(0)
+states = ["ready", "running", "done", "failed"]
+for i in range(10_000):
+    progress = [(i * 7919) % 10_007, 1 / (i + 1), (i % 100) / 100]
+    job = [f"7_{i}", f"node{i % 50}", 90.0, 2.5, 1e9, 1, ""]
+    columns.set_row(i, [states[i % 4], *progress, *job])
+grid = Grid(columns, caption="Learners", index="learner")
+display(grid)
+"""
+
+
+def test_ten_thousand_rows_are_sorted_filtered_and_selected(lab, chromium):
+    lab.write("many.ipynb", MANY)
+
+    def act(visit):
+        page = visit.page
+        visit.open_lab(lab.url("many.ipynb"))
+        visit.run_all()
+        cells = page.locator(".as-spacer .as-row:visible [role=gridcell]:nth-child(3)")
+        expect(page.get_by_text("10,000 rows")).to_be_visible()
+        assert page.locator(".as-spacer .as-row").count() < 60
+        page.get_by_role("columnheader", name="points").get_by_role("button").click()
+        expect(cells.first).to_have_text("0")
+        page.get_by_role("columnheader", name="points").get_by_role("button").click()
+        expect(cells.first).to_have_text("10,006")
+        header = page.get_by_role("columnheader", name="points")
+        expect(header).to_have_attribute("aria-sort", "descending")
+        page.get_by_label("Filter Learners").fill("points<100 node7")
+        expect(page.get_by_text(re.compile("^0 of 10,000"))).to_be_visible()  # two words are words
+        page.get_by_label("Filter Learners").fill("node7 failed")
+        expect(page.get_by_text(re.compile("^100 of 10,000"))).to_be_visible()
+        page.get_by_label("Filter Learners").fill("points<100")
+        expect(page.get_by_text(re.compile("^100 of 10,000"))).to_be_visible()
+        page.get_by_label("Filter Learners").fill("")
+        page.get_by_role("group", name="Show only").get_by_role("button", name="failed").click()
+        expect(page.get_by_text(re.compile("^2,500 of 10,000"))).to_be_visible()
+        page.get_by_role("grid").focus()
+        page.keyboard.press("Home")
+        page.keyboard.press("Space")
+        page.keyboard.press("Shift+ArrowDown")
+        expect(page.get_by_text("2,500 of 10,000 rows, 2 selected")).to_be_visible()
+        page.keyboard.press("End")
+        expect(page.locator(".as-active")).to_be_visible()
+        visit.screenshot("many", ".as-table")
+        took = page.evaluate(
+            """async () => {
+                const button = document.querySelector('.as-sort[data-column=loss]');
+                const start = performance.now();
+                button.click();
+                return performance.now() - start;
+            }"""
+        )
+        assert took < 1000  # 20 ms where nothing else runs
+
+    chromium.look(act)

@@ -1,0 +1,79 @@
+"""A run manager in memory, for tests that look at what is shown of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import adaptive
+
+from adaptive_scheduler.learners.goals import smart_goal
+from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.server_support.recorder import Recorder
+from tests.server_support.playing import Job, Manager
+
+
+class PlayedRun:
+    """What the dashboard reads of a `RunManager`, with jobs that tests play."""
+
+    def __init__(self, tmp_path, n_learners=3, goal=100, max_fails=50, **keywords):
+        self.manager = Manager([0] * n_learners, max_fails=max_fails, **keywords)
+        self.learners = [adaptive.Learner1D(abs, (0, 1)) for _ in range(n_learners)]
+        self.fnames = [f"{i}.pickle" for i in range(n_learners)]
+        self.run_folder = RunFolder.at(tmp_path / "run")
+        self.job_name = "sweep"
+        self.calls = []
+        self.is_paused = False
+        self.state_word = "running"
+        self.kill_manager = None
+        self.job_manager = SimpleNamespace(trouble="")
+        self.database_manager = SimpleNamespace(
+            state=self.manager.state,
+            handler=self.manager.handler,
+            learners=self.learners,
+            groups=[0] * n_learners,
+            queue={},
+            disk_trouble="",
+            refresh=lambda: None,
+        )
+        self.recorder = Recorder(
+            self.database_manager, smart_goal(goal, self.learners), lambda _: 2
+        )
+        self.recorder._begin()
+
+    def status(self):
+        return self.state_word
+
+    def elapsed_time(self):
+        return 3723.0
+
+    def job(self, number):
+        """Submit a job and have it take its learner."""
+        self.manager.submit(number, token=f"t{number}-{len(self.manager.journal)}")
+        job = Job(self.manager, number)
+        job.hello()
+        return job
+
+    # What buttons call.
+
+    def cancel(self):
+        self.calls.append("cancel")
+
+    def cancel_learners(self, learners):
+        self.calls.append(("cancel", list(learners)))
+        return len(learners)
+
+    def retry(self, learners=None):
+        self.calls.append(("retry", learners))
+        return 2
+
+    def pause(self):
+        self.is_paused = True
+
+    def resume(self):
+        self.is_paused = False
+
+    def cleanup(self):
+        self.calls.append("cleanup")
+
+    def load_learners(self):
+        self.calls.append("load")

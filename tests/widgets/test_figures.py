@@ -1,0 +1,141 @@
+"""The strip tells how the run is, in figures, in words and as HTML."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from adaptive_scheduler.widgets.figures import RunFigures, collect_figures
+from adaptive_scheduler.widgets.html import asset, static_page, strip
+from adaptive_scheduler.widgets.words import short_number, size, span
+from tests.widgets.playing import PlayedRun
+
+FIGURES = RunFigures(
+    name="sweep",
+    folder="/home/me/sweep-run",
+    status="running",
+    is_paused=False,
+    counts={"done": 12, "running": 3, "failed": 1},
+    jobs_running=3,
+    jobs_pending=2,
+    reasons={"Priority": 2},
+    elapsed=3723.0,
+    npoints=12345,
+    rate=12.5,
+    loss=0.01,
+    cpu=97.0,
+    memory=3.0,
+    core_hours=31.25,
+    time_left=timedelta(hours=2),
+    trouble="",
+)
+
+
+def test_figures_are_those_of_the_run(tmp_path):
+    run = PlayedRun(tmp_path)
+    job = run.job(0)
+    job.status(**{"npoints": 50, "npoints/s": 5.0, "cpu_usage": 90.0})
+    run.database_manager.queue = {
+        "7": {"alive": True, "running": False, "reason": "Priority"},
+        "8": {"alive": True, "running": True, "reason": "None"},
+    }
+    figures = collect_figures(run)
+    assert figures.counts == {"running": 1, "ready": 2}
+    assert (figures.n_learners, figures.npoints, figures.rate) == (3, 50, 5.0)
+    assert (figures.jobs_running, figures.jobs_pending) == (1, 0)
+    assert figures.reasons == {"Priority": 1}
+    assert figures.cpu == 90.0
+    assert not figures.is_over
+
+
+@pytest.mark.parametrize("status", ["finished", "cancelled", "failed"])
+def test_a_run_that_is_over_uses_nothing_any_more(tmp_path, status):
+    run = PlayedRun(tmp_path)
+    run.job(0).status(**{"npoints/s": 5.0, "cpu_usage": 90.0})
+    run.state_word = status
+    figures = collect_figures(run)
+    assert figures.is_over
+    assert (figures.jobs_running, figures.rate, figures.cpu, figures.time_left) == (
+        0,
+        0,
+        None,
+        None,
+    )
+
+
+def test_the_strip_says_everything_in_words():
+    text = strip(FIGURES)
+    for words in (
+        'aria-label="Learners: 12 done, 3 running, 1 failed"',
+        "16 learners",
+        "2 h 00 min",
+        "12,345",
+        "12.5 a second",
+        "running; 2 pending: 2 Priority",
+        "31.2",
+        "97 %",
+    ):
+        assert words in text
+
+
+def test_what_is_not_known_is_called_unknown():
+    assert "unknown" in strip(replace(FIGURES, time_left=None))
+
+
+def test_a_run_that_is_paused_says_so():
+    assert ">paused</span>" in strip(replace(FIGURES, is_paused=True))
+
+
+def test_names_and_errors_can_hold_anything():
+    nasty = "<script>alert('x')</script>"
+    figures = replace(FIGURES, name=nasty, folder=nasty, trouble=nasty, reasons={nasty: 1})
+    page = static_page(figures, [(3, nasty)])
+    assert "<script" not in page
+
+
+def test_a_page_without_javascript_shows_what_has_failed():
+    page = static_page(FIGURES, [(i, f"error {i}") for i in range(25)])
+    assert "error 3" in page
+    assert "15 more" in page
+    assert "<style>" in page
+
+
+def test_no_style_or_script_names_another_machine():
+    for name in ("theme.css", "strip.css", "grid.css", "grid.js", "plot.js", "log.js", "common.js"):
+        assert "http" not in asset(name)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "unknown"),
+        (0, "0 s"),
+        (59.6, "1 min 00 s"),
+        (3723, "1 h 02 min"),
+        (90_000, "1 d 1 h"),
+        (timedelta(days=400), "400 d 0 h"),
+    ],
+)
+def test_spans_of_time_have_two_units(seconds, words):
+    assert span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "0"),
+        (0.01234, "0.0123"),
+        (1e-5, "1.00e-05"),
+        (1234.5, "1,234"),
+        (1e7, "1.00e+07"),
+        (float("inf"), "∞"),
+    ],
+)
+def test_numbers_have_the_digits_that_matter(value, words):
+    assert short_number(value) == words
+
+
+def test_sizes_have_a_unit():
+    assert [size(n) for n in (12, 1500, 2_500_000)] == ["12 B", "1.5 kB", "2.5 MB"]

@@ -1,0 +1,225 @@
+"""Logs are read from their ends, as people read them, attempt by attempt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.protocol import JobIdentity
+from adaptive_scheduler.widgets.attempts import attempts_at
+from adaptive_scheduler.widgets.curves import curves_of
+from adaptive_scheduler.widgets.log_lines import LogFollower, readable
+from adaptive_scheduler.widgets.log_pane import LogPane
+from tests.widgets.playing import PlayedRun
+
+
+def status(learner, npoints, second=0, **fields):
+    line = {
+        "timestamp": f"2026-11-22 12:00:{second:02}.5",
+        "level": "info",
+        "event": "current status",
+        "learner": learner,
+        "npoints": npoints,
+        **fields,
+    }
+    return json.dumps(line) + "\n"
+
+
+# Lines.
+
+
+def test_json_becomes_words():
+    line = status(3, 12, latest_loss=0.012345)
+    assert readable(line) == "12:00:00  current status  learner 3  npoints 12  latest_loss 0.0123"
+
+
+def test_a_traceback_gets_its_lines_back():
+    line = json.dumps({"event": "failed", "level": "error", "traceback": "Traceback\n  File x\nE"})
+    assert readable(line) == "ERROR  failed\nTraceback\n  File x\nE"
+
+
+@pytest.mark.parametrize("line", ["plain", "{torn", "{}", '{"a": 1}', "[1]"])
+def test_what_is_no_line_of_ours_stays_as_it_is(line):
+    assert readable(line) == line
+
+
+def test_lines_about_other_learners_are_left_out():
+    assert readable(status(3, 1), learner=4) is None
+    assert readable(status(4, 1), learner=4) == "12:00:00  current status  npoints 1"
+
+
+# Files.
+
+
+def test_a_file_is_followed_line_by_line(tmp_path):
+    path = tmp_path / "log"
+    follower = LogFollower(path)
+    assert follower.news() == (False, "")
+    path.write_text("one\ntwo\nthr")
+    assert follower.news() == (True, "one\ntwo\n")
+    with path.open("a") as file:
+        file.write("ee\n")
+    assert follower.news() == (False, "three\n")
+    assert follower.news() == (False, "")
+
+
+def test_a_file_that_begins_anew_is_read_anew(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("a long line\n")
+    follower = LogFollower(path)
+    follower.news()
+    path.write_text("new\n")
+    assert follower.news() == (True, "new\n")
+
+
+def test_of_a_long_file_only_the_end_is_read(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("".join(f"line {i:07}\n" for i in range(100_000)))
+    is_other, text = LogFollower(path).news()
+    assert is_other
+    assert text.endswith("line 0099999\n")
+    assert text.startswith("line ")
+    assert len(text) <= 200_000
+
+
+# Attempts.
+
+
+def assigned(learner, number, job_id, log=""):
+    return j.Assigned(
+        time=10.0 * number,
+        learner=learner,
+        number=number,
+        job=JobIdentity(job_id),
+        job_name=f"sweep-{learner}",
+        job_number=learner,
+        log_fname=log,
+        host="node1",
+    )
+
+
+def write_journal(run, *records):
+    run.run_folder.root.mkdir(exist_ok=True)
+    journal = j.Journal(run.run_folder.journal)
+    for record in records:
+        journal.append(record)
+    journal.flush()
+    journal.close()
+
+
+def test_attempts_have_their_ends(tmp_path):
+    run = PlayedRun(tmp_path)
+    write_journal(
+        run,
+        assigned(1, 1, "7"),
+        assigned(0, 1, "8"),
+        j.Failed(time=1, learner=1, error="ValueError: x", traceback="Traceback"),
+        assigned(1, 2, "9"),
+        j.JobGone(time=2, job_id="8", end="TIMEOUT", output="slurmstepd: killed"),
+        j.JobGone(time=2, job_id="9", end="OUT_OF_MEMORY", output="Killed"),
+        assigned(1, 3, "10"),
+        j.Released(time=3, learner=1, reason="The time is over."),
+        assigned(1, 4, "11"),
+        j.Done(time=4, learner=1),
+    )
+    stories = attempts_at(run.run_folder, 1)
+    assert [(s.number, s.job_id, s.outcome) for s in stories] == [
+        (1, "7", "failed"),
+        (2, "9", "failed"),
+        (3, "10", "released"),
+        (4, "11", "done"),
+    ]
+    assert stories[0].traceback == "Traceback"
+    assert stories[1].error == "The job ended: OUT_OF_MEMORY."
+    assert stories[1].traceback == "Killed"
+
+
+def test_the_attempt_that_a_compaction_remembers_is_there(tmp_path):
+    run = PlayedRun(tmp_path)
+    was = j.LearnerWas(
+        time=1, learner=2, state="ready", attempt=5, error="E", job=JobIdentity("7"), job_name="s-2"
+    )
+    write_journal(run, was)
+    (story,) = attempts_at(run.run_folder, 2)
+    assert (story.number, story.outcome, story.error) == (5, "failed", "E")
+
+
+def test_without_a_journal_there_are_no_attempts(tmp_path):
+    assert attempts_at(PlayedRun(tmp_path).run_folder, 0) == []
+
+
+# What is shown.
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = PlayedRun(tmp_path, max_fails=1)
+    run.run_folder.logs.mkdir(parents=True)
+    return run
+
+
+def play_failure(run):
+    log = run.run_folder.logs / "sweep-0-0.log"
+    log.write_text(status(0, 1) + status(0, 2, second=1))
+    run.job(0).failed(error="ValueError: x", traceback="Traceback ...")
+    write_journal(
+        run,
+        assigned(0, 1, "0", str(log)),
+        j.Failed(time=1, learner=0, error="ValueError: x", traceback="Traceback ..."),
+    )
+    return log
+
+
+def test_learners_that_failed_come_first(run):
+    run.job(1)
+    play_failure(run)
+    news = LogPane(run).update()
+    assert news.sources == [
+        ["", "choose a learner"],
+        ["0", "✗ learner 0: failed, 1 failure"],
+        ["1", "▶ learner 1: running"],
+    ]
+
+
+def test_the_chosen_log_is_shown_and_followed(run):
+    log = play_failure(run)
+    pane = LogPane(run)
+    pane.choose(0)
+    news = pane.update()
+    assert news.head["error"] == "ValueError: x"
+    assert news.head["traceback"] == "Traceback ..."
+    assert news.head["attempts"] == [["1", "attempt 1: job 0, failed"]]
+    assert news.reset.count("\n") == 2
+    with log.open("a") as file:
+        file.write(status(0, 3, second=2))
+    news = pane.update()
+    assert (news.reset, news.head) == (None, None)
+    assert news.append == "12:00:02  current status  npoints 3\n"
+    assert pane.text.count("\n") == 3
+
+
+def test_what_a_job_has_printed_can_be_chosen(run):
+    play_failure(run)
+    run.run_folder.output_of("sweep-0", "0").write_text("hello\n")
+    pane = LogPane(run)
+    pane.choose(0)
+    pane.update()
+    pane.choose(file="output")
+    assert pane.update().reset == "hello\n"
+
+
+def test_a_learner_that_nobody_has_begun_has_no_log(run):
+    pane = LogPane(run)
+    pane.choose(2)
+    news = pane.update()
+    assert news.reset == ""
+    assert news.head["attempts"] == []
+
+
+def test_curves_of_a_learner_come_from_its_logs(run):
+    play_failure(run)
+    (curve,) = curves_of(run.run_folder, [0])
+    assert (curve["index"], curve["npoints"], curve["loss"]) == (0, [1, 2], [None, None])
+    assert curve["time"][1] - curve["time"][0] == 1.0
