@@ -1,7 +1,8 @@
-"""Get the programs of Slurm: ``python -m tests.cluster.packages``.
+"""Get the programs that tests need: ``python -m tests.cluster.packages``.
 
-With the rights to do so the Debian packages are installed; without, they are
-unpacked into a folder of this project, where the tests find them as well.
+With the rights to do so the Debian packages are installed; without, those of Slurm
+are unpacked into a folder of this project, where the tests find them as well. A
+browser can only be installed.
 """
 
 # ruff: noqa: T201  a command prints
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,14 @@ _PACKAGES = ("slurm-wlm", "munge")
 _PARTS = ("slurm-client", "slurmd", "slurmctld", "slurm-wlm-basic-plugins", "munge")
 _LIBRARIES = ("libmunge2", "libhwloc15", "liblua5.1-0")
 
+#: What the tests of the dashboard look at pages with, and the letters that they see there.
+BROWSERS = ("chromium", "chromium-browser")
+_BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
+
+HOW_TO_GET_A_BROWSER = (
+    "The tests of the dashboard need Chromium. On Debian: "
+    "`sudo apt-get install chromium fonts-dejavu-core`."
+)
 HOW_TO_GET_THEM = (
     "The tests start a Slurm cluster of their own, in a temporary folder and without root, and "
     "need its programs for that. On Debian or Ubuntu: `sudo apt-get install slurm-wlm munge`, or, "
@@ -95,18 +105,39 @@ def installed_programs() -> SlurmPrograms:
     return unpacked if not installed.are_complete() and unpacked.are_complete() else installed
 
 
+def browser() -> str | None:
+    """Return the path of Chromium; None if there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 def main() -> int:
     """Get the programs, unless they are there; return an exit code."""
+    return max(_get_slurm(), _get_browser())
+
+
+def _get_slurm() -> int:
     if installed_programs().are_complete():
         return 0
     if shutil.which("apt-get") is None:
         return _complain("This machine has no apt-get. Install Slurm and munge its own way.")
     try:
-        _install() if _root() is not None else _unpack()
+        _install(_PACKAGES) if _root() is not None else _unpack()
     except subprocess.CalledProcessError as error:
         return _complain(f"`{' '.join(map(str, error.cmd))}` failed.")
     if not installed_programs().are_complete():
         return _complain("Not all programs are there now.")
+    return 0
+
+
+def _get_browser() -> int:
+    if browser() is not None:
+        return 0
+    if shutil.which("apt-get") is None or _root() is None:
+        return _complain("There is no browser.", HOW_TO_GET_A_BROWSER)
+    try:
+        _install(_BROWSER_PACKAGES)
+    except subprocess.CalledProcessError as error:
+        return _complain(f"`{' '.join(map(str, error.cmd))}` failed.", HOW_TO_GET_A_BROWSER)
     return 0
 
 
@@ -118,11 +149,11 @@ def _root() -> list[str] | None:
     return sudo if shutil.which("sudo") and _succeeds(*sudo, "true") else None
 
 
-def _install() -> None:
+def _install(packages: Sequence[str]) -> None:
     root = _root() or []
     apt_get = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes"]
     subprocess.run([*apt_get, "update"], check=True)
-    subprocess.run([*apt_get, "install", "--no-install-recommends", *_PACKAGES], check=True)
+    subprocess.run([*apt_get, "install", "--no-install-recommends", *packages], check=True)
 
 
 def _unpack() -> None:
@@ -141,8 +172,8 @@ def _succeeds(*command: str) -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def _complain(reason: str) -> int:
-    print(f"{reason}\n{HOW_TO_GET_THEM}", file=sys.stderr)
+def _complain(reason: str, way_out: str = HOW_TO_GET_THEM) -> int:
+    print(f"{reason}\n{way_out}", file=sys.stderr)
     return 1
 
 

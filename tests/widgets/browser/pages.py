@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from tests.cluster.packages import HOW_TO_GET_A_BROWSER, browser
 
 ROOT = Path(__file__).parents[3]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -44,8 +45,8 @@ class Chromium:
         self._thread.submit(self._start).result()
 
     def _start(self) -> None:
-        path = shutil.which("chromium") or shutil.which("chromium-browser")
-        assert path, "There is no chromium: `python -m tests.cluster.packages` installs it."
+        path = browser()
+        assert path is not None, HOW_TO_GET_A_BROWSER
         self._playwright = sync_playwright().start()
         self._browser = self._playwright.chromium.launch(executable_path=path, args=_FLAGS)
 
