@@ -149,6 +149,13 @@ def test_what_can_not_be_is_refused(wanted, words):
         PbsResources(**wanted)
 
 
+def test_one_look_serves_all_schedulers_of_a_server(monkeypatch):
+    here = PBS(1).queue_key
+    assert here == PBS(2, queue="long").queue_key
+    monkeypatch.setenv("PBS_SERVER", "elsewhere")
+    assert PBS(1).queue_key != here
+
+
 def test_walltime_and_time_are_the_same():
     assert PBS(1, walltime="01:00:00").resources(0) == PBS(1, time=3600).resources(0)
     with pytest.raises(InvalidInputError, match="same"):
