@@ -9,7 +9,15 @@ import pytest
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.server_support import message_handler
-from adaptive_scheduler.server_support.state import DELAYED, DONE, FAILED, READY, RUNNING, WAITING
+from adaptive_scheduler.server_support.state import (
+    CANCELLED,
+    DELAYED,
+    DONE,
+    FAILED,
+    READY,
+    RUNNING,
+    WAITING,
+)
 from tests.server_support.playing import Job, Manager, check_consistency
 from tests.server_support.test_state import steps_of
 
@@ -407,3 +415,44 @@ def test_the_journal_tells_it_all(manager, job):
     Job(manager, 0).hello()
     assert manager.replayed().learners == manager.state.learners
     assert [type(r) for r in manager.journal] == [j.Assigned, j.Failed, j.Assigned]
+
+
+# What hinders a job, and what the user wants.
+
+
+def told_trouble(job, trouble):
+    return job.send(p.Status(job.identity, job.holding, {}, trouble))
+
+
+def test_what_hinders_a_job_is_written_down_when_it_changes(manager):
+    job = Job(manager, 0)
+    job.hello()
+    for trouble in (None, "The disk is full.", "The disk is full.", None, None):
+        assert told_trouble(job, trouble) == p.Accepted()
+    told = [record.text for record in manager.journal if isinstance(record, j.Troubled)]
+    assert told == ["The disk is full.", ""]
+
+
+def test_a_job_whose_learner_is_cancelled_is_told_to_save_and_gets_another(manager):
+    job = Job(manager, 0)
+    job.hello()
+    manager.record(j.Cancelled(time=1.0, learner=0))
+    assert job.status() == p.Stop()
+    assert job.hello(job.holding) == p.Stop()
+    assert job.released() == p.Accepted()
+    assert manager.states()[0] == CANCELLED
+    assert job.hello() == p.Assigned(p.Attempt(1, 1))
+
+
+def test_a_job_that_took_a_cancelled_learner_unheard_saves_what_it_has(manager):
+    manager.record(j.Cancelled(time=1.0, learner=0))
+    job = Job(manager, 0)
+    job.holding = p.Attempt(0, 1)
+    assert job.status() == p.Superseded()
+    assert job.hello(job.holding) == p.Stop()
+    assert job.done(npoints=5) == p.Accepted()
+    assert manager.states()[0] == DONE
+
+
+def test_who_asks_whether_the_manager_lives_is_answered(manager):
+    assert manager.handler.handle(p.Request(1, p.Ping(p.JobIdentity("shell")))) == p.Accepted()
