@@ -20,6 +20,7 @@ RUN := $(VENV)/bin/python -m
 # Most tests wait for other processes most of their time, so that more of them than there are cores run at once.
 PYTEST := pytest --numprocesses=4 --dist=loadfile
 PYTEST_ARGS ?=
+SOAK_ARGS ?=
 
 CHECK_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
     "adaptive_scheduler needs Python 3.11 or newer, and this is %s.\n" % sys.version.split()[0] + \
@@ -76,6 +77,11 @@ pytest: $(VENV)/installed-for-tests  ## run the tests and the notebooks: make py
 slow: $(VENV)/installed-for-tests  ## run the tests that take long: three minutes of work in jobs of one, executors over nodes
 	-@$(RUN) tests.cluster.packages
 	$(RUN) $(PYTEST) -m slow $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: $(VENV)/installed-for-tests  ## have random faults strike a run on Slurm: make soak SOAK_ARGS="--seed 7 --faults 200"
+	-@$(RUN) tests.cluster.packages
+	$(RUN) tests.soak $(SOAK_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/installed  ## measure speed beside release 2.17.2 (10 minutes, more on a busy machine)

@@ -1,0 +1,72 @@
+"""Promise 7: a small footprint."""
+
+from __future__ import annotations
+
+import adaptive
+import pytest
+
+from adaptive_scheduler import journal as j
+from tests.end_to_end.looking import records
+from tests.end_to_end.schedulers import Played
+from tests.waiting import wait_until
+
+
+class Counted(Played):
+    """A queue that counts the calls."""
+
+    def __init__(self, folder):
+        super().__init__(folder, max_cores=100)
+        self.n_submissions = self.n_looks = 0
+
+    def submit(self, batch):
+        self.n_submissions += 1
+        return super().submit(batch)
+
+    def queue(self, *, me_only=True):
+        self.n_looks += 1
+        return super().queue(me_only=me_only)
+
+
+@pytest.fixture
+def start(here, make_run):
+    """Return a function that starts a run and waits until its jobs are submitted."""
+
+    def start(n_learners):
+        folder = here / f"queue of {n_learners}"
+        folder.mkdir()
+        learners = [adaptive.SequenceLearner(abs, [i]) for i in range(n_learners)]
+        run = make_run(
+            learners,
+            scheduler=Counted(folder),
+            max_simultaneous_jobs=50,
+            folder=here / f"run of {n_learners}",
+            job_manager_interval=3600,
+        )
+        run.start()
+        wait_until(lambda: records(j.Submitted, run.run_folder.journal))
+        return run
+
+    return start
+
+
+def test_the_number_of_files_does_not_depend_on_the_number_of_learners(start):
+    small, large = (start(n) for n in (50, 500))
+    files = [
+        sorted(
+            str(path.relative_to(run.run_folder.root)) for path in run.run_folder.root.rglob("*")
+        )
+        for run in (small, large)
+    ]
+    assert set(files[0]) ^ set(files[1]) <= {"history.json"}  # which is written a moment later
+    assert len(files[0]) < 15
+
+
+def test_all_jobs_are_submitted_in_one_call_and_looked_at_in_one(start):
+    run = start(500)
+    (submitted,) = records(j.Submitted, run.run_folder.journal)
+    assert len(submitted.job_ids) == 50
+    assert run.scheduler.n_submissions == 1
+    before = run.scheduler.n_looks
+    run.job_manager.trigger()
+    wait_until(lambda: run.scheduler.n_looks > before)
+    assert run.scheduler.n_looks <= before + 1
