@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from adaptive_scheduler.executors import Spread
+from adaptive_scheduler.executors.allocation import given_cores
 from adaptive_scheduler.resources import EXECUTOR_TYPES
 
 
@@ -27,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--number", type=int, required=True, help="the number in this job's name")
     add("--restarts", type=int, default=0, help="how often the scheduler has restarted this job")
     add("--executor-type", choices=get_args(EXECUTOR_TYPES), default="process-pool")
-    add("--cores", type=int, default=1, help="evaluations to run at once")
+    add("--cores", type=int, default=1, help="cores, where the scheduler does not tell")
     add("--worker-launcher", default="", help="command that starts a program on each core")
     return parser
 
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
                 restarts=options.restarts,
                 spread=Spread(
                     executor_type=options.executor_type,
-                    cores=options.cores,
+                    cores=given_cores(options.cores, options.executor_type),
                     worker_launcher=tuple(shlex.split(options.worker_launcher)),
                     scratch=options.run_folder / "scratch" / options.job_id,
                 ),

@@ -15,6 +15,7 @@ module                 executor
 `ipyparallel`          ``"ipyparallel"``: a controller beside the job and its engines
 `worker_processes`     programs that a job starts on all of its cores
 `kinds`                what each of them needs
+`allocation`           how many cores a job was given
 ====================== ============================================================
 """
 
@@ -40,8 +41,8 @@ class Spread:
     cores
         How many cores the job has, on all of its nodes.
     worker_launcher
-        The command that starts a program on each core; none where the job
-        starts it so many times itself.
+        The command that starts a program on cores, without how many; none
+        where the job itself starts it so many times.
     scratch
         A folder that the executor may make and use, and removes in the end.
     """

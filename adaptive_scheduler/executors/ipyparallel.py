@@ -36,7 +36,7 @@ class IPyParallel(Cluster):
     name = "ipyparallel"
 
     def __init__(self, spread: Spread) -> None:
-        super().__init__(spread, spread.cores - 1)
+        super().__init__(spread, max(1, spread.cores - 1))
 
     async def _open(self, scratch: Path) -> None:
         profile, output = scratch / "profile", scratch / "engines.out"

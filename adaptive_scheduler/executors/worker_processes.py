@@ -36,7 +36,7 @@ class WorkerProcesses:
     n_workers
         How many.
     launcher
-        The command that starts them all; none starts each by itself.
+        The command that starts them all, without how many; none starts each by itself.
     output
         The file that gets what they print.
     environment
@@ -55,7 +55,8 @@ class WorkerProcesses:
         self._output = output
         # What starts programs on other nodes has to tell these.
         self._grace = _GRACE if launcher else 0.0
-        commands = [[*launcher, *command]] if launcher else [list(command)] * n_workers
+        all_at_once = [*launcher, "-n", str(n_workers), *command]
+        commands = [all_at_once] if launcher else [list(command)] * n_workers
         with output.open("ab") as file:
             self._processes = [_start(each, file, environment or {}) for each in commands]
 

@@ -245,13 +245,12 @@ class Scheduler(abc.ABC):
         command = [*self._mpiexec(), "-n", str(resources.cores)]
         return Launch(command=tuple(command), module="mpi4py.futures")
 
-    def worker_launcher(self, resources: Resources) -> list[str]:
-        """Return the command with which a job starts a program on each core that evaluates.
+    def worker_launcher(self) -> list[str]:
+        """Return the command with which a job starts a program on cores; the job adds how many.
 
         It is empty where the job itself starts it so many times.
         """
-        n_workers = resources.cores - KINDS[resources.executor_type].n_reserved
-        return [] if self.is_local else [*self._mpiexec(), "-n", str(n_workers)]
+        return [] if self.is_local else self._mpiexec()
 
     def _mpiexec(self) -> list[str]:
         if self.mpiexec_executable is not None:
@@ -266,7 +265,7 @@ class Scheduler(abc.ABC):
     ) -> Mapping[str, object]:
         if not options or not KINDS[resources.executor_type].starts_workers:
             return options
-        return {**options, "worker_launcher": shlex.join(self.worker_launcher(resources))}
+        return {**options, "worker_launcher": shlex.join(self.worker_launcher())}
 
     @property
     def single_job_script(self) -> bool:

@@ -15,7 +15,6 @@ from adaptive_scheduler.errors import (
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.executors.kinds import KINDS
 from adaptive_scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.command import run_command
@@ -203,10 +202,9 @@ class SLURM(BaseScheduler):
             return 0  # a partition's own limit may be shorter than the warning
         return min(_WARNING, int(_WARNING_PART * seconds_of(resources.time)))
 
-    def worker_launcher(self, resources: Resources) -> list[str]:
-        """Return the command with which a job starts a program on each core that evaluates."""
-        n_workers = resources.cores - KINDS[resources.executor_type].n_reserved
-        return ["srun", "--mpi=none", *KEEP_OTHERS, "-n", str(n_workers)]
+    def worker_launcher(self) -> list[str]:
+        """Return the command with which a job starts a program on cores; the job adds how many."""
+        return ["srun", "--mpi=none", *KEEP_OTHERS]
 
     def _default_mpiexec(self) -> list[str]:
         return srun_for_mpi(self.python_executable)
