@@ -1,0 +1,155 @@
+"""Clusters that a job starts: once for all learners, closed to strangers, and gone in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+import stat
+import threading
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from adaptive_scheduler.executors.worker import FunctionError, WorkerError
+from tests.asynchronous import in_a_loop
+from tests.executors.opening import Evaluator, workers_of
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a cluster with two workers; nothing of it is left."""
+    started = []
+
+    def start(kind):
+        n_cores = 3 if kind == "ipyparallel" else 2
+        started.append(workers_of(kind, n_cores, scratch=tmp_path / "run" / "scratch" / "1"))
+        return started[-1]
+
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield start
+    for workers in started:
+        workers.close()
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name in ("dask", "ipyparallel")])
+    wait_until(lambda: not _new_children(before))
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def _new_children(before):
+    children = psutil.Process().children(recursive=True)
+    return [c for c in children if c.pid not in before and c.status() != psutil.STATUS_ZOMBIE]
+
+
+class Counted:
+    """A function that says when it arrives in a process."""
+
+    def __init__(self, path, factor):
+        self.path = path
+        self.factor = factor
+        self.array = np.zeros(1_000_000)
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        with self.path.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+def raise_or_wait(x):
+    if x is None:
+        raise ValueError("no value here")
+    if isinstance(x, Path):
+        x.write_text(str(os.getpid()))
+        threading.Event().wait()
+    return x
+
+
+@pytest.mark.parametrize("kind", ["dask", "ipyparallel"])
+@in_a_loop
+async def test_workers_serve_one_learner_after_another(kind, start, tmp_path):
+    workers = start(kind)
+    prepared = tmp_path / "prepared"
+
+    def prepare():
+        with prepared.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    # The function travels once to each worker, for each learner; initializers run before.
+    pids = []
+    for factor in (2, 3):
+        path = tmp_path / f"arrived-{factor}"
+        path.touch()
+        prepared.write_text("")
+        e = Evaluator(workers, Counted(path, factor), prepare)
+        assert await e.at_all(range(10)) == [factor * x for x in range(10)]
+        e.executor.close()
+        pids.append(set(path.read_text().split()))
+        assert len(path.read_text().split()) == len(pids[-1]) <= 2
+        assert sorted(prepared.read_text().split()) == sorted(pids[-1])
+    assert pids[0] <= pids[1] or pids[1] <= pids[0]  # the second worker may come late
+
+    # What is raised is the function's; what nobody waits for any more keeps no learner waiting.
+    e = Evaluator(workers, raise_or_wait)
+    with pytest.raises(FunctionError, match="no value here"):
+        await e.at(None)
+    busy = e.submit(tmp_path / "busy")
+    await asyncio.to_thread(wait_until, (tmp_path / "busy").exists)
+    e.executor.close()
+    assert busy.cancelled()
+    e = Evaluator(workers, raise_or_wait)
+    assert await e.at_all(range(5)) == list(range(5))
+    e.executor.close()
+
+
+@in_a_loop
+async def test_dask_repeats_a_point_whose_worker_died_and_talks_to_nobody_else(start, tmp_path):
+    workers = start("dask")
+    marker = tmp_path / "killed"
+
+    def die_once(x):
+        if x == 3 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+    e = Evaluator(workers, die_once)
+    assert await e.at_all(range(6)) == list(range(6))
+
+    # Whoever has no key signed by this job is not heard; only the user can read the keys.
+    keys = list(tmp_path.rglob("*.pem"))
+    assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
+    commands = [" ".join(c.cmdline()) for c in psutil.Process().children()]
+    address = next(c for c in commands if "tls://" in c).partition("tls://")[2].split()[0]
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+        await speak(host, int(port), context)
+    e.executor.close()
+
+
+async def speak(host, port, context):
+    reader, writer = await asyncio.open_connection(host, port, ssl=context)
+    writer.write(b"x" * 100)
+    await writer.drain()
+    await reader.readexactly(1)
+
+
+@in_a_loop
+async def test_an_engine_that_dies_is_told_and_the_next_learner_gets_others(start):
+    workers = start("ipyparallel")
+    e = Evaluator(workers, lambda x: os.kill(os.getpid(), signal.SIGKILL) if x else 0)
+    dead = e.submit(1)
+    with pytest.raises(WorkerError, match=r"ipyparallel were lost|engine died"):
+        await asyncio.wrap_future(e.executor.lost)
+    assert not dead.done()  # no point is to blame
+    e.executor.close()
+    e = Evaluator(workers, lambda x: x)
+    assert await e.at_all(range(5)) == list(range(5))
+    e.executor.close()
