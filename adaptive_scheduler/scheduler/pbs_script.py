@@ -51,6 +51,8 @@ _LONGEST_OLD_NAME: Final = 15
 
 #: What qsub says where output can't be written to its place while a job runs.
 _NOT_AT_ONCE: Final = "illegal -k value"
+#: What it says where it can't do without a process that stays behind.
+_NO_FOREGROUND: Final = "invalid option -- 'f'"
 #: What it says of a name that is too long for it, or begins with a digit.
 _NOT_A_NAME: Final = ("illegal -N value", "Job name is too long", "name is too long")
 
@@ -66,11 +68,15 @@ class Dialect(NamedTuple):
         Whether ``-k d`` is known: output goes to its place while a job runs.
     takes_any_name
         Whether names may be long, and begin with a digit.
+    has_foreground
+        Whether ``-f`` is known: no process stays behind that could submit the
+        jobs after qsub was killed because there was no answer in time.
     """
 
     is_torque: bool = False
     writes_at_once: bool = True
     takes_any_name: bool = True
+    has_foreground: bool = True
 
 
 def simpler(dialect: Dialect, answer: Finished) -> Dialect | None:
@@ -79,6 +85,8 @@ def simpler(dialect: Dialect, answer: Finished) -> Dialect | None:
         return dialect._replace(writes_at_once=False)
     if dialect.takes_any_name and any(words in answer.stderr for words in _NOT_A_NAME):
         return dialect._replace(takes_any_name=False)
+    if dialect.has_foreground and _NO_FOREGROUND in answer.stderr:
+        return dialect._replace(has_foreground=False)
     return None
 
 
@@ -110,6 +118,8 @@ def submit_command(batch: Batch, block: Block, options: list[str], dialect: Dial
         command += ["-J", array_option(block)]
     if dialect.is_torque:
         command += ["-S", "/bin/bash"]  # it gives the script to a shell without looking at it
+    elif dialect.has_foreground:
+        command += ["-f"]
     return [*command, "-r", "y", *words]
 
 

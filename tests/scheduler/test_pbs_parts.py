@@ -217,12 +217,13 @@ def test_output_goes_into_the_log_folder_and_into_no_odd_folder():
     assert command[command.index("-o") + 1] == "/run/logs/sweep-^array_index^.out"
     assert command[command.index("-k") + 1] == "oed"
     assert command[command.index("-J") + 1] == "0-3"
-    assert command[-4:] == ["-r", "y", "-q", "long"]
+    assert command[-5:] == ["-f", "-r", "y", "-q", "long"]
     odd = submit_command(make_batch(log_folder=Path("/it's\nodd")), range(4), [], Dialect())
     assert odd[odd.index("-o") + 1] == "/dev/null"
     assert "-k" not in odd
-    old = submit_command(make_batch(), range(4), [], Dialect(writes_at_once=False))
-    assert "-k" not in old
+    less = Dialect(writes_at_once=False, has_foreground=False)
+    old = submit_command(make_batch(), range(4), [], less)
+    assert not {"-k", "-f"} & set(old)
 
 
 def test_torque_has_other_arrays():
@@ -230,6 +231,7 @@ def test_torque_has_other_arrays():
         make_batch(), range(0, 6, 2), [], Dialect(is_torque=True, writes_at_once=False)
     )
     assert command[command.index("-t") + 1] == "0,2,4"
+    assert "-f" not in command  # there it is about something else
     assert "-J" not in command
 
 
@@ -283,6 +285,7 @@ def test_old_versions_want_short_names_that_begin_with_a_letter(job_name, number
         ("qsub: illegal -k value", Dialect(writes_at_once=False)),
         ("qsub: illegal -N value", Dialect(takes_any_name=False)),
         ("qsub: Job name is too long", Dialect(takes_any_name=False)),
+        ("qsub: invalid option -- 'f'", Dialect(has_foreground=False)),
         ("qsub: Unknown queue", None),
         ("", None),
     ],
@@ -292,8 +295,9 @@ def test_a_qsub_that_knows_less_is_asked_for_less(said, dialect):
 
 
 def test_when_less_does_not_help_either_it_is_not_asked_again():
-    least = Dialect(writes_at_once=False, takes_any_name=False)
-    for said in ("qsub: illegal -k value", "qsub: illegal -N value"):
+    least = Dialect(writes_at_once=False, takes_any_name=False, has_foreground=False)
+    said_of_all = ("qsub: illegal -k value", "qsub: illegal -N value", "invalid option -- 'f'")
+    for said in said_of_all:
         assert simpler(least, Finished(["qsub"], 2, "", said)) is None
 
 
