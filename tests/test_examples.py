@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 pytestmark = pytest.mark.usefixtures("local_spool")
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 
 
 def run(name, folder):
@@ -43,3 +47,16 @@ def test_the_demo_computes_nothing_twice(tmp_path):
 def test_managers_can_be_held_by_hand(tmp_path):
     output = run("managers_by_hand.py", tmp_path)
     assert output.count("data/offset_") == 4
+
+
+@pytest.mark.timeout(400)
+def test_the_tour_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    notebook = nbformat.read(ROOT / "example.ipynb", as_version=4)
+    nbclient.execute(notebook, cwd=tmp_path, timeout=120, kernel_name="python3")
+    assert {path.name for path in tmp_path.iterdir()} <= {"spool"}
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    texts = [output.text for output in outputs if output.output_type == "stream"]
+    assert any("peaks-run " in text for text in texts)
+    assert any("seven is not for me" in text for text in texts)
+    assert not any("Traceback" in text for text in texts if "seven" not in text)

@@ -93,7 +93,8 @@ def check_limits(scheduler: BaseScheduler) -> Iterator[Finding]:
     yield Finding(
         "open files",
         "good",
-        f"{n_files:,} in one process: {n_jobs:,} jobs may be connected; more take turns",
+        f"{n_files:,} in one process: {n_jobs:,} jobs can be connected; others compute unheard, "
+        "and report when there is room",
     )
 
 

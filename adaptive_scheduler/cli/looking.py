@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from adaptive_scheduler.server_support.logs import LogReader, last_lines
 from adaptive_scheduler.server_support.picture import Picture
 
 if TYPE_CHECKING:
-    from rich.live import Live
+    from rich.console import Console
 
 #: Seconds between two looks of ``--watch`` and ``--follow``.
 _INTERVAL = 2.0
@@ -36,28 +36,36 @@ _DEPTH = 4
 
 def do_status(options: argparse.Namespace) -> None:
     """Show how a run does."""
-    with _live(options) as live:
-        while True:
-            view = look_at(options.folder)
-            if live is not None:
-                live.update(_picture(view), refresh=True)
-            elif options.json:
-                print(json.dumps(_figures(view)), flush=True)
-            else:
-                stamp = f"{datetime.now():%H:%M:%S} " if options.watch else ""  # noqa: DTZ005  read by people
-                print(stamp + _words(view), flush=True)
-            if not options.watch or view.status != "running":
-                return
-            time.sleep(_INTERVAL)
-
-
-def _live(options: argparse.Namespace) -> Live | nullcontext[None]:
-    """Return what shows the picture in its place; nothing where that can't be."""
     from rich.console import Console
-    from rich.live import Live
 
     console = Console()
-    return nullcontext() if options.json or not console.is_terminal else Live(console=console)
+    if options.watch and console.is_terminal and not options.json:
+        _watch(options.folder, console)
+        return
+    while True:
+        view = look_at(options.folder)
+        if options.json:
+            print(json.dumps(_figures(view)), flush=True)
+        elif console.is_terminal:
+            console.print(_picture(view))
+        else:
+            stamp = f"{datetime.now():%H:%M:%S} " if options.watch else ""  # noqa: DTZ005  read by people
+            print(stamp + _words(view), flush=True)
+        if not options.watch or view.status != "running":
+            return
+        time.sleep(_INTERVAL)
+
+
+def _watch(root: Path, console: Console) -> None:
+    """Draw a run again and again in the same place."""
+    from rich.live import Live
+
+    view = look_at(root)
+    with Live(_picture(view), console=console, auto_refresh=False) as live:
+        while view.status == "running":
+            time.sleep(_INTERVAL)
+            view = look_at(root)
+            live.update(_picture(view), refresh=True)
 
 
 def _picture(view: OutsideView) -> Picture:
