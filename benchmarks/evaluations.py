@@ -30,14 +30,23 @@ CASES = [
     ("loky", PLAIN),
     ("sequential", OURS),
     ("sequential", RELEASED),
+    # The release needs a cluster for these.
+    ("mpi4py", OURS),
+    ("dask", OURS),
+    ("ipyparallel", OURS),
 ]
+#: Executors of which one core directs the others.
+DIRECTED = ("mpi4py", "ipyparallel")
+#: By this factor, at most, an evaluation of the large function takes longer.
+WORST = 1.2
 
 
 def rate_of(
     python: Path, side: str, executor: str, function: str, *, workers: int, seconds: float
 ) -> float:
     """Return how many evaluations a second there are."""
-    options: dict[str, Any] = {"cores": workers, "executor_type": executor}
+    cores = workers + (executor in DIRECTED)
+    options: dict[str, Any] = {"cores": cores, "executor_type": executor}
     if side != PLAIN:
         options |= {"slots": 1, "python_executable": None}
     work = ("sequence", {"function": function, "seconds": seconds, "workers": workers})
@@ -101,6 +110,12 @@ def show(report: Report, rates: dict[tuple[str, str, str], list[float]]) -> None
             part = median(mine / other for mine, other in zip(ours, theirs, strict=True))
             promise = f"{executor}, {function} function: our rate as a part of {VERSION}'s"
             report.bar(promise, part, above=0.8)
+    for executor in (executor for executor, side in CASES if side == OURS):
+        small, large = (rates[executor, OURS, function] for function in FUNCTIONS)
+        part = median(slow / fast for fast, slow in zip(small, large, strict=True))
+        report.bar(
+            f"{executor}: rate of the large function by the small one's", part, above=1 / WORST
+        )
 
 
 if __name__ == "__main__":
