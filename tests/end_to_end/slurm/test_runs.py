@@ -56,6 +56,7 @@ def test_twenty_learners_on_four_nodes(cluster, make_run, ledger, gate):
     assert list(overlapping_holds()) == []
 
 
+@pytest.mark.timeout(300)
 def test_a_thousand_learners_are_done_by_eight_jobs(cluster, start, ledger, gate):
     functions = [Noted(ledger.path, i, gate=gate) for i in range(1000)]
     learners = [adaptive.SequenceLearner(function, [0, 1]) for function in functions]
@@ -64,7 +65,7 @@ def test_a_thousand_learners_are_done_by_eight_jobs(cluster, start, ledger, gate
         run = start(learners, scheduler=scheduler, max_simultaneous_jobs=8)
         wait_until(lambda: len(ledger.jobs()) == 8)
         gate.touch()
-        run.wait(timeout=LONG)
+        run.wait(timeout=240)
     check_that_all_is_well(run, ledger)
     assert calls["sbatch"] <= 3
     assert len(ledger.jobs()) == 8
