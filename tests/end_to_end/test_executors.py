@@ -115,10 +115,12 @@ def test_learners_reach_their_goals_on_all_nodes(make_run, scheduler, workers):
 
 @in_places(*AT_HOME[:3], *OVER_NODES)
 def test_a_job_that_is_cancelled_saves_what_came_back(make_run, scheduler, ledger, gate):
-    stop_in_the_middle(make_run, scheduler, ledger, gate)
-    scheduler.cancel(["run-0"], with_progress_bar=False)
+    run = stop_in_the_middle(make_run, scheduler, ledger, gate)
+    scheduler.cancel_ids(list(scheduler.queue()))
+    wait_until(lambda: events("ends"))
     sequence = adaptive.SequenceLearner(Noted(ledger.path), range(N_POINTS))
     assert ledger.points(0) == saved_points(sequence, DATA)
+    run.cancel()  # before another job goes on
 
 
 @pytest.mark.slow
@@ -126,15 +128,15 @@ def test_a_job_that_is_cancelled_saves_what_came_back(make_run, scheduler, ledge
 def test_a_time_limit_in_the_middle_loses_no_point(make_run, scheduler, ledger, gate):
     executor = scheduler.resources(0).executor_type
     limited = SLURM(nodes=2, cores_per_node=2, executor_type=executor, time=60)
-    stop_in_the_middle(make_run, limited, ledger, gate)
-    wait_until(lambda: events("told to end"), timeout=150)
-    wait_until(lambda: not limited.queue(), timeout=150)
+    run = stop_in_the_middle(make_run, limited, ledger, gate)
+    wait_until(lambda: events("told to end") and events("ends"), timeout=150)
     sequence = adaptive.SequenceLearner(Noted(ledger.path), range(N_POINTS))
     assert ledger.points(0) == saved_points(sequence, DATA)
+    run.cancel()  # before another job goes on
 
 
 def stop_in_the_middle(make_run, scheduler, ledger, gate):
-    """Start a run whose learner goes no further than to its middle."""
+    """Return a run whose learner goes no further than to its middle."""
     n_free = 6
     sequence = adaptive.SequenceLearner(Noted(ledger.path, free=n_free, gate=gate), range(N_POINTS))
     run = make_run(
@@ -147,6 +149,7 @@ def stop_in_the_middle(make_run, scheduler, ledger, gate):
     )
     run.start()
     wait_until(lambda: len(ledger.begun()) > n_free)
+    return run
 
 
 @in_places(("local", "mpi4py"), *OVER_NODES)
