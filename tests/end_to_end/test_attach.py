@@ -82,13 +82,13 @@ def test_a_run_that_is_managed_elsewhere_is_shown_and_not_touched(attach, ledger
             call()
     assert run.status() == "running"
     assert states(run) == ["running", "running", "ready"]
-    assert "0/3 learners done" in run.info()
+    assert "0/3 learners done" in run.info("text")
     run.load_learners()
     gate.touch()
     assert programs.finish(first)[0] == 0
     assert run.status() == "finished"
     assert states(run) == ["done"] * N_LEARNERS
-    assert "3/3 learners done, 30 points" in run.info()
+    assert "3/3 learners done, 30 points" in run.info("text")
     assert records(j.ManagerStarted) == before
 
 

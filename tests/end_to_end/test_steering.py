@@ -35,7 +35,7 @@ def test_a_paused_run_submits_nothing_until_it_is_resumed(make_run, ledger, gate
     run.pause()
     run.pause()
     assert run.is_paused
-    assert "paused" in run.info()
+    assert "paused" in run.info("text")
     (job,) = ledger.jobs()
     Local().cancel_ids([job])
     wait_until(lambda: states(run) == ["ready", "ready"])
@@ -68,7 +68,7 @@ def test_cancelled_learners_are_saved_and_left_alone_until_they_are_retried(make
     run.wait()
     assert run.status() == "finished"
     assert states(run) == ["cancelled", "done", "done", "cancelled"]
-    assert "2 cancelled" in run.info()
+    assert "2 cancelled" in run.info("text")
     assert [e.end for e in records(j.JobGone) if e.is_failed_start] == []
     assert run.retry([0]) == 1
     run.wait()
