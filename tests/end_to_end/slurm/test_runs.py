@@ -142,6 +142,7 @@ def test_a_job_whose_time_is_nearly_over_saves_and_another_goes_on(stopped, ledg
     assert len(ledger.jobs()) >= 2
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("executor", "n_cores"),
     [
@@ -156,7 +157,7 @@ def test_a_warning_reaches_jobs_with_workers_on_several_nodes(stopped, ledger, e
     run = stopped(n_workers, scheduler=scheduler, save_interval=NEVER)
     (job_id,) = ledger.jobs()
     ask_well(["scancel", "--batch", "--signal=USR1", job_id])  # as Slurm sends its warning
-    wait_until(lambda: run.get_database().attempt[0] == 2)
+    wait_until(lambda: run.get_database().attempt[0] == 2, timeout=LONG)
     Path("gate").touch()
     run.wait(timeout=LONG)
     check_that_all_is_well(run, ledger)
