@@ -147,6 +147,14 @@ class RunFolder:
             )
 
 
+def unwritable_error(folder: RunFolder, error: OSError) -> RunFolderError:
+    """Say that a run can't be started, since its files can't be written, and what to do."""
+    return RunFolderError(
+        f"The run in '{folder.root}' can't be started, since its files can't be written: {error}. "
+        "Its record is as it was: make room, or see what ails the file system, and start again."
+    )
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     new = path.with_name(f".{path.name}.new")
@@ -210,8 +218,17 @@ class RunFolderLock:
         if previous is not None and may_follow is not None and not may_follow(previous):
             os.close(fd)
             raise locked_error(self._folder, previous)
-        _write_holder(fd)
         self._fd = fd
+        self._sign()
+
+    def _sign(self) -> None:
+        """Write down who has the lock; who can't (the disk is full) does not have it."""
+        assert self._fd is not None  # noqa: S101  it was just locked
+        try:
+            _write_holder(self._fd)
+        except OSError:
+            self.release()
+            raise
 
     def _open_and_lock(self) -> int:
         for pause in (*_LOOKERS_PAUSES, None):
@@ -237,8 +254,13 @@ class RunFolderLock:
         new = self._folder.lock.with_name(f".lock-{socket.gethostname()}-{os.getpid()}")
         fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _write_holder(fd)
-        new.replace(self._folder.lock)
+        try:
+            _write_holder(fd)
+            new.replace(self._folder.lock)
+        except OSError:
+            new.unlink(missing_ok=True)
+            os.close(fd)
+            raise
         self._fd = fd
 
     def is_ours(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
-from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, RunFolderError
 from adaptive_scheduler.journal_follower import JournalFollower
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
 from adaptive_scheduler.learners.paths import fname_to_paths, fname_to_str
@@ -28,6 +28,7 @@ from adaptive_scheduler.run_folder import (
     living_holder,
     locked_error,
     read_holder,
+    unwritable_error,
     write_private,
 )
 from adaptive_scheduler.server_support.addresses import (
@@ -375,8 +376,8 @@ class DatabaseManager(BaseManager):
     def _setup(self) -> None:
         raise_descriptor_limit()
         self.run_folder.create()
-        take_lock(self._lock, self.run_folder, take_over=self.take_over)
         try:
+            take_lock(self._lock, self.run_folder, take_over=self.take_over)
             self._open_journal()
             if self.known_pack is None:
                 write_pack(
@@ -387,6 +388,12 @@ class DatabaseManager(BaseManager):
                     sys_path=[str(Path(entry).absolute()) for entry in sys.path],
                 )
             event_loop.run(self._open_server())
+        except AdaptiveSchedulerError:
+            self._close()
+            raise
+        except OSError as error:
+            self._close()
+            raise unwritable_error(self.run_folder, error) from error
         except BaseException:
             self._close()
             raise
@@ -416,7 +423,7 @@ class DatabaseManager(BaseManager):
             fnames_digest=digest,
         )
         if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(self.learners)):
-            self._journal.compact([started, *as_records(self.state, time.time())])
+            self._compact([started, *as_records(self.state, time.time())])
         # Who starts a run again has mended what made learners fail.
         chosen = self.retry_at_start
         retried = to_retry_at_start(self.state) if chosen is None else chosen
@@ -426,6 +433,14 @@ class DatabaseManager(BaseManager):
             self.state.apply(record)
             self._journal.append(record)
         self._journal.flush()
+
+    def _compact(self, records: Sequence[j.AnyRecord]) -> None:
+        """Make the journal shorter; without room for that, it stays as it is."""
+        assert self._journal is not None  # noqa: S101  opened before
+        try:
+            self._journal.compact(records)
+        except OSError as error:
+            log.warning("The journal can't be compacted, and stays as long as it is: %s", error)
 
     def _digest(self) -> str:
         # As they were given first: who attaches from elsewhere knows them by other paths.

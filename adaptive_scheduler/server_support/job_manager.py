@@ -25,7 +25,7 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
 from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
 from adaptive_scheduler.resources import LOKY_START_METHODS, Resources
-from adaptive_scheduler.run_folder import write_private
+from adaptive_scheduler.run_folder import unwritable_error, write_private
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.crash_report import failed_starts_report
@@ -56,6 +56,8 @@ _DISK_PATIENCE = 1.0
 _CANCEL_AGAIN = 60.0
 #: Seconds that running jobs get, at the end of a run, to hear that nothing is left.
 _FAREWELL = 10.0
+#: Seconds before a job script that could not be written is tried again.
+_DISK_PAUSE = 2.0
 
 
 class JobManager(BaseManager):
@@ -223,7 +225,10 @@ class JobManager(BaseManager):
 
     def _setup(self) -> None:
         folder = self.database_manager.run_folder
-        write_private(folder.settings, self.settings.to_bytes())
+        try:
+            write_private(folder.settings, self.settings.to_bytes())
+        except OSError as error:
+            raise unwritable_error(folder, error) from error
         event_loop.call(self._attach)
 
     def _attach(self) -> None:
@@ -362,7 +367,12 @@ class JobManager(BaseManager):
     async def _submit(self, resources: Resources, numbers: list[int]) -> None:
         """Submit jobs with equal resources; each step is on disk before the next is done."""
         database = self.database_manager
-        batch = await asyncio.to_thread(self._make_batch, resources, numbers)
+        try:
+            batch = await asyncio.to_thread(self._make_batch, resources, numbers)
+        except OSError as error:
+            self._note_trouble(error)
+            self._pause_until = time.time() + _DISK_PAUSE
+            return
         database.submitting.add(batch.token)
         try:
             database.record(

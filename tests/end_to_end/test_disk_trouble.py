@@ -17,10 +17,12 @@ import adaptive
 import pytest
 
 from adaptive_scheduler import journal as j
+from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import points, records, said, saved_points
+from tests.end_to_end.schedulers import Played
 from tests.end_to_end.sick_disk import SLOW, OnSickDisk, make_sick
 from tests.waiting import wait_until
 
@@ -223,6 +225,45 @@ def test_a_full_disk_for_the_run_folder_ends_neither_the_run_nor_its_jobs(
     assert ledger.twice() == []
     assert sorted(record.learner for record in records(j.Done)) == list(range(n))
     assert len(ledger.jobs()) == 2
+
+
+def test_a_run_that_cant_be_started_on_a_full_disk_is_started_when_there_is_room(
+    make_run, small_disk, here
+):
+    disk = small_disk(here / "disk")
+
+    def make():
+        return make_run([adaptive.SequenceLearner(abs, [1])], folder=disk / "run")
+
+    filler = fill(disk)
+    with pytest.raises(RunFolderError, match="No space left"):
+        make().start()
+    filler.unlink()
+    make().start().wait()  # nobody holds the lock
+    before = records(j.Done, disk / "run" / "journal.jsonl")
+    filler = fill(disk)
+    with pytest.raises(RunFolderError, match="No space left"):
+        make().start()
+    assert records(j.Done, disk / "run" / "journal.jsonl") == before
+    filler.unlink()
+    again = make()
+    again.start().wait()
+    assert again.status() == "finished"
+    assert records(j.Done, disk / "run" / "journal.jsonl") == before
+
+
+def test_jobs_whose_script_cant_be_written_are_submitted_when_it_can(make_run, small_disk, here):
+    disk = small_disk(here / "scripts")
+    (here / "queue").mkdir()
+    filler = fill(disk)
+    scheduler = Played(here / "queue", batch_folder=disk)
+    run = make_run([adaptive.SequenceLearner(abs, [1])], scheduler=scheduler)
+    run.start()
+    wait_until(lambda: "No space left" in run.info(format="text"))
+    assert scheduler.queue() == {}
+    filler.unlink()
+    wait_until(scheduler.queue)
+    assert run.status() == "running"
 
 
 def test_a_file_that_cant_be_read_is_put_aside_and_told_at_once(stopped, ledger, gates):
