@@ -18,11 +18,13 @@ from tests.cluster.slurm import SlurmCluster
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.looking import points
 from tests.soak.faults import Faults
-from tests.soak.program import fname, make_learner
+from tests.soak.program import POINT_SECONDS, SAVE_INTERVAL, fname, make_learner
 from tests.waiting import wait_until
 
 #: Seconds between two looks at faults that last, and at the manager.
 _PAUSE = 0.05
+#: Points that a fault may cost a job, and those that were under way.
+_MOST_AGAIN = round(SAVE_INTERVAL / POINT_SECONDS) + 2
 #: Seconds between two faults, at most.
 _CALM = 1.5
 
@@ -233,6 +235,9 @@ class Soak:
         lost = set(returned) - loaded
         if len(loaded) != self._n_learners * self._n_points:
             wrong.append(f"{len(loaded)} points instead of {self._n_learners * self._n_points}")
+        again = len(returned) - len(set(returned))
+        if again > _MOST_AGAIN * self._count.total():
+            wrong.append(f"{again} points were computed again: more than was not saved")
         wrong += self._wrong_in_journal()
         return Report(
             seed=self._seed,
@@ -242,7 +247,7 @@ class Soak:
             n_jobs=len(ledger.jobs()),
             n_managers=self._n_managers,
             computed=len(returned),
-            again=len(returned) - len(set(returned)),
+            again=again,
             loaded=len(loaded),
             lost=len(lost),
             wrong=wrong,
