@@ -85,6 +85,7 @@ class Grid(Piece):
         self._loading = [time.monotonic() + seconds for seconds in _LOADING]
         self._has_sent = False
         self._on_event = on_event
+        columns.whole()  # it travels with the state
         super().__init__("grid", self._heard, caption=caption, index=index, hint=hint)
 
     def everything(self) -> dict[str, Any]:

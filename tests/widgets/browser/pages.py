@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 
 #: Seconds within which anything happens on a page; Jupyter's own start is slow on a busy machine.
-PATIENCE = 180.0
+PATIENCE = 60.0
 
 _FLAGS = (
     "--no-sandbox",

@@ -104,9 +104,10 @@ class Server:
         nbformat.write(notebook, self.notebooks / name)
 
     def url(self, name: str) -> str:
-        """Return where a browser finds a notebook."""
+        """Return where a browser finds a notebook, and no other that it has seen before."""
         place = {"lab": "lab/tree", "notebook": "notebooks", "voila": "voila/render"}[self.kind]
-        return f"http://127.0.0.1:{self._port}/{place}/{name}?token={TOKEN}"
+        query = f"token={TOKEN}&reset" if self.kind == "lab" else f"token={TOKEN}"
+        return f"http://127.0.0.1:{self._port}/{place}/{name}?{query}"
 
     def stop(self) -> None:
         """End the server."""
