@@ -110,6 +110,20 @@ def test_a_job_of_a_lost_node_that_must_not_come_back_is_replaced(cluster, stopp
     check_that_all_is_well(run, ledger)
 
 
+def test_a_job_that_gives_way_to_a_more_urgent_one_saves(cluster, stopped, ledger, gate):
+    scheduler = SLURM(cores=2, partition="single", requeue=False)
+    run = stopped(save_interval=NEVER, scheduler=scheduler)
+    urgent = ("--partition=urgent", "--nodelist=n0", "--ntasks=2", "--output=/dev/null")
+    cluster.run("sbatch", *urgent, "--wrap=until [ -e gate ]; do sleep 0.05; done")
+    wait_until(lambda: "PREEMPTED" in str(run.get_database().last_end[0]))
+    assert run.get_database().fails[0] == 0
+    assert "1 PREEMPTED" in run.info(format="text")
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert len(ledger.jobs()) == 2
+
+
 # A controller in trouble.
 
 
