@@ -251,7 +251,8 @@ def test_a_lost_node_ends_a_job_that_must_not_be_requeued(slurm, running):
     job_id = running(using=SLURM(cores=1, partition="single", requeue=False))
     slurm.lose_node("n0")
     wait_until(lambda: job_id not in alive(SLURM(cores=1)))
-    assert SLURM(cores=1).ends([job_id]) == {job_id: JobEnd(state="NODE_FAIL", reason="NodeDown")}
+    end = JobEnd(state="NODE_FAIL", reason="NodeDown", is_no_fault=True)
+    assert SLURM(cores=1).ends([job_id]) == {job_id: end}
 
 
 def test_a_job_of_a_lost_node_may_come_back(slurm, running):
