@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.executors.base import Workers
 from adaptive_scheduler.executors.remote import RemoteExecutor
-from adaptive_scheduler.executors.worker_processes import temporary_folder
+from adaptive_scheduler.executors.worker_processes import remove_folder, temporary_folder
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors import Spread
@@ -67,6 +67,9 @@ class Cluster(Workers):
         self._tell(None)
         if self._thread is None:
             self._loop.close()
+        else:
+            # At once: the job may be killed before all workers have ended.
+            remove_folder(self._spread.scratch)
 
     def _tell(self, executor: RemoteExecutor | None) -> None:
         def tell() -> None:

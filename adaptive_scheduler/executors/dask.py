@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _PATIENCE = 120.0
 #: Seconds in which a worker that is not stuck answers.
 _ANSWER = 10.0
+#: Seconds that workers get to end in their own way: the job may be about to be killed.
+_PARTING = 1.0
 #: Seconds between two looks whether workers are free.
 _LOOK = 0.05
 #: Options of each worker: no server for browsers, and no limit but that of the job.
@@ -142,7 +144,7 @@ async def _part(scheduler: Any, workers: WorkerProcesses) -> None:
     """Have the workers end in their own way: they put away what they share."""
     message = {"op": "terminate", "reason": "the job ends"}
     with suppress(TimeoutError):
-        async with asyncio.timeout(GRACE):
+        async with asyncio.timeout(_PARTING):
             await scheduler.broadcast(msg=message, nanny=True, on_error="ignore")
             await workers.end()
 

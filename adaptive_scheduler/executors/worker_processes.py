@@ -19,7 +19,7 @@ from typing import IO, Self
 from adaptive_scheduler.executors.worker import WorkerError
 
 #: Seconds that launchers get to end when they are told to.
-_GRACE = 5.0
+_GRACE = 2.0
 #: Seconds between two looks whether programs have ended.
 _LOOK = 0.02
 #: Option of prctl(2): send this signal to me when my parent dies.
@@ -110,16 +110,20 @@ class WorkerProcesses:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder in `parent`, and remove both in the end if nobody else needs them."""
+    """Make a folder in `parent`, the job's own, and remove both in the end."""
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=parent))
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        for empty in (parent, parent.parent):
-            with suppress(OSError):  # another executor uses it
-                empty.rmdir()
+        remove_folder(parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove the folder of a job, and the one that has those of all jobs, if it was the last."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another job uses it
+        folder.parent.rmdir()
 
 
 def _start(

@@ -44,8 +44,7 @@ def scheduler(request, here, monkeypatch):
     else:
         request.getfixturevalue("slurm")
         yield SLURM(nodes=2, cores_per_node=2, executor_type=executor)
-    wait_until(lambda: not processes_in(here))
-    assert not Path("run-run/scratch").exists()
+    wait_until(lambda: not processes_in(here) and not Path("run-run/scratch").exists())
     assert not Path("ipython").exists()
 
 
