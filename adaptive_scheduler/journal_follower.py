@@ -11,6 +11,9 @@ from adaptive_scheduler import journal as j
 
 #: Bytes that are read at once from the end of the journal.
 _BLOCK = 1 << 16
+#: Bytes of the first line that tell one journal from another: when it was begun, and by whom.
+_HEAD = 256
+_NO_FILE = (0, b"")
 
 
 class JournalFollower:
@@ -26,7 +29,7 @@ class JournalFollower:
 
     def __init__(self, path: Path, *, from_start: bool = False) -> None:
         self._path = path
-        self._file_number, self._position = 0, 0
+        self._file, self._position = _NO_FILE, 0
         #: How many files have been read, one in the place of the other.
         self.n_files = 0
         if from_start:
@@ -34,7 +37,7 @@ class JournalFollower:
         # What can't be read now is read from its beginning when it can.
         with contextlib.suppress(OSError), path.open("rb") as file:
             position = _end_of_whole_lines(file)
-            self._file_number, self._position = os.fstat(file.fileno()).st_ino, position
+            self._file, self._position = _which_file(file), position
 
     def new_records(self) -> list[j.AnyRecord]:
         """Return the records that were added; none if there is no journal.
@@ -49,9 +52,9 @@ class JournalFollower:
         except FileNotFoundError:
             return []
         with file:
-            number = os.fstat(file.fileno()).st_ino
-            if number != self._file_number:
-                self._file_number, self._position = number, 0
+            which = _which_file(file)
+            if which != self._file:
+                self._file, self._position = which, 0
                 self.n_files += 1
             file.seek(self._position)
             data = file.read()
@@ -59,6 +62,12 @@ class JournalFollower:
         records = [j.read_record(line) for line in data[:whole].splitlines()]
         self._position += whole
         return records
+
+
+def _which_file(file: BinaryIO) -> tuple[int, bytes]:
+    """Tell a journal from one in its place: the number alone may be that of one long deleted."""
+    file.seek(0)
+    return os.fstat(file.fileno()).st_ino, file.readline(_HEAD)
 
 
 def _end_of_whole_lines(file: BinaryIO) -> int:

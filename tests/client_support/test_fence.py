@@ -112,6 +112,16 @@ def test_who_follows_a_journal_reads_each_record_once_and_whole(journal):
     assert follower.new_records() == []
 
 
+def test_a_journal_that_got_the_number_of_one_long_deleted_is_read_from_its_start(journal):
+    write(journal, *(assigned(number, OTHER) for number in range(1, 9)))
+    follower = JournalFollower(journal.path)
+    # As after two compactions, of which the follower has seen neither.
+    text = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(b"".join([text[7], text[0]]))
+    assert follower.new_records() == [assigned(8, OTHER), assigned(1, OTHER)]
+    assert follower.new_records() == []
+
+
 @pytest.mark.parametrize("cut", [1, 50])
 def test_a_line_that_was_being_written_is_read_when_it_is_whole(journal, cut):
     write(journal, assigned(1, OTHER))
