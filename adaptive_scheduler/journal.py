@@ -7,9 +7,10 @@ nobody of a record before it lies on disk.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -291,10 +292,18 @@ class Journal:
 
     Records are collected by `append` and written by `flush`, which blocks
     until they lie on disk and may run in another thread.
+
+    Parameters
+    ----------
+    path
+        The file; it is made if there is none.
+    may_write
+        Asked before each write whether this is still the one who writes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_write: Callable[[], bool] = lambda: True) -> None:
         self.path = path
+        self._may_write = may_write
         self._waiting: list[bytes] = []
         self._writing = threading.Lock()
         _drop_torn_line(path)
@@ -324,6 +333,8 @@ class Journal:
             if count == 0:
                 return
             data = b"\n".join(self._waiting[:count]) + b"\n"
+            if not self._may_write():
+                raise OSError(errno.ESTALE, "another manager has taken the run over")
             if os.fstat(self._fd).st_size > self._good_size:  # it could not be cut off before
                 os.ftruncate(self._fd, self._good_size)
             try:

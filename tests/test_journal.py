@@ -387,3 +387,36 @@ def test_a_compaction_that_fails_changes_nothing(journal, path, monkeypatch):
     journal.flush()
     assert read(path) == [released(0), released(1)]
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_who_may_not_write_any_more_leaves_the_journal_as_it_is(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    allowed = [True, False]
+    journal = j.Journal(path, may_write=lambda: allowed.pop(0))
+    journal.append(j.Paused(time=1.0))
+    journal.flush()
+    journal.append(j.Resumed(time=2.0))
+    with pytest.raises(OSError, match="another manager has taken the run over"):
+        journal.flush()
+    assert list(j.read_journal(path)) == [j.Paused(time=1.0)]
+    assert not journal.is_flushed
+    journal.close()
+
+
+def test_half_a_line_that_could_not_be_cut_off_is_cut_off_later(tmp_path, monkeypatch):
+    path = tmp_path / "journal.jsonl"
+    journal = j.Journal(path)
+    journal.append(j.Paused(time=1.0))
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adaptive_scheduler.journal.os.fsync", fail)
+        patch.setattr("adaptive_scheduler.journal.os.ftruncate", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            journal.flush()
+    journal.append(j.Resumed(time=2.0))
+    journal.flush()
+    assert list(j.read_journal(path)) == [j.Paused(time=1.0), j.Resumed(time=2.0)]
+    journal.close()

@@ -40,6 +40,7 @@ from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.compaction import as_records
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.message_handler import MessageHandler
+from adaptive_scheduler.server_support.outbox_reader import OutboxReader, delete
 from adaptive_scheduler.server_support.retrying import to_retry_at_start
 from adaptive_scheduler.server_support.server import Server
 from adaptive_scheduler.server_support.state import DONE, RunState
@@ -63,10 +64,6 @@ log = logging.getLogger(__name__)
 
 Listener: TypeAlias = Callable[[], None]
 
-#: Seconds for which a file of the outbox must be unreadable until it is kept aside.
-_UNREADABLE_FOR = 60.0
-#: Seconds for which messages of the outbox may take to be written down.
-_OUTBOX_PATIENCE = 10.0
 #: A journal with more lines than this for each learner, and more than
 #: `_COMPACT_ABOVE` in all, is compacted when a manager starts.
 _COMPACT_LINES_PER_LEARNER = 4
@@ -155,13 +152,10 @@ class DatabaseManager(BaseManager):
         self.take_over = False
         self.state = RunState(self.groups, dependencies=self.dependencies)
         self.handler = MessageHandler(self.state, self.record, self._cancel_wanted)
-        #: Files of the outbox that were none, and were renamed.
-        self.kept_aside: list[Path] = []
-        self._unreadable: dict[Path, float] = {}
-        self._outbox_trouble = ""
         self._follower: JournalFollower | None = None
         self._following = threading.Lock()
         self.outbox = Outbox(self.run_folder.outbox)
+        self.outbox_reader = OutboxReader(self.outbox, self._note_message, self.flushed)
         #: What is known of the jobs in the queue, by id, as of the last look.
         self.queue: dict[str, QueuedJob] = {}
         #: Tokens of submissions whose answer is awaited.
@@ -201,11 +195,10 @@ class DatabaseManager(BaseManager):
         error = None if self._server is None else self._server.disk_error
         if error is not None:
             return f"The journal can't be written: {error}"
-        if self._outbox_trouble:
-            return self._outbox_trouble
-        if self.kept_aside:
-            return f"No message of a job, and kept aside: {', '.join(map(str, self.kept_aside))}"
-        return ""
+        if self.outbox_reader.trouble:
+            return self.outbox_reader.trouble
+        aside = ", ".join(map(str, self.outbox_reader.kept_aside))
+        return f"No message of a job, and kept aside: {aside}" if aside else ""
 
     def listen(
         self,
@@ -229,43 +222,12 @@ class DatabaseManager(BaseManager):
         self._hurried += [on_hurry] if on_hurry else []
         self._cancelled += [on_cancel] if on_cancel else []
 
+    def _note_message(self, message: p.Message) -> None:
+        self.handler.answer(message)
+
     async def read_outbox(self) -> None:
         """Handle what jobs have left while nobody listened."""
-        try:
-            handled = await self._handle_outbox()
-        except OSError as error:  # it is read again at the next look
-            self._note_outbox(f"The reports in '{self.outbox.folder}' can't be read: {error}")
-            return
-        self._note_outbox("")
-        # What isn't written down yet is left there, and handled once more.
-        if handled and await self.flushed(_OUTBOX_PATIENCE):
-            await asyncio.to_thread(_delete, handled)
-
-    async def _handle_outbox(self) -> list[Path]:
-        """Handle each message, and return the files that held one."""
-        found = await asyncio.to_thread(lambda: list(self.outbox.messages()))
-        for _, message in found:
-            if message is not None:
-                self.handler.answer(message)
-        unreadable = [path for path, message in found if message is None]
-        await asyncio.to_thread(self._keep_unreadable, unreadable)
-        return [path for path, message in found if message is not None]
-
-    def _keep_unreadable(self, paths: Collection[Path]) -> None:
-        """Move files aside that have held no message for a while: nobody is writing them."""
-        now = time.monotonic()
-        self._unreadable = {path: self._unreadable.get(path, now) for path in paths}
-        for path, since in self._unreadable.items():
-            if now - since >= _UNREADABLE_FOR:
-                aside = path.with_name(f"{path.name}.unreadable")
-                path.rename(aside)
-                log.warning("'%s' holds no message of a job and was kept aside.", aside)
-                self.kept_aside.append(aside)
-
-    def _note_outbox(self, trouble: str) -> None:
-        if trouble and trouble != self._outbox_trouble:
-            log.error("%s", trouble)
-        self._outbox_trouble = trouble
+        await self.outbox_reader.read()
 
     # For those who only look.
 
@@ -414,7 +376,7 @@ class DatabaseManager(BaseManager):
                     "touches no data."
                 )
             self.state.apply(record)
-        self._journal = j.Journal(path)
+        self._journal = j.Journal(path, may_write=self._lock.is_ours)
         started = j.ManagerStarted(
             time=time.time(),
             host=socket.gethostname(),
@@ -451,9 +413,9 @@ class DatabaseManager(BaseManager):
     async def _open_server(self) -> None:
         assert self._journal is not None  # noqa: S101  opened before
         # What jobs have left comes before what they say now.
-        handled = await self._handle_outbox()
+        handled = await self.outbox_reader.handle()
         await asyncio.to_thread(self._journal.flush)
-        await asyncio.to_thread(_delete, handled)
+        await asyncio.to_thread(delete, handled)
         server = Server(self._handle, self._journal, self._confirm, self._hurry)
         port = server.start(self.listening.host, self.listening.port)
         connection = p.Connection(
@@ -533,11 +495,6 @@ def _folder_beside(db_fname: Path, scheduler: BaseScheduler) -> RunFolder:
         scripts=scheduler.batch_folder or None,
         journal=db_fname,
     )
-
-
-def _delete(paths: Sequence[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
 
 
 def keep_aside(folder: RunFolder) -> None:

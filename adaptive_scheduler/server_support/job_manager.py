@@ -19,6 +19,7 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     MaxRestartsReachedError,
+    RunFolderLockedError,
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
@@ -389,6 +390,8 @@ class JobManager(BaseManager):
         except SubmissionRejectedError as error:
             database.record(j.NotSubmitted(time=time.time(), token=batch.token, reason=str(error)))
             raise
+        except RunFolderLockedError:
+            raise
         except Exception as error:  # noqa: BLE001  as for the queue
             self._note_trouble(error)  # the next look at the queue tells what became of it
             self._hurry()
@@ -401,6 +404,7 @@ class JobManager(BaseManager):
         while not await self.database_manager.flushed(_DISK_PATIENCE):
             if self._is_stopping:
                 return False
+            await asyncio.to_thread(self.database_manager.check_lock)
         return True
 
     def _make_batch(self, resources: Resources, numbers: list[int]) -> Batch:

@@ -12,7 +12,7 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.server_support import database_manager as module
+from adaptive_scheduler.server_support import outbox_reader
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from tests.waiting import wait_until
@@ -82,7 +82,7 @@ def test_who_begins_anew_does_not_hear_what_jobs_had_left(left_alone):
 
 
 def test_a_file_that_holds_no_message_is_kept_aside_once_and_reported(make, monkeypatch):
-    monkeypatch.setattr(module, "_UNREADABLE_FOR", 0.0)
+    monkeypatch.setattr(outbox_reader, "_UNREADABLE_FOR", 0.0)
     manager = make().start()
     torn = manager.run_folder.outbox / "report-1-1.json"
     torn.write_bytes(b'{"type": "do')
@@ -91,7 +91,7 @@ def test_a_file_that_holds_no_message_is_kept_aside_once_and_reported(make, monk
     (aside,) = manager.run_folder.outbox.iterdir()
     assert aside.name == "report-1-1.json.unreadable"
     assert str(aside) in manager.disk_trouble
-    assert manager.kept_aside == [aside]
+    assert manager.outbox_reader.kept_aside == [aside]
 
 
 def test_a_file_that_may_be_being_written_stays(make):
