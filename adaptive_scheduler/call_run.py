@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adaptive_scheduler.calls import Call, Calls, outcome_of
 from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
     CallError,
     DataFileError,
     MaxRestartsReachedError,
@@ -43,6 +45,7 @@ class PackedCall(NamedTuple):
 class _Part:
     """The tasks of one learner that still wait, by their place in its sequence."""
 
+    index: int
     path: Path
     waiting: dict[int, Future[Any]]
     has_started: bool = False
@@ -80,12 +83,15 @@ class CallRun:
     ) -> None:
         self._lock = threading.Lock()
         self._is_partly_cancelled = False
+        #: Learners of which all tasks were cancelled before any job had them.
+        self._unwanted: list[int] = []
         learners: list[SequenceLearner] = []
         self._parts: list[_Part] = []
         for tasks in split(calls, -(-len(calls) // size)):
             learners.append(_learner([calls[task] for task in tasks]))
-            path = folder / f"{len(self._parts)}.pickle"
-            self._parts.append(_Part(path, dict(enumerate(tasks))))
+            index = len(self._parts)
+            path = folder / f"{index}.pickle"
+            self._parts.append(_Part(index, path, dict(enumerate(tasks))))
         self._part_of = {task: part for part in self._parts for task in part.waiting.values()}
         self.run = make_run(learners, [part.path for part in self._parts])
 
@@ -101,8 +107,11 @@ class CallRun:
     def forget(self, task: Future[Any]) -> bool:
         """Let a task that was cancelled wait no longer; return whether it has waited."""
         with self._lock:
+            part = self._part_of.get(task)
             was_waiting = self._pop(task)
-        self._is_partly_cancelled |= was_waiting
+            self._is_partly_cancelled |= was_waiting
+            if part is not None and not part.waiting and not part.has_started:
+                self._unwanted.append(part.index)
         return was_waiting
 
     def tasks(self) -> list[Future[Any]]:
@@ -125,10 +134,21 @@ class CallRun:
             if part.waiting:
                 self._deliver_part(part, entry)
         if has_ended:
-            self._fail_the_rest()
-        elif self._is_partly_cancelled and not self._part_of:
-            self._is_partly_cancelled = False
+            self._fail_the_rest(entries)
+        else:
+            self._cancel_unwanted()
+
+    def _cancel_unwanted(self) -> None:
+        """Keep jobs from what nobody waits for any more."""
+        with self._lock:
+            unwanted, self._unwanted = self._unwanted, []
+            is_over = self._is_partly_cancelled and not self._part_of
+            self._is_partly_cancelled &= not is_over
+        if is_over:
             self.run.cancel()
+        elif unwanted:
+            with contextlib.suppress(AdaptiveSchedulerError):  # the run has just ended
+                self.run.cancel_learners(unwanted)
 
     def _deliver_part(self, part: _Part, entry: LearnerEntry) -> None:
         if entry.state not in (RUNNING, DONE, FAILED):
@@ -178,16 +198,13 @@ class CallRun:
         for task in list(part.places):
             self._settle(task, error=error)
 
-    def _fail_the_rest(self) -> None:
+    def _fail_the_rest(self, entries: Sequence[LearnerEntry]) -> None:
         """Tell the tasks that still wait that the run has ended."""
         task = self.run.task
         reason = None if task is None or task.cancelled() else task.exception()
-        is_late = self.run.status() == "finished"  # their files are waited for
-        if reason is not None:
-            self.fail(reason)
-        elif not is_late:
-            why = f"Run '{self.run.job_name}' in '{self.run.run_folder.root}' was cancelled."
-            self.fail(CancelledError(why))
+        for part, entry in zip(self._parts, entries, strict=True):
+            if part.waiting and entry.state != DONE:  # the data of those that are is waited for
+                self._fail_part(part, reason or CancelledError(f"{self.run} was cancelled."))
 
     def _settle(
         self, task: Future[Any], *, result: Any = None, error: BaseException | None = None

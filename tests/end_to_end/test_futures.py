@@ -13,6 +13,7 @@ import pytest
 from adaptive_scheduler import SlurmExecutor
 from adaptive_scheduler.errors import MaxRestartsReachedError
 from adaptive_scheduler.scheduler import SLURM, Local
+from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import wait_for_empty_queue
 from tests.waiting import PATIENCE, wait_until
 
@@ -116,17 +117,22 @@ def test_calls_can_be_awaited(make_executor):
         asyncio.run(asyncio.wait_for(program(executor), PATIENCE))
 
 
-def test_a_call_that_no_job_has_can_be_cancelled(make_executor, gate):
+def test_a_call_that_no_job_has_can_be_cancelled_and_is_never_made(make_executor, gate, ledger):
     executor = make_executor(size_per_learner=1)
-    tasks = {executor.submit(wait_for, gate) for _ in range(2)}
+    noted = [Noted(ledger.path, learner, free=0, gate=gate) for learner in range(2)]
+    tasks = [executor.submit(function, 3) for function in noted]
     running = wait_until(lambda: next((task for task in tasks if task.running()), None))
-    (waiting,) = tasks - {running}
+    (waiting,) = {*tasks} - {running}
     assert waiting.cancel()
     assert not running.cancel()
     assert concurrent.futures.wait([waiting], timeout=0).done == {waiting}
+    (run,) = executor.run_managers
+    unwanted = tasks.index(waiting)
+    wait_until(lambda: run.database_manager.as_dicts()[unwanted]["state"] == "cancelled")
     gate.touch()
-    assert running.result(PATIENCE) == "gate"
+    assert running.result(PATIENCE) == 9
     executor.shutdown()
+    assert ledger.begun(unwanted) == []
 
 
 def test_jobs_of_calls_that_are_all_cancelled_are_cancelled(make_executor, gate):
