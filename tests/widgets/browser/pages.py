@@ -103,14 +103,22 @@ class Visit:
     def open_lab(self, url: str) -> None:
         """Open a notebook and wait until its kernel is idle."""
         self.page.goto(url)
-        status = self.page.locator("#jp-main-statusbar, .jp-NotebookKernelStatus").first
-        expect(status).to_contain_text("Idle")
+        if self.page.locator("body[data-notebook]").count():  # Notebook 7 has no status bar
+            expect(self.page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+                "data-status", "idle"
+            )
+        else:
+            expect(self.page.locator("#jp-main-statusbar")).to_contain_text("Idle")
 
     def run_all(self) -> None:
         """Run all cells."""
         self.page.evaluate(
             "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
         )
+
+    def save(self) -> None:
+        """Save the notebook, and wait until that is done."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
 
     def screenshot(self, name: str, selector: str | None = None) -> None:
         """Write a picture of the page, or of a part of it, for people to look at."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -76,6 +77,33 @@ def test_the_dashboard_of_a_real_run_changes_while_a_cell_computes(lab, chromium
         expect(visit.page.locator("#jp-main-statusbar")).to_contain_text("Busy")
         gate.with_name("gate-seen").touch()
         expect(visit.page.locator("#jp-main-statusbar")).to_contain_text("Idle")
+        visit.save()
+
+    chromium.look(act)
+    saved = nbformat.read(lab.notebooks / "live.ipynb", as_version=4)
+    (output,) = saved.cells[1].outputs
+    assert "finished" in output.data["text/html"]
+    assert "finished" in output.data["text/plain"]
+
+
+@pytest.mark.parametrize("kind", ["notebook", "voila"])
+def test_other_pages_show_the_dashboard_as_well(kind, serve, chromium):
+    server = serve(kind)
+    name = f"in-{kind}"
+    server.write(f"{name}.ipynb", RUN, f"run = make_run('{name}')\nrun.start()")
+
+    def act(visit):
+        page = visit.page
+        if kind == "voila":
+            page.goto(server.url(f"{name}.ipynb"))
+        else:
+            visit.open_lab(server.url(f"{name}.ipynb"))
+            visit.run_all()
+        expect(strip(page)).to_contain_text("2 running")
+        expect(page.locator(".as-row .as-state", has_text="running")).to_have_count(2)
+        visit.screenshot(name)
+        (server.notebooks / name / "gate").touch()
+        expect(strip(page).locator(".as-status")).to_have_text("finished")
 
     chromium.look(act)
 
@@ -130,20 +158,20 @@ def test_learners_that_are_selected_are_cancelled_and_retried(lab, chromium, spo
 
 
 FAILING = """
-run = make_run('logs', n_learners=2, noted={"raises": lambda n: n == 2}, max_fails_per_job=1)
+run = make_run('failing', n_learners=2, noted={"raises": lambda n: n == 2}, max_fails_per_job=1)
 _ = run.start()
 """
 
 
 def test_the_log_shows_what_went_wrong_and_follows(lab, chromium):
-    lab.write("logs.ipynb", RUN, FAILING, "run")
+    lab.write("failing.ipynb", RUN, FAILING, "run")
 
     def act(visit):
         page = visit.page
-        visit.open_lab(lab.url("logs.ipynb"))
+        visit.open_lab(lab.url("failing.ipynb"))
         visit.run_all()
         expect(strip(page)).to_contain_text("1 failed")
-        page.get_by_role("tab", name="Logs").click()
+        page.get_by_role("tab", name="Logs", exact=True).click()
         source = page.locator("[data-what=source]")
         expect(source.locator("option").nth(1)).to_contain_text("learner 0: failed, 1 failure")
         source.select_option("0")
@@ -165,13 +193,13 @@ def test_the_log_shows_what_went_wrong_and_follows(lab, chromium):
         page.keyboard.press("Enter")
         expect(page.locator(".as-hit mark")).to_have_text("current")
         page.get_by_role("tab", name="Jobs").click()
-        expect(page.get_by_role("gridcell", name="logs-1")).to_be_visible()
+        expect(page.get_by_role("gridcell", name="failing-1")).to_be_visible()
         page.get_by_role("tab", name="Database").click()
         expect(page.get_by_text(re.compile("2 rows, as of"))).to_be_visible()
         page.get_by_role("tab", name="Over time").click()
         expect(page.get_by_role("img", name="points over time")).to_be_visible()
         visit.screenshot("over-time", ".as-dashboard")
-        (lab.notebooks / "logs" / "gate").touch()
+        (lab.notebooks / "failing" / "gate").touch()
         expect(strip(page).locator(".as-status")).to_have_text("failed")
 
     chromium.look(act)
