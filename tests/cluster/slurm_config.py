@@ -41,6 +41,8 @@ ReturnToService=2
 KillWait={kill_wait}
 MessageTimeout={message_timeout}
 MinJobAge={min_job_age}
+# MPICH names memory after the job: clusters on one host at a time must not share names.
+FirstJobId={ports[0]}000
 MaxArraySize={max_array_size}
 MaxJobCount={max_job_count}
 SchedulerType=sched/backfill
