@@ -188,8 +188,8 @@ def _check_addresses(report: dict[str, Any]) -> Iterator[Finding]:
         "connection",
         "note",
         f"{report['host']} does not reach this host ({tried or 'it knows no address'}).",
-        "Jobs compute, save and report through files, but take no further learners. Ask which "
-        "interface the nodes reach, or which ports are open, and say `url='tcp://host:port'`.",
+        "Jobs find learners and report through files instead, slowly, and show no progress. Ask "
+        "which interface the nodes reach, or which ports are open: `url='tcp://host:port'`.",
     )
 
 
