@@ -167,10 +167,10 @@ def _jobs(info: RunInfo) -> str:
 def _points(info: RunInfo) -> str:
     parts = [f"{info.npoints:,}"]
     if info.status == "running":
-        parts.append(f"{info.rate:,.3g} a second")
+        parts += [f"{info.rate:,.3g} a second"] if info.rate else []
         parts += [] if info.cpu is None else [f"CPU {info.cpu:.0f} %"]
         parts += [] if info.memory is None else [f"memory {info.memory:.0f} %"]
-    parts.append(f"{info.core_hours:,.2g} core-hours")
+    parts += [f"{info.core_hours:,.2g} core-hours"] if info.core_hours else []
     return "   ".join(parts)
 
 
