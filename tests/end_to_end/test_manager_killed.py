@@ -27,6 +27,7 @@ from adaptive_scheduler.client_support import connection as connection_module
 from adaptive_scheduler.client_support import desk as desk_module
 from adaptive_scheduler.client_support.desk import Desk
 from adaptive_scheduler.client_support.fence import SupersededError
+from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.server_support.state import DONE, RunState
 from adaptive_scheduler.settings import JobSettings
 from tests.asynchronous import in_a_loop
@@ -163,7 +164,9 @@ def check_that_all_is_well(folder, jobs):
     assert set(n_done.values()) <= {1}
     assert sorted(jobs.computed) == sorted(jobs.saved.elements()) == list(range(N_LEARNERS))
     assert jobs.scheduler.queue() == {}
-    assert list((folder / "run" / "outbox").iterdir()) == []
+    # On a busy machine an answer may come when the job has already left the same in the outbox.
+    left = [message for _, message in Outbox(folder / "run" / "outbox").messages()]
+    assert all(isinstance(message, p.Done) for message in left)
 
 
 async def survived(managers, folder, deaths, *, alone=False):
