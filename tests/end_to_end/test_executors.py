@@ -148,6 +148,8 @@ def stop_in_the_middle(make_run, scheduler, ledger, gate):
     )
     run.start()
     wait_until(lambda: len(ledger.begun()) > n_free)
+    # What has been evaluated may still be on its way to the job.
+    wait_until(lambda: any(entry["npoints"] == n_free for entry in events("current status")))
     return run
 
 
