@@ -76,6 +76,8 @@ class Desk:
         self._connection = ManagerConnection(folder / "connection.json")
         self._outbox = Outbox(folder / "outbox")
         self._tried: set[int] = set()
+        #: The last report that went into the outbox.
+        self._last_left: p.Report | None = None
         self._fence = self._new_fence()
 
     def _new_fence(self) -> Fence:
@@ -109,6 +111,11 @@ class Desk:
 
     async def _ask_or_claim(self) -> p.Attempt | None:
         answer = await self._ask(self._hello(None))
+        left = self._last_left
+        if isinstance(answer, p.Assigned) and left is not None and left.attempt == answer.attempt:
+            # The manager has come back, and has not read the outbox yet.
+            await self._ask(left)
+            answer = await self._ask(self._hello(None))
         if answer is None:
             return await asyncio.to_thread(self._claim)
         return answer.attempt if isinstance(answer, p.Assigned) else None
@@ -154,6 +161,7 @@ class Desk:
         async def deliver() -> None:
             if await self._ask(message) is None:
                 await asyncio.to_thread(self._outbox.put, message)
+                self._last_left = message
                 note("left a report in the outbox", report=type(message).__name__.lower())
 
         await _while_disk_fails(deliver)

@@ -366,6 +366,19 @@ async def test_what_a_job_did_while_the_manager_was_away_is_known_afterwards(run
 
 
 @in_a_loop
+async def test_a_manager_that_has_not_read_the_outbox_yet_gives_no_learner_again(run):
+    with run.job(1) as desk:
+        async with run.manager():
+            assert await desk.next_attempt() == p.Attempt(1, 1)
+        await desk.report(done(desk))
+        ((path, _),) = run.outbox.messages()
+        path.rename(path.with_suffix(".late"))
+        async with run.manager() as manager:
+            assert await desk.next_attempt() == p.Attempt(0, 1)
+            assert manager.states() == [RUNNING, DONE, READY]
+
+
+@in_a_loop
 async def test_a_job_that_took_a_learner_given_to_another_meanwhile_is_superseded(run):
     async with run.manager() as manager:
         with run.job(0, "a") as desk:
