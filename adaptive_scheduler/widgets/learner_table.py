@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LEARNER_COLUMNS: Final = (
     Column("state", "state", "state", 92),
-    Column("npoints", "points", "integer", 68),
+    Column("npoints", "points", "integer", 76),
     Column("loss", "loss", "number", 74),
     Column("progress", "progress", "share", 100),
     Column("job", "job", "text", 84),

@@ -175,7 +175,9 @@ class LogView {
   }
 
   scrollDown() {
-    if (this.follows) this.text.scrollTop = this.text.scrollHeight;
+    const down = () => { if (this.follows) this.text.scrollTop = this.text.scrollHeight; };
+    down();
+    requestAnimationFrame(down);  // lines that come into sight may turn out to be higher
   }
 
   noteScroll() {

@@ -35,7 +35,7 @@ def make_run(name, n_learners=4, **keywords):
     ]
     fnames = [folder / "data" / f"{i}.pickle" for i in range(n_learners)]
     return RunManager(
-        scheduler.Local(cores=1, max_cores=2, executor_type="sequential", kill_wait=20),
+        scheduler.Local(cores=1, max_cores=2, executor_type="sequential", kill_wait=2),
         learners, fnames,
         job_name=name, job_manager_interval=1, log_interval=0.2, save_interval=1,
         kill_on_error=None, quiet=True, **keywords,
@@ -86,6 +86,13 @@ def test_the_dashboard_of_a_real_run_changes_while_a_cell_computes(lab, chromium
     assert "finished" in output.data["text/plain"]
 
 
+#: What these pages ask for or stumble over, whatever they show.
+AFFAIRS = {
+    "notebook": "reading 'schema'",
+    "voila": "fontawesome-free|NAME_NOT_RESOLVED|Shared module @jupyterlab",
+}
+
+
 @pytest.mark.parametrize("kind", ["notebook", "voila"])
 def test_other_pages_show_the_dashboard_as_well(kind, serve, chromium):
     server = serve(kind)
@@ -105,7 +112,7 @@ def test_other_pages_show_the_dashboard_as_well(kind, serve, chromium):
         (server.notebooks / name / "gate").touch()
         expect(strip(page).locator(".as-status")).to_have_text("finished")
 
-    chromium.look(act)
+    chromium.look(act, tolerates=AFFAIRS[kind])
 
 
 def test_cancelling_asks_first_and_then_cancels_the_jobs(lab, chromium, spool):
