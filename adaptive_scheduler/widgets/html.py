@@ -96,7 +96,7 @@ def _facts(figures: RunFigures) -> str:
         ("elapsed", span(figures.elapsed), ""),
         ("points", f"{figures.npoints:,}", _rate(figures)),
         ("jobs", *_jobs(figures)),
-        ("core-hours", short_number(figures.core_hours), ""),
+        ("core-hours", _core_hours(figures.core_hours), ""),
         ("CPU per job", _percent(figures.cpu), "of a core"),
         ("memory per job", _percent(figures.memory), "of the node"),
         ("loss", short_number(figures.loss), "median"),
@@ -111,6 +111,10 @@ def _facts(figures: RunFigures) -> str:
 def _fact(name: str, value: str, note: str) -> str:
     small = f"<small>{escape(note)}</small>" if note else ""
     return f"<div><dt>{name}</dt><dd>{value}{small}</dd></div>"
+
+
+def _core_hours(hours: float) -> str:
+    return "&lt; 0.01" if 0 < hours < 0.01 else short_number(hours)  # noqa: PLR2004
 
 
 def _rate(figures: RunFigures) -> str:
