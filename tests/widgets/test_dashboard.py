@@ -106,6 +106,7 @@ def test_the_queue_is_shown_as_a_table(run):
     assert len(columns) == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*do not exist")
 def test_results_are_shown_as_a_table(run, tmp_path):
     frame = pd.DataFrame({"x": [1.0, None], "name": ["a", "b"]})
     frame.to_csv(tmp_path / "dataframe.0.csv")
