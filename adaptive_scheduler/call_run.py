@@ -104,6 +104,20 @@ class CallRun:
     def _has_ended(self) -> bool:
         return self.run.task is not None and self.run.task.done()
 
+    def start(self) -> None:
+        """Start the run; if that fails, the tasks raise the same.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If it can't be started.
+        """
+        try:
+            self.run.start()
+        except BaseException as error:
+            self.fail(error)
+            raise
+
     def forget(self, task: Future[Any]) -> bool:
         """Let a task that was cancelled wait no longer; return whether it has waited."""
         with self._lock:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import secrets
 import shutil
-import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from datetime import datetime
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from adaptive_scheduler.call_run import CallRun, PackedCall
 from adaptive_scheduler.call_scheduler import check_wishes, cores_of, scheduler_for
+from adaptive_scheduler.call_service import CallService
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
-from adaptive_scheduler.learners.pickling import dumps
 from adaptive_scheduler.server_support.run_manager import RunManager
 from adaptive_scheduler.server_support.validation import check_count, check_job_name
 from adaptive_scheduler.signatures import check_keywords, extended, keywords_of
@@ -36,13 +32,6 @@ __all__ = ["SlurmExecutor", "SlurmTask"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-#: Seconds without a further submission after which calls become a run.
-_GATHERING = 0.5
-#: Seconds for which calls wait for further ones at most.
-_LONGEST_GATHERING = 10.0
-#: Seconds between two looks at what jobs have saved.
-_INTERVAL = 0.2
 
 #: Defaults that differ from those of `RunManager`. Results arrive when a job has
 #: saved them, and a call that kills its job fails soon.
@@ -67,9 +56,9 @@ class SlurmTask(Future[T]):
     whatever was gathered so far.
     """
 
-    def __init__(self, executor: SlurmExecutor) -> None:
+    def __init__(self, service: CallService) -> None:
         super().__init__()
-        self._executor = executor
+        self._service = service
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for what the function returns, or raise what it raised.
@@ -86,24 +75,24 @@ class SlurmTask(Future[T]):
         concurrent.futures.CancelledError
             If the call or its run was cancelled.
         """
-        self._executor.start_gathered()
+        self._service.hurry()
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for what the function raises; None if it returns. See `result`."""
-        self._executor.start_gathered()
+        self._service.hurry()
         return super().exception(timeout)
 
     def cancel(self) -> bool:
         """Cancel the call, unless a job has it; return whether it is cancelled."""
         is_cancelled = super().cancel()
         if is_cancelled:
-            self._executor.forget(self)
+            self._service.forget(self)
         return is_cancelled
 
     def __await__(self) -> Generator[Any, None, T]:
         async def wait() -> T:
-            self._executor.start_gathered()
+            self._service.hurry()
             # Interrupting the cell that awaits must not cancel the call.
             return await asyncio.shield(asyncio.wrap_future(self))
 
@@ -216,18 +205,11 @@ class SlurmExecutor(Executor):
         stamp = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"  # noqa: DTZ005  read by people
         self.folder = Path(folder or f"{name}-futures").expanduser().absolute() / stamp
         self.run_managers: list[RunManager] = []
-        self._changed = threading.Condition()
-        self._starting = threading.Lock()
-        self._gathered: dict[Future[Any], PackedCall] = {}
-        self._due = self._latest = math.inf
-        self._call_runs: list[CallRun] = []
-        self._thread: threading.Thread | None = None
-        self._is_shut_down = False
-        self._pickled: dict[int, tuple[Callable[..., Any], bytes]] = {}
+        self._service = CallService(f"{name}-executor", self._call_run_of)
         self._check_run_keywords()
 
     def __repr__(self) -> str:
-        n_open = len(self._open_tasks())
+        n_open = len(self._service.open_tasks())
         return f"<SlurmExecutor '{self.name}' in '{self.folder}': {n_open} calls are open>"
 
     # What `concurrent.futures` asks for.
@@ -256,21 +238,8 @@ class SlurmExecutor(Executor):
         """
         if not callable(fn):
             raise TypeError(f"submit() takes a function and its arguments; {fn!r} is no function.")
-        task: SlurmTask[T] = SlurmTask(self)
-        with self._changed:
-            if self._is_shut_down:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-            call = PackedCall(
-                self._pickled_function(fn),
-                dumps({"args": args, "kwargs": kwargs}, f"A call of {_name_of(fn)}"),
-            )
-            now = time.monotonic()
-            if not self._gathered:
-                self._latest = now + _LONGEST_GATHERING
-                self._changed.notify_all()
-            self._gathered[task] = call
-            self._due = min(now + _GATHERING, self._latest)
-            self._ensure_thread()
+        task: SlurmTask[T] = SlurmTask(self._service)
+        self._service.add(task, fn, args, kwargs)
         return task
 
     def map(
@@ -295,7 +264,7 @@ class SlurmExecutor(Executor):
             `size_per_learner`.
         """
         results = super().map(fn, *iterables, timeout=timeout, chunksize=chunksize)
-        self.start_gathered()
+        self._service.hurry()
         return results
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  as in the standard library
@@ -308,15 +277,13 @@ class SlurmExecutor(Executor):
         cancel_futures
             Cancel the calls that no job has begun with.
         """
-        with self._changed:
-            self._is_shut_down = True
-            thread = self._thread
+        self._service.close()
         if cancel_futures:
-            for task in self._open_tasks():
+            for task in self._service.open_tasks():
                 task.cancel()
-        self.start_gathered()
-        if wait and thread is not None:
-            thread.join()
+        self._service.hurry()
+        if wait:
+            self._service.join()
 
     # More than that.
 
@@ -338,11 +305,11 @@ class SlurmExecutor(Executor):
         AdaptiveSchedulerError
             If it can't be made or started. The calls raise the same.
         """
-        call_run = self._make_run()
+        call_run = self._service.make_run()
         if call_run is None:
             return None
         if start:
-            self._start(call_run)
+            call_run.start()
         return call_run.run
 
     def new(self, update: Mapping[str, Any] | None = None) -> Self:
@@ -365,7 +332,7 @@ class SlurmExecutor(Executor):
         AdaptiveSchedulerError
             If calls are open, or a run has not ended.
         """
-        n_open = len(self._open_tasks())
+        n_open = len(self._service.open_tasks())
         running = [run.job_name for run in self.run_managers if run.status() == "running"]
         if n_open or running:
             raise AdaptiveSchedulerError(
@@ -374,93 +341,11 @@ class SlurmExecutor(Executor):
             )
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    # For tasks.
-
-    def start_gathered(self) -> None:
-        """Let what was gathered wait for no further calls."""
-        with self._changed:
-            if self._gathered:
-                self._due = -math.inf
-                self._changed.notify_all()
-
-    def forget(self, task: Future[Any]) -> None:
-        """Take note that a task was cancelled."""
-        with self._changed:
-            was_open = self._gathered.pop(task, None) is not None
-            was_open = was_open or any(each.forget(task) for each in self._call_runs)
-            self._changed.notify_all()
-        if was_open:
-            task.set_running_or_notify_cancel()
-
-    # The thread that starts runs and delivers results.
-
-    def _ensure_thread(self) -> None:
-        if self._thread is None:
-            name = f"{self.name}-executor"
-            self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
-            self._thread.start()
-
-    def _serve(self) -> None:
-        """Start and deliver until nothing is open."""
-        while True:
-            with self._changed:
-                if not self._gathered and not self._call_runs:
-                    self._thread = None
-                    return
-                pause = _INTERVAL if self._call_runs else math.inf
-                if self._gathered:
-                    pause = min(pause, self._due - time.monotonic())
-                if pause > 0:
-                    self._changed.wait(pause)
-                is_due = bool(self._gathered) and time.monotonic() >= self._due
-            if is_due:
-                self._begin()
-            for call_run in list(self._call_runs):
-                self._deliver(call_run)
-
-    def _begin(self) -> None:
-        with contextlib.suppress(Exception):  # the tasks raise it
-            self.finalize()
-
-    def _deliver(self, call_run: CallRun) -> None:
-        try:
-            call_run.deliver()
-        except Exception as error:  # noqa: BLE001  nobody may wait for ever
-            call_run.fail(error)
-        if call_run.is_over:
-            with self._changed:
-                self._call_runs.remove(call_run)
-
-    def _make_run(self) -> CallRun | None:
-        with self._starting:
-            with self._changed:
-                calls, self._gathered = self._gathered, {}
-                self._pickled.clear()
-                self._due = math.inf
-            if not calls:
-                return None
-            number = len(self.run_managers)
-            try:
-                call_run = CallRun(
-                    calls, self._size(len(calls)), self.folder / f"data-{number}", self._run_of
-                )
-            except BaseException as error:
-                for task in calls:
-                    if task.set_running_or_notify_cancel():
-                        task.set_exception(error)
-                raise
-            self.run_managers.append(call_run.run)
-            with self._changed:
-                self._call_runs.append(call_run)
-                self._ensure_thread()
-            return call_run
-
-    def _start(self, call_run: CallRun) -> None:
-        try:
-            call_run.run.start()
-        except BaseException as error:
-            call_run.fail(error)
-            raise
+    def _call_run_of(self, calls: dict[Future[Any], PackedCall]) -> CallRun:
+        folder = self.folder / f"data-{len(self.run_managers)}"
+        call_run = CallRun(calls, self._size(len(calls)), folder, self._run_of)
+        self.run_managers.append(call_run.run)
+        return call_run
 
     def _run_of(self, learners: Sequence[SequenceLearner], fnames: Sequence[Path]) -> RunManager:
         name = f"{self.name}-{len(self.run_managers)}"
@@ -474,20 +359,6 @@ class SlurmExecutor(Executor):
         n_jobs: int = self._run_keywords.get("max_simultaneous_jobs", 100)
         return max(cores_of(self.scheduler), math.ceil(n_calls / n_jobs))
 
-    def _pickled_function(self, fn: Callable[..., Any]) -> bytes:
-        """Pickle a function, once for all calls that are gathered."""
-        known = self._pickled.get(id(fn))
-        if known is None:
-            known = (fn, dumps({_name_of(fn): fn}, f"The function {_name_of(fn)}"))
-            if isinstance(fn, FunctionType):  # other things may change between two calls
-                self._pickled[id(fn)] = known
-        return known[1]
-
-    def _open_tasks(self) -> list[Future[Any]]:
-        with self._changed:
-            in_runs = [task for call_run in self._call_runs for task in call_run.tasks()]
-            return [*self._gathered, *in_runs]
-
     def _check_run_keywords(self) -> None:
         """Have `RunManager` look at its keywords now; it touches nothing before it starts."""
         from adaptive import SequenceLearner
@@ -498,10 +369,6 @@ class SlurmExecutor(Executor):
         if clash := self._run_keywords.keys() & {"learners", "fnames", "scheduler"}:
             raise InvalidInputError(f"The executor itself decides on {sorted(clash)}.")
         self._run_of(learners, fnames)
-
-
-def _name_of(fn: Callable[..., Any]) -> str:
-    return str(getattr(fn, "__qualname__", None) or repr(fn))
 
 
 SlurmExecutor.__signature__ = extended(  # type: ignore[attr-defined]

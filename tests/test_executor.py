@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-import adaptive_scheduler.executor
+import adaptive_scheduler.call_service
 from adaptive_scheduler import SlurmExecutor, SlurmTask
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
@@ -32,8 +32,8 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture(name="no_hurry")
 def _no_hurry(monkeypatch):
     """Gather calls until somebody asks for a result."""
-    monkeypatch.setattr(adaptive_scheduler.executor, "_GATHERING", PATIENCE)
-    monkeypatch.setattr(adaptive_scheduler.executor, "_LONGEST_GATHERING", PATIENCE)
+    monkeypatch.setattr(adaptive_scheduler.call_service, "_GATHERING", PATIENCE)
+    monkeypatch.setattr(adaptive_scheduler.call_service, "_LONGEST_GATHERING", PATIENCE)
 
 
 @pytest.fixture
@@ -179,7 +179,8 @@ def test_arguments_are_those_of_the_moment_of_submission(executor):
     first = executor.submit(sum, numbers)
     numbers.append(2)
     second = executor.submit(sum, numbers)
-    first_call, second_call = (executor._gathered[task].arguments for task in (first, second))
+    gathered = executor._service._gathered
+    first_call, second_call = (gathered[task].arguments for task in (first, second))
     assert first_call != second_call
 
 
