@@ -21,6 +21,7 @@ from adaptive_scheduler.scheduler.local_client import ask
 from adaptive_scheduler.scheduler.local_cores import usable_cores
 from adaptive_scheduler.scheduler.local_spool import open_spool
 from adaptive_scheduler.scheduler.script import JobVariables
+from adaptive_scheduler.scheduler.submitting import check_batch
 
 #: Seconds between SIGTERM and SIGKILL when a job has to end.
 KILL_WAIT = 30.0
@@ -121,7 +122,8 @@ class Local(BaseScheduler):
         SchedulerUnavailableError
             If it is not known whether they were.
         """
-        self._check_batch(batch)
+        check_batch(self, batch)
+        _check_name(batch.job_name)
         time = batch.resources.time
         answer = ask(
             open_spool(),
@@ -187,21 +189,6 @@ class Local(BaseScheduler):
     def _most_cores(self) -> int:
         return usable_cores() if self.max_cores is None else self.max_cores
 
-    def _check_batch(self, batch: Batch) -> None:
-        try:
-            self.check(batch.resources)
-        except InvalidInputError as error:
-            raise SubmissionRejectedError(
-                f"Local refused the jobs of {batch.job_name!r}: {error}"
-            ) from error
-        name = batch.job_name
-        if re.search(r"[/\0]", name) or len(os.fsencode(name)) > _MAX_NAME:
-            raise SubmissionRejectedError(
-                f"Local refused the jobs of {name!r}: their output is named after them, and a "
-                f"file's name can't hold '/' nor be much longer than {_MAX_NAME} bytes. Choose "
-                "another `job_name`."
-            )
-
 
 class LocalMockScheduler(Local):
     """The name that `Local` had in release 2.
@@ -253,3 +240,12 @@ def _umask() -> int:
         if line.startswith("Umask:"):
             return int(line.split()[1], 8)
     return 0o022
+
+
+def _check_name(name: str) -> None:
+    if re.search(r"[/\0]", name) or len(os.fsencode(name)) > _MAX_NAME:
+        raise SubmissionRejectedError(
+            f"Local refused the jobs of {name!r}: their output is named after them, and a "
+            f"file's name can't hold '/' nor be much longer than {_MAX_NAME} bytes. Choose "
+            "another `job_name`."
+        )

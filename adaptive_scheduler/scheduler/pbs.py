@@ -21,6 +21,7 @@ from adaptive_scheduler.resources import PerLearner, Resources
 from adaptive_scheduler.scheduler import pbs_client
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.command import Finished, run_command
+from adaptive_scheduler.scheduler.early_warning import check_warning
 from adaptive_scheduler.scheduler.pbs_arrays import Block, blocks, halves
 from adaptive_scheduler.scheduler.pbs_client import failure_of
 from adaptive_scheduler.scheduler.pbs_deleting import delete
@@ -39,6 +40,7 @@ from adaptive_scheduler.scheduler.pbs_script import (
 from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite
 from adaptive_scheduler.scheduler.script import JobVariables
+from adaptive_scheduler.scheduler.submitting import check_batch, make_log_folder
 
 #: What qsub says of an array that is too large for the server, or for one of its queues.
 _TOO_LARGE = "Array job exceeds server or queue size limit"
@@ -106,7 +108,7 @@ class PBS(BaseScheduler):
     ) -> None:
         if walltime is not None and time is not None:
             raise InvalidInputError("`time` and `walltime` are the same: say one of them.")
-        _check_warning(signal_before_end)
+        check_warning(signal_before_end)
         self.signal_before_end = signal_before_end
         self._site = PbsSite()
         self._listing = PbsListing()
@@ -202,8 +204,8 @@ class PBS(BaseScheduler):
         SchedulerUnavailableError
             If it is not known whether they were.
         """
-        self._check_batch(batch)
-        _make_folder(batch)
+        check_batch(self, batch)
+        make_log_folder(batch)
         waiting = deque(blocks(batch.numbers, self._site.max_array_size))
         job_ids: dict[int, str] = {}
         while waiting:
@@ -231,15 +233,6 @@ class PBS(BaseScheduler):
             self._dialect = dialect
             return self._submit_block(batch, block)
         return answer
-
-    def _check_batch(self, batch: Batch) -> None:
-        # PBS takes jobs that can never begin; they would wait for ever.
-        try:
-            self.check(batch.resources)
-        except InvalidInputError as error:
-            raise SubmissionRejectedError(
-                f"The jobs of '{batch.job_name}' were not submitted: {error}"
-            ) from error
 
     def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:
         """Return the jobs that wait, run or are about to end, by id.
@@ -275,19 +268,3 @@ class PBS(BaseScheduler):
             jobs = self._listing.of_these(job_ids, is_torque=self._site.is_torque)
         ends = {job_id: end_of(job_id, job) for job_id, job in jobs.items()}
         return {job_id: end for job_id, end in ends.items() if end is not None}
-
-
-def _make_folder(batch: Batch) -> None:
-    try:
-        batch.log_folder.mkdir(parents=True, exist_ok=True)  # PBS holds jobs that have none
-    except OSError as error:
-        raise SubmissionRejectedError(
-            f"The output of '{batch.job_name}' can't be written to '{batch.log_folder}': "
-            f"{error.strerror}. Name another folder with `log_folder=...`."
-        ) from error
-
-
-def _check_warning(seconds: Any) -> None:
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if seconds is not None and not (is_number and seconds >= 0):
-        raise InvalidInputError(f"`signal_before_end` is a number of seconds, not {seconds!r}.")

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler import pbs_mark
 from adaptive_scheduler.scheduler.command import Finished
+from adaptive_scheduler.scheduler.early_warning import NOT_YET, warning_time
 from adaptive_scheduler.scheduler.jobs import Batch
 from adaptive_scheduler.scheduler.pbs_arrays import Block, array_option
 from adaptive_scheduler.scheduler.script import JobVariables
@@ -27,11 +28,6 @@ VARIABLES: Final = JobVariables(
     number="${ADAPTIVE_SCHEDULER_NUMBER:-${PBS_ARRAY_INDEX:-0}}",
     restarts="${ADAPTIVE_SCHEDULER_RESTARTS:-0}",
 )
-
-#: Seconds before the end at which a job is warned, but for short jobs.
-_WARNING: Final = 60
-#: Of a short job's time, this part is what a warning may cost.
-_WARNING_PART: Final = 0.1
 
 #: A line in the output of a job that PBS has started again. PBS tells jobs of
 #: no count of their starts, so these lines are counted.
@@ -192,13 +188,12 @@ def warning_lines(limit: int | None, seconds_before: float | None) -> list[str]:
     """
     if limit is None:
         return []
-    usual = min(_WARNING, int(_WARNING_PART * limit))
-    seconds = usual if seconds_before is None else int(seconds_before)
+    seconds = warning_time(limit, seconds_before)
     if not 0 < seconds < limit:
         return []
     return [
         "# A signal before the end of the walltime: the job saves, and gives its learner back.",
-        "trap '' USR1  # until the program listens: a warning would end the shell",
+        NOT_YET,
         f"(sleep {limit - seconds} && exec kill -USR1 $$) > /dev/null 2>&1 &",
     ]
 

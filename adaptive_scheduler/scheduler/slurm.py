@@ -18,6 +18,7 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.command import run_command
+from adaptive_scheduler.scheduler.early_warning import NOT_YET, check_warning, warning_time
 from adaptive_scheduler.scheduler.launching import KEEP_OTHERS, srun_for_mpi
 from adaptive_scheduler.scheduler.script import JobVariables
 from adaptive_scheduler.scheduler.slurm_arrays import (
@@ -38,17 +39,10 @@ from adaptive_scheduler.scheduler.slurm_errors import failure_of
 from adaptive_scheduler.scheduler.slurm_queue import parse_queue, queue_command
 from adaptive_scheduler.scheduler.slurm_resources import SlurmResources
 from adaptive_scheduler.scheduler.slurm_site import SlurmSite
+from adaptive_scheduler.scheduler.submitting import check_batch, make_log_folder
 
 #: Seconds that sbatch gets. It waits up to two minutes itself when there are too many jobs.
 _SUBMIT_TIMEOUT = 150.0
-#: Seconds before the end at which a job is warned, but for short jobs.
-_WARNING = 60
-#: The most that sbatch takes.
-_LONGEST_WARNING = 65_535
-#: Of a short job's time, this part is what a warning may cost.
-_WARNING_PART = 0.1
-#: What the shell does with the warning until the job's program listens; it would end the job.
-_NOT_YET = "trap '' USR1  # until the program listens: a warning would end the shell"
 
 
 class SLURM(BaseScheduler):
@@ -120,7 +114,7 @@ class SLURM(BaseScheduler):
         **keywords: Any,
     ) -> None:
         self.requeue = requeue
-        _check_warning(signal_before_end)
+        check_warning(signal_before_end)
         self.signal_before_end = signal_before_end
         self._site = SlurmSite()
         super().__init__(
@@ -184,7 +178,7 @@ class SLURM(BaseScheduler):
     def script_head(self, resources: Resources) -> list[str]:
         """Return the option lines with which a job script asks for `resources`."""
         options = [f"{self.directive} {option}" for option in self._options(resources)]
-        return [*options, *([_NOT_YET] if self._warning(resources) else [])]
+        return [*options, *([NOT_YET] if self._warning(resources) else [])]
 
     def _options(self, resources: Resources) -> Iterator[str]:
         assert isinstance(resources, SlurmResources)  # noqa: S101  made by `resources`
@@ -196,11 +190,9 @@ class SLURM(BaseScheduler):
         yield from resources.extra_scheduler
 
     def _warning(self, resources: Resources) -> int:
-        if self.signal_before_end is not None:
-            return int(self.signal_before_end)
-        if resources.time is None:
-            return 0  # a partition's own limit may be shorter than the warning
-        return min(_WARNING, int(_WARNING_PART * seconds_of(resources.time)))
+        # A partition's own limit may be shorter than a warning.
+        limit = None if resources.time is None else seconds_of(resources.time)
+        return warning_time(limit, self.signal_before_end)
 
     def worker_launcher(self) -> list[str]:
         """Return the command with which a job starts a program on cores; the job adds how many."""
@@ -224,8 +216,8 @@ class SLURM(BaseScheduler):
         SchedulerUnavailableError
             If it is not known whether they were.
         """
-        self._check_batch(batch)
-        _make_folder(batch)
+        check_batch(self, batch)
+        make_log_folder(batch)
         array_size = self._site.array_size
         options = list(self._options(batch.resources))
         job_ids: dict[int, str] = {}
@@ -241,15 +233,6 @@ class SLURM(BaseScheduler):
                 break  # they are asked for again, and are alone then
             raise error
         return job_ids
-
-    def _check_batch(self, batch: Batch) -> None:
-        # Slurm takes some jobs that can never begin; they would wait for ever.
-        try:
-            self.check(batch.resources)
-        except InvalidInputError as error:
-            raise SubmissionRejectedError(
-                f"The jobs of '{batch.job_name}' were not submitted: {error}"
-            ) from error
 
     def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:
         """Return the jobs that wait, run or are about to end, by id.
@@ -324,21 +307,3 @@ def _cancel(job_ids: Collection[str]) -> None:
 def _has_name(full: str, name: str) -> bool:
     number = full.removeprefix(f"{name}-")
     return number != full and number.isdecimal()
-
-
-def _make_folder(batch: Batch) -> None:
-    try:
-        batch.log_folder.mkdir(parents=True, exist_ok=True)  # Slurm makes none, and jobs fail
-    except OSError as error:
-        raise SubmissionRejectedError(
-            f"The output of '{batch.job_name}' can't be written to '{batch.log_folder}': "
-            f"{error.strerror}. Name another folder with `log_folder=...`."
-        ) from error
-
-
-def _check_warning(seconds: Any) -> None:
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if seconds is not None and not (is_number and 0 <= seconds <= _LONGEST_WARNING):
-        raise InvalidInputError(
-            f"`signal_before_end` is a number of seconds up to {_LONGEST_WARNING}, not {seconds!r}."
-        )
