@@ -104,7 +104,8 @@ def _users_frames(error: BaseException) -> Any:
 def _pickled_exception(error: BaseException) -> bytes | None:
     """Pickle an exception; None if it could not be unpickled again."""
     try:
-        content = _as_bytes(error)
+        # Packages such as tblib have pickle take the traceback along, with our own frames.
+        content = _as_bytes(error.with_traceback(None))
         return content if isinstance(cloudpickle.loads(content), BaseException) else None
     except Exception:  # noqa: BLE001  its class is the user's: words will do
         return None

@@ -171,12 +171,13 @@ def evaluate(x: Any) -> Any:
         raise WorkerError(f"A worker could not be prepared:\n{_Worker.error}")
     _Worker.n_running += 1
     try:
-        result = _Worker.function(x)
+        return portable(_Worker.function(x))
     except BaseException as error:  # noqa: BLE001  the user's own, passed on, sys.exit() as well
-        raise FunctionError.of(error, x) from None
+        failure = FunctionError.of(error, x)
     finally:
         _Worker.n_running -= 1
-    return portable(result)
+    # Not in the handler: packages such as tblib have pickle take along what an exception is from.
+    raise failure
 
 
 def _unpickled(value: Any) -> Any:

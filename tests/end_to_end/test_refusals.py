@@ -55,7 +55,7 @@ def nothing_written(here, local_spool):
         ({"goal": "soon"}, InvalidGoalError, "'soon'"),
         ({"goal": -1}, InvalidGoalError, "-1"),
         ({"goal": lambda: True}, InvalidGoalError, "learner"),
-        ({"job_name": "my run"}, InvalidInputError, "'my run'.*no spaces"),
+        ({"job_name": "my run"}, InvalidInputError, "'my run'.*without spaces"),
         ({"job_name": "a/b"}, InvalidInputError, "'a/b'"),
         ({"job_name": ""}, InvalidInputError, "''"),
         ({"dependencies": {0: [2]}}, DependencyError, "learner 2.*from 0 to 1"),
