@@ -6,7 +6,9 @@ makes them so, before the job's program begins.
 
 from __future__ import annotations
 
+import atexit
 import re
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -34,6 +36,7 @@ class MPIWorkers(Workers):
     def __init__(self) -> None:
         super().__init__(_world_size() - 1)
         _forget_shared_memory()
+        _end_in_peace()
         self._lifelines = Lifelines(self._mourn)
         self._pool: Any = None
         self._executor: RemoteExecutor | None = None
@@ -139,6 +142,7 @@ def _prepare_rank(preparation: Preparation, lifeline: Lifeline) -> None:
 
     preparation.apply()
     _forget_shared_memory()
+    _end_in_peace()
     name = f"with MPI rank {MPI.COMM_WORLD.rank} on {socket.gethostname()}"
     hold(lambda: lifeline.hold(name))
 
@@ -151,3 +155,11 @@ def _forget_shared_memory() -> None:
     """
     for name in set(_SHARED_MEMORY.findall(Path("/proc/self/maps").read_text())):
         Path(name).unlink(missing_ok=True)
+
+
+def _end_in_peace() -> None:
+    """Let this rank end without heed to SIGUSR1.
+
+    By that, MPICH's mpiexec tells the other ranks that one is gone, also when all are about to end.
+    """
+    atexit.register(signal.signal, signal.SIGUSR1, signal.SIG_IGN)

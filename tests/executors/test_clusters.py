@@ -8,6 +8,7 @@ import signal
 import ssl
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -124,14 +125,23 @@ async def test_dask_repeats_a_point_whose_worker_died_and_talks_to_nobody_else(s
     # Whoever has no key signed by this job is not heard; only the user can read the keys.
     keys = list(tmp_path.rglob("*.pem"))
     assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
-    commands = [" ".join(c.cmdline()) for c in psutil.Process().children()]
-    address = next(c for c in commands if "tls://" in c).partition("tls://")[2].split()[0]
+    living = [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
+    address = (
+        next(c for c in map(command_of, living) if "tls://" in c).partition("tls://")[2].split()[0]
+    )
     host, _, port = address.rpartition(":")
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
         await speak(host, int(port), context)
     e.executor.close()
+
+
+def command_of(process):
+    """Return the command line of a process; empty if it has ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):  # or is a zombie
+        return " ".join(process.cmdline())
+    return ""
 
 
 async def speak(host, port, context):
