@@ -18,7 +18,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python -m
 # Most tests wait for other processes most of their time, so that more of them than there are cores run at once.
-PYTEST := pytest --numprocesses=4 --dist=loadfile
+PYTEST := pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
 
@@ -28,7 +28,7 @@ CHECK_PYTHON := import sys; sys.exit(sys.version_info < (3, 11) and \
 
 .PHONY: help
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 # The environment. A stamp is newer than pyproject.toml when what it stands for is installed.
 
@@ -50,7 +50,7 @@ demo: $(VENV)/installed  ## watch 20 learners run on this machine, and see a pic
 	@cd build/demo && "$(CURDIR)"/$(VENV)/bin/python ../../examples/demo.py
 
 .PHONY: test
-test: lint docs pytest  ## install what the tests need, and run all but the slow ones
+test: lint docs notebooks pytest  ## install what the tests need, and run all but the slow ones
 
 .PHONY: lint
 lint: $(VENV)/installed-for-tests  ## look for mistakes without running anything
@@ -68,10 +68,14 @@ docs: $(VENV)/installed-for-tests  ## build the documentation
 	$(RUN) sphinx -W --keep-going --quiet -b html docs build/docs
 	@echo "The documentation is in build/docs/index.html"
 
+.PHONY: notebooks
+notebooks: $(VENV)/installed-for-tests  ## run the notebooks of the tests
+	$(RUN) pytest --nbmake tests/notebooks
+
 .PHONY: pytest
-pytest: $(VENV)/installed-for-tests  ## run the tests and the notebooks: make pytest PYTEST_ARGS="-k journal"
+pytest: $(VENV)/installed-for-tests  ## run the tests: make pytest PYTEST_ARGS="-k journal"
 	-@$(RUN) tests.cluster.packages
-	$(RUN) $(PYTEST) --nbmake -m "not slow" $(PYTEST_ARGS)
+	$(RUN) $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: slow
 slow: $(VENV)/installed-for-tests  ## run the tests that take long: three minutes of work in jobs of one, executors over nodes
