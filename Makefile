@@ -80,7 +80,7 @@ pytest: $(VENV)/installed-for-tests  ## run the tests: make pytest PYTEST_ARGS="
 .PHONY: slow
 slow: $(VENV)/installed-for-tests  ## run the tests that take long: three minutes of work in jobs of one, executors over nodes
 	-@$(RUN) tests.cluster.packages
-	$(RUN) $(PYTEST) -m slow $(PYTEST_ARGS)
+	$(RUN) pytest --numprocesses=4 -m slow $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: $(VENV)/installed-for-tests  ## have random faults strike a run on Slurm: make soak SOAK_ARGS="--seed 7 --faults 200"
