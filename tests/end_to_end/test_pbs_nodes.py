@@ -45,8 +45,8 @@ def scheduler(pbs):  # noqa: F811
     "place",
     [
         pytest.param(("mpi4py", 3), id="mpi4py"),
-        pytest.param(("dask", 4), id="dask", marks=pytest.mark.slow),
-        pytest.param(("ipyparallel", 3), id="ipyparallel", marks=pytest.mark.slow),
+        pytest.param(("dask", 4), id="dask"),
+        pytest.param(("ipyparallel", 3), id="ipyparallel"),
     ],
 )
 def test_evaluations_are_spread_over_the_nodes_that_pbs_names(

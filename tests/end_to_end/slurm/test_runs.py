@@ -145,11 +145,7 @@ def test_a_job_whose_time_is_nearly_over_saves_and_another_goes_on(stopped, ledg
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("executor", "n_cores"),
-    [
-        ("mpi4py", 4),
-        pytest.param("ipyparallel", 4, marks=pytest.mark.slow),
-        pytest.param("dask", 3, marks=pytest.mark.slow),
-    ],
+    [("mpi4py", 4), ("ipyparallel", 4), ("dask", 3)],
 )
 def test_a_warning_reaches_jobs_with_workers_on_several_nodes(stopped, ledger, executor, n_cores):
     scheduler = SLURM(cores=n_cores, executor_type=executor)
@@ -162,23 +158,3 @@ def test_a_warning_reaches_jobs_with_workers_on_several_nodes(stopped, ledger, e
     run.wait(timeout=LONG)
     check_that_all_is_well(run, ledger)
     assert [r.reason for r in records(j.Released)] == ["The job got SIGUSR1."]
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.slow  # three minutes of work for two cores
-@pytest.mark.parametrize(("warning", "told_by"), [(None, "SIGUSR1"), (0, "SIGTERM")])
-def test_work_for_three_minutes_in_jobs_of_one_minute(start, ledger, warning, told_by):
-    learner = adaptive.SequenceLearner(Noted(ledger.path, function=slowly), list(range(720)))
-    scheduler = SLURM(cores=2, time="00:01:00", signal_before_end=warning)
-    run = start([learner], scheduler=scheduler, save_interval=NEVER)
-    run.wait(timeout=540)
-    n_jobs = len(ledger.jobs())
-    assert n_jobs >= 3
-    check_that_all_is_well(run, ledger, twice=2 * (n_jobs - 1))  # what was evaluated at the signal
-    assert records(j.Failed) == []
-    assert {r.reason for r in records(j.Released)} == {f"The job got {told_by}."}
-
-
-def slowly(x):
-    threading.Event().wait(0.5)
-    return x
