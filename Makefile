@@ -50,7 +50,7 @@ demo: $(VENV)/installed  ## watch 20 learners run on this machine, and see a pic
 	@cd build/demo && "$(CURDIR)"/$(VENV)/bin/python ../../examples/demo.py
 
 .PHONY: test
-test: lint docs notebooks pytest  ## install what the tests need, and run all but the slow ones
+test: lint docs notebooks pytest  ## install what the tests need, and run nearly all of them
 
 .PHONY: lint
 lint: $(VENV)/installed-for-tests  ## look for mistakes without running anything
@@ -78,7 +78,7 @@ pytest: $(VENV)/installed-for-tests  ## run the tests: make pytest PYTEST_ARGS="
 	$(RUN) $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: slow
-slow: $(VENV)/installed-for-tests  ## run the tests that take long: three minutes of work in jobs of one, executors over nodes
+slow: $(VENV)/installed-for-tests  ## run the tests that wait for time limits over several nodes
 	-@$(RUN) tests.cluster.packages
 	$(RUN) pytest --numprocesses=4 -m slow $(PYTEST_ARGS)
 
