@@ -19,8 +19,6 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python -m
 # Most tests wait for other processes most of their time, so that more of them than there are cores run at once.
 PYTEST := pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
-# A build server does other things meanwhile. What fails there runs once more, alone; both results are told.
-AGAIN := $(if $(CI),|| $(RUN) pytest --last-failed --last-failed-no-failures=none -m "not slow",)
 PYTEST_ARGS ?=
 SOAK_ARGS ?=
 
@@ -77,7 +75,7 @@ notebooks: $(VENV)/installed-for-tests  ## run the notebooks of the tests
 .PHONY: pytest
 pytest: $(VENV)/installed-for-tests  ## run the tests: make pytest PYTEST_ARGS="-k journal"
 	-@$(RUN) tests.cluster.packages
-	$(RUN) $(PYTEST) -m "not slow" $(PYTEST_ARGS) $(AGAIN)
+	$(RUN) $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: slow
 slow: $(VENV)/installed-for-tests  ## run the tests that wait for time limits over several nodes
