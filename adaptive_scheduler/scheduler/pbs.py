@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
 import warnings
 from collections import deque
 from collections.abc import Collection, Hashable
@@ -40,7 +39,7 @@ from adaptive_scheduler.scheduler.pbs_script import (
 from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite
 from adaptive_scheduler.scheduler.script import JobVariables
-from adaptive_scheduler.scheduler.submitting import check_batch, make_log_folder
+from adaptive_scheduler.scheduler.submitting import check_batch, check_on_path, make_log_folder
 
 #: What qsub says of an array that is too large for the server, or for one of its queues.
 _TOO_LARGE = "Array job exceeds server or queue size limit"
@@ -157,11 +156,7 @@ class PBS(BaseScheduler):
         """
         super().check(resources)
         assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`
-        if shutil.which("qsub") is None:
-            raise InvalidInputError(
-                "There is no qsub on PATH: this is no machine from which jobs are submitted to "
-                "PBS. Log in to one, or use `scheduler.Local`."
-            )
+        check_on_path("qsub", "PBS")
         if self._site.is_slurm:
             raise InvalidInputError(
                 "The qsub on PATH submits to Slurm, and tells jobs nothing of PBS. Use "

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Collection, Sequence
 
-from adaptive_scheduler.errors import (
-    SchedulerError,
-    SchedulerUnavailableError,
-    SubmissionRejectedError,
-)
+from adaptive_scheduler.errors import SchedulerError, SchedulerUnavailableError
 from adaptive_scheduler.scheduler.command import Finished, run_command, shown
 from adaptive_scheduler.scheduler.jobs import Batch
+from adaptive_scheduler.scheduler.submitting import submission_error
 
 #: Seconds that a command gets. A server that hangs never answers.
 TIMEOUT = 60.0
@@ -115,14 +111,4 @@ def takes_no_wide_lines(answer: Finished) -> bool:
 def failure_of(answer: Finished, batch: Batch) -> SchedulerError:
     """Return the error for a submission that has failed."""
     words = answer.complaint.partition("\nusage:")[0]
-    if any(phrase in words for phrase in _DOUBTFUL):
-        return SchedulerUnavailableError(
-            f"It is not known whether qsub has submitted jobs of '{batch.job_name}':\n"
-            + textwrap.indent(words, "    ")
-        )
-    hint = next((hint for phrase, hint in _HINTS.items() if phrase in words), "")
-    n = len(batch.numbers)
-    return SubmissionRejectedError(
-        f"qsub refused the jobs of '{batch.job_name}' ({n} jobs, {batch.resources}):\n"
-        f"{textwrap.indent(words, '    ')}\nScript: {batch.script_path}. {hint}".rstrip()
-    )
+    return submission_error(words, batch, command="qsub", doubtful=_DOUBTFUL, hints=_HINTS)

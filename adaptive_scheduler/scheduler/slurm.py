@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
 from collections.abc import Collection, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from adaptive_scheduler.errors import (
-    InvalidInputError,
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
@@ -39,7 +37,7 @@ from adaptive_scheduler.scheduler.slurm_errors import failure_of
 from adaptive_scheduler.scheduler.slurm_queue import parse_queue, queue_command
 from adaptive_scheduler.scheduler.slurm_resources import SlurmResources
 from adaptive_scheduler.scheduler.slurm_site import SlurmSite
-from adaptive_scheduler.scheduler.submitting import check_batch, make_log_folder
+from adaptive_scheduler.scheduler.submitting import check_batch, check_on_path, make_log_folder
 
 #: Seconds that sbatch gets. It waits up to two minutes itself when there are too many jobs.
 _SUBMIT_TIMEOUT = 150.0
@@ -167,11 +165,7 @@ class SLURM(BaseScheduler):
         """
         super().check(resources)
         assert isinstance(resources, SlurmResources)  # noqa: S101  made by `resources`
-        if shutil.which("sbatch") is None:
-            raise InvalidInputError(
-                "There is no sbatch on PATH: this is no machine from which jobs are submitted to "
-                "Slurm. Log in to one, or use `scheduler.Local`."
-            )
+        check_on_path("sbatch", "Slurm")
         with suppress(SchedulerUnavailableError):
             self._site.check(resources)
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-
-from adaptive_scheduler.errors import (
-    SchedulerError,
-    SchedulerUnavailableError,
-    SubmissionRejectedError,
-)
+from adaptive_scheduler.errors import SchedulerError
 from adaptive_scheduler.scheduler.command import Finished
 from adaptive_scheduler.scheduler.jobs import Batch
+from adaptive_scheduler.scheduler.submitting import submission_error
 
 #: After these words the jobs may exist, or may be taken at another time. All
 #: else is Slurm's decision. Source: the messages of src/common/slurm_errno.c
@@ -52,15 +47,6 @@ _HINTS = {
 
 def failure_of(answer: Finished, batch: Batch) -> SchedulerError:
     """Return the error for a submission that has failed."""
-    words = answer.complaint
-    if any(phrase in words for phrase in _DOUBTFUL):
-        return SchedulerUnavailableError(
-            f"It is not known whether sbatch has submitted jobs of '{batch.job_name}':\n"
-            + textwrap.indent(words, "    ")
-        )
-    hint = next((hint for phrase, hint in _HINTS.items() if phrase in words), "")
-    n = len(batch.numbers)
-    return SubmissionRejectedError(
-        f"sbatch refused the jobs of '{batch.job_name}' ({n} jobs, {batch.resources}):\n"
-        f"{textwrap.indent(words, '    ')}\nScript: {batch.script_path}. {hint}".rstrip()
+    return submission_error(
+        answer.complaint, batch, command="sbatch", doubtful=_DOUBTFUL, hints=_HINTS
     )

@@ -1,10 +1,28 @@
-"""What is looked at before jobs are submitted, whatever the scheduler."""
+"""What is looked at before jobs are submitted, and what a failure means, for every scheduler."""
 
 from __future__ import annotations
 
-from adaptive_scheduler.errors import InvalidInputError, SubmissionRejectedError
+import shutil
+import textwrap
+from collections.abc import Iterable, Mapping
+
+from adaptive_scheduler.errors import (
+    InvalidInputError,
+    SchedulerError,
+    SchedulerUnavailableError,
+    SubmissionRejectedError,
+)
 from adaptive_scheduler.scheduler.core import Scheduler
 from adaptive_scheduler.scheduler.jobs import Batch
+
+
+def check_on_path(command: str, system: str) -> None:
+    """Raise `InvalidInputError` if the command that submits jobs to a system is not here."""
+    if shutil.which(command) is None:
+        raise InvalidInputError(
+            f"There is no {command} on PATH: this is no machine from which jobs are submitted to "
+            f"{system}. Log in to one, or use `scheduler.Local`."
+        )
 
 
 def check_batch(scheduler: Scheduler, batch: Batch) -> None:
@@ -38,3 +56,35 @@ def make_log_folder(batch: Batch) -> None:
             f"The output of '{batch.job_name}' can't be written to '{batch.log_folder}': "
             f"{error.strerror}. Name another folder with `log_folder=...`."
         ) from error
+
+
+def submission_error(
+    words: str, batch: Batch, *, command: str, doubtful: Iterable[str], hints: Mapping[str, str]
+) -> SchedulerError:
+    """Return the error for a submission that has failed.
+
+    Parameters
+    ----------
+    words
+        What the scheduler said.
+    batch
+        What was to be submitted.
+    command
+        The name of the command that was to do it.
+    doubtful
+        Phrases after which the jobs may exist, or may be taken at another time.
+        After all other words they were refused.
+    hints
+        What to do, by phrases of a refusal; the first that occurs counts.
+    """
+    quoted = textwrap.indent(words, "    ")
+    if any(phrase in words for phrase in doubtful):
+        return SchedulerUnavailableError(
+            f"It is not known whether {command} has submitted jobs of '{batch.job_name}':\n{quoted}"
+        )
+    hint = next((hint for phrase, hint in hints.items() if phrase in words), "")
+    n = len(batch.numbers)
+    return SubmissionRejectedError(
+        f"{command} refused the jobs of '{batch.job_name}' ({n} jobs, {batch.resources}):\n"
+        f"{quoted}\nScript: {batch.script_path}. {hint}".rstrip()
+    )
