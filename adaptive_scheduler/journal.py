@@ -1,16 +1,13 @@
 """The journal: an append-only file of JSON lines that is the truth about a run.
 
 Each line is one of the records below. Any process may read it at any time; the
-last line may be torn, and is then ignored. The manager alone writes, and tells
-nobody of a record before it lies on disk.
+last line may be torn, and is then ignored. The manager alone writes (see
+`journal_writer`), and tells nobody of a record before it lies on disk.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,6 +21,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     """Something that happened to a run. `time` is in seconds since the epoch."""
 
     time: float
+
+
+class OfLearner(Record, frozen=True):
+    """Something that happened to a learner, known by its index."""
+
+    learner: int
+
+
+class Answered(Record, frozen=True):
+    """A job that asked for a learner has its answer."""
+
+    job: JobIdentity
+    job_name: str
+    job_number: int
 
 
 class ManagerStarted(Record, frozen=True, tag="manager-started"):
@@ -58,46 +69,36 @@ class NotSubmitted(Record, frozen=True, tag="not-submitted"):
     reason: str
 
 
-class Assigned(Record, frozen=True, tag="assigned"):
+class Assigned(Answered, frozen=True, tag="assigned"):
     """A job holds a learner: attempt `number` begins."""
 
     learner: int
     number: int
-    job: JobIdentity
-    job_name: str
-    job_number: int
     log_fname: str = ""
     host: str = ""
 
 
-class Done(Record, frozen=True, tag="done"):
+class Done(OfLearner, frozen=True, tag="done"):
     """The goal of a learner is reached."""
 
-    learner: int
     npoints: int | None = None
 
 
-class Failed(Record, frozen=True, tag="failed"):
+class Failed(OfLearner, frozen=True, tag="failed"):
     """An attempt has failed."""
 
-    learner: int
     error: str
     traceback: str = ""
 
 
-class Released(Record, frozen=True, tag="released"):
+class Released(OfLearner, frozen=True, tag="released"):
     """A job gave its learner back."""
 
-    learner: int
     reason: str
 
 
-class NothingLeft(Record, frozen=True, tag="nothing-left"):
+class NothingLeft(Answered, frozen=True, tag="nothing-left"):
     """A job asked for a learner and there was none for it: it will end."""
-
-    job: JobIdentity
-    job_name: str
-    job_number: int
 
 
 class JobGone(Record, frozen=True, tag="job-gone"):
@@ -117,28 +118,21 @@ class JobGone(Record, frozen=True, tag="job-gone"):
     is_certain: bool = False
 
 
-class Retried(Record, frozen=True, tag="retried"):
+class Retried(OfLearner, frozen=True, tag="retried"):
     """A learner that had been given up gets new tries."""
 
-    learner: int
 
-
-class Cancelled(Record, frozen=True, tag="cancelled"):
+class Cancelled(OfLearner, frozen=True, tag="cancelled"):
     """A learner is not to be run until it is retried; its job, if it has one, will end."""
 
-    learner: int
 
-
-class Reopened(Record, frozen=True, tag="reopened"):
+class Reopened(OfLearner, frozen=True, tag="reopened"):
     """A learner that was done is not, by another goal."""
 
-    learner: int
 
-
-class Troubled(Record, frozen=True, tag="troubled"):
+class Troubled(OfLearner, frozen=True, tag="troubled"):
     """A learner's job has told what hinders it; nothing does any more if `text` is empty."""
 
-    learner: int
     text: str
 
 
@@ -162,10 +156,9 @@ class RunEnded(Record, frozen=True, tag="run-ended"):
     status: str
 
 
-class LearnerWas(Record, frozen=True, tag="learner-was"):
+class LearnerWas(OfLearner, frozen=True, tag="learner-was"):
     """A learner's state at the time of a compaction."""
 
-    learner: int
     state: str
     attempt: int = 0
     fails: int = 0
@@ -287,115 +280,6 @@ def read_record(line: bytes) -> AnyRecord:
     return record
 
 
-class Journal:
-    """Appends records to a journal.
-
-    Records are collected by `append` and written by `flush`, which blocks
-    until they lie on disk and may run in another thread.
-
-    Parameters
-    ----------
-    path
-        The file; it is made if there is none.
-    may_write
-        Asked before each write whether this is still the one who writes.
-    """
-
-    def __init__(self, path: Path, *, may_write: Callable[[], bool] = lambda: True) -> None:
-        self.path = path
-        self._may_write = may_write
-        self._waiting: list[bytes] = []
-        self._writing = threading.Lock()
-        _drop_torn_line(path)
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._good_size = os.fstat(self._fd).st_size
-
-    @property
-    def is_flushed(self) -> bool:
-        """Whether every record lies on disk."""
-        return not self._waiting
-
-    def append(self, record: AnyRecord) -> None:
-        """Add a record, to be written with the next `flush`."""
-        self._waiting.append(_encoder.encode(record))
-
-    def flush(self) -> None:
-        """Write what is waiting and wait until it lies on disk.
-
-        Raises
-        ------
-        OSError
-            If that failed. The records keep waiting for another flush, and the
-            file has no half-written line.
-        """
-        with self._writing:
-            count = len(self._waiting)  # more may arrive while this thread writes
-            if count == 0:
-                return
-            data = b"\n".join(self._waiting[:count]) + b"\n"
-            if not self._may_write():
-                raise OSError(errno.ESTALE, "another manager has taken the run over")
-            if os.fstat(self._fd).st_size > self._good_size:  # it could not be cut off before
-                os.ftruncate(self._fd, self._good_size)
-            try:
-                _write_all(self._fd, data)
-                os.fsync(self._fd)
-            except OSError:
-                os.ftruncate(self._fd, self._good_size)
-                raise
-            self._good_size += len(data)
-            del self._waiting[:count]
-
-    def compact(self, records: Iterable[AnyRecord]) -> None:
-        """Replace the whole journal by `records`, atomically.
-
-        Whoever reads it meanwhile sees the old one or the new one.
-        """
-        data = b"".join(_encoder.encode(record) + b"\n" for record in records)
-        new = self.path.with_name(self.path.name + ".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            _write_all(fd, data)
-            os.fsync(fd)
-        except OSError:
-            new.unlink()  # it takes up room where there is none
-            raise
-        finally:
-            os.close(fd)
-        new.replace(self.path)
-        _sync_folder(self.path.parent)
-        os.close(self._fd)
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self._good_size = len(data)
-        self._waiting.clear()
-
-    def close(self) -> None:
-        """Close the file. What has not been flushed is lost."""
-        with self._writing:
-            os.close(self._fd)
-            self._fd = -1  # the file that is opened next may get the same number
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut off what a dead writer has not finished, so that new lines begin at a line's start."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    whole = data.rfind(b"\n") + 1
-    if whole != len(data):
-        os.truncate(path, whole)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def write_record(record: AnyRecord) -> bytes:
+    """Return the line of a journal that is this record, its end included."""
+    return _encoder.encode(record) + b"\n"

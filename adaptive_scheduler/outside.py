@@ -16,6 +16,7 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.connection import ManagerConnection
 from adaptive_scheduler.errors import ConnectionLostError, RunFolderLockedError
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.run_folder import Holder, RunFolder, RunFolderLock, living_holder
 from adaptive_scheduler.server_support.state import RunState
 from adaptive_scheduler.settings import JobSettings
@@ -137,7 +138,7 @@ def _cancel_jobs(view: OutsideView) -> str:
             jobs.add(job_id)
     if jobs:
         scheduler.cancel_ids(sorted(jobs))
-    journal = j.Journal(view.folder.journal)
+    journal = Journal(view.folder.journal)
     try:
         journal.append(j.RunEnded(time=time.time(), status="cancelled"))
         journal.flush()

@@ -133,10 +133,11 @@ def measure_disk(n: int, folder: Path) -> list[float | str]:
 def measure_journal(n: int, folder: Path) -> list[float | str]:
     """Return a row: reading the journal of a run that is half done."""
     from adaptive_scheduler import journal as j
+    from adaptive_scheduler.journal_writer import Journal
     from adaptive_scheduler.server_support.state import RunState
 
     path = folder / f"{n}.jsonl"
-    journal = j.Journal(path)
+    journal = Journal(path)
     run = Simulation(n, Site(slots=n), max_jobs=n, on_record=journal.append)
     run.run()
     journal.flush()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.protocol import JobIdentity
 
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -57,7 +58,7 @@ def released(number, reason="enough"):
 
 
 def write(path, *records):
-    journal = j.Journal(path)
+    journal = Journal(path)
     for record in records:
         journal.append(record)
     journal.flush()
@@ -75,7 +76,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def journal(path):
-    journal = j.Journal(path)
+    journal = Journal(path)
     yield journal
     journal.close()
 
@@ -237,9 +238,10 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from adaptive_scheduler import journal as j
+from adaptive_scheduler.journal_writer import Journal
 
 path = Path(sys.argv[1])
-journal = j.Journal(path)
+journal = Journal(path)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
 n_written = 0
@@ -272,7 +274,7 @@ def test_a_full_disk_loses_no_record(path):
 
 
 def test_a_journal_that_is_closed_writes_into_no_other_file(tmp_path):
-    journal = j.Journal(tmp_path / "journal.jsonl")
+    journal = Journal(tmp_path / "journal.jsonl")
     journal.append(released(0))
     journal.close()
     with (tmp_path / "other").open("wb"):
@@ -392,7 +394,7 @@ def test_a_compaction_that_fails_changes_nothing(journal, path, monkeypatch):
 def test_who_may_not_write_any_more_leaves_the_journal_as_it_is(tmp_path):
     path = tmp_path / "journal.jsonl"
     allowed = [True, False]
-    journal = j.Journal(path, may_write=lambda: allowed.pop(0))
+    journal = Journal(path, may_write=lambda: allowed.pop(0))
     journal.append(j.Paused(time=1.0))
     journal.flush()
     journal.append(j.Resumed(time=2.0))
@@ -405,15 +407,15 @@ def test_who_may_not_write_any_more_leaves_the_journal_as_it_is(tmp_path):
 
 def test_half_a_line_that_could_not_be_cut_off_is_cut_off_later(tmp_path, monkeypatch):
     path = tmp_path / "journal.jsonl"
-    journal = j.Journal(path)
+    journal = Journal(path)
     journal.append(j.Paused(time=1.0))
 
     def fail(*_):
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("adaptive_scheduler.journal.os.fsync", fail)
-        patch.setattr("adaptive_scheduler.journal.os.ftruncate", fail)
+        patch.setattr("adaptive_scheduler.journal_writer.os.fsync", fail)
+        patch.setattr("adaptive_scheduler.journal_writer.os.ftruncate", fail)
         with pytest.raises(OSError, match="Input/output"):
             journal.flush()
     journal.append(j.Resumed(time=2.0))

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler import journal as j
-from adaptive_scheduler.server_support.entries import CANCELLED, DONE, FAILED, LearnerEntry
+from adaptive_scheduler.server_support.entries import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    JobEntry,
+    LearnerEntry,
+)
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.state import RunState
+
+#: What the table and a record know of a job by the same name.
+_JOB_FACTS = [f.name for f in fields(JobEntry) if f.name in j.JobWas.__struct_fields__]
+#: Likewise of a learner, besides its state: that changes by rules.
+_LEARNER_FACTS = [
+    f.name
+    for f in fields(LearnerEntry)
+    if f.name in j.LearnerWas.__struct_fields__ and f.name != "state"
+]
 
 
 def as_records(state: RunState, now: float) -> Iterator[j.AnyRecord]:
@@ -22,22 +38,12 @@ def as_records(state: RunState, now: float) -> Iterator[j.AnyRecord]:
             numbers=list(submission.numbers),
         )
     for job in state.jobs.values():
-        yield j.JobWas(
-            time=now,
-            job_id=job.job_id,
-            restarts=job.restarts,
-            job_name=job.job_name,
-            number=job.number,
-            token=job.token,
-            submitted=job.submitted,
-            started=job.started,
-            has_worked=job.has_worked,
-            is_leaving=job.job_id in state.leaving,
-            last_learner=job.last_learner,
-        )
+        is_leaving = job.job_id in state.leaving
+        yield j.JobWas(time=now, is_leaving=is_leaving, **job_facts(job))
     for entry in state.learners:
         if _has_a_story(entry):
-            yield _learner_was(entry, now)
+            facts = learner_facts(entry)
+            yield j.LearnerWas(time=now, learner=entry.index, state=entry.state, **facts)
     yield j.JobsWereOver(time=now, ended=state.over, missed=sorted(state.missed))
     totals = state.totals
     yield j.TotalsWere(
@@ -61,23 +67,11 @@ def _has_a_story(entry: LearnerEntry) -> bool:
     return bool(entry.attempt or entry.error or has_ended or entry.npoints is not None)
 
 
-def _learner_was(entry: LearnerEntry, now: float) -> j.LearnerWas:
-    return j.LearnerWas(
-        time=now,
-        learner=entry.index,
-        state=entry.state,
-        attempt=entry.attempt,
-        fails=entry.fails,
-        error=entry.error,
-        traceback=entry.traceback,
-        job=entry.job,
-        job_name=entry.job_name,
-        log_fname=entry.log_fname,
-        host=entry.host,
-        started=entry.started,
-        ended=entry.ended,
-        npoints=entry.npoints,
-        is_cancelled=entry.is_cancelled,
-        trouble=entry.trouble,
-        last_end=entry.last_end,
-    )
+def job_facts(source: JobEntry | j.JobWas) -> dict[str, Any]:
+    """Return what a compaction keeps of a job, from either side of it."""
+    return {name: getattr(source, name) for name in _JOB_FACTS}
+
+
+def learner_facts(source: LearnerEntry | j.LearnerWas) -> dict[str, Any]:
+    """Return what a compaction keeps of a learner besides its state, from either side of it."""
+    return {name: getattr(source, name) for name in _LEARNER_FACTS}

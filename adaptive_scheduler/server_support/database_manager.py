@@ -18,6 +18,7 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunFolderError
 from adaptive_scheduler.journal_follower import JournalFollower
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
 from adaptive_scheduler.learners.paths import fname_to_paths, fname_to_str
 from adaptive_scheduler.outbox import Outbox
@@ -164,7 +165,7 @@ class DatabaseManager(BaseManager):
         self._hurried: list[Listener] = []
         self._cancelled: list[Listener] = []
         self._lock = RunFolderLock(self.run_folder)
-        self._journal: j.Journal | None = None
+        self._journal: Journal | None = None
         self._server: Server | None = None
         self._stopping = asyncio.Event()
 
@@ -376,7 +377,7 @@ class DatabaseManager(BaseManager):
                     "touches no data."
                 )
             self.state.apply(record)
-        self._journal = j.Journal(path, may_write=self._lock.is_ours)
+        self._journal = Journal(path, may_write=self._lock.is_ours)
         started = j.ManagerStarted(
             time=time.time(),
             host=socket.gethostname(),

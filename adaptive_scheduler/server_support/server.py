@@ -14,7 +14,7 @@ import zmq.auth.asyncio
 
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.journal import Journal
+from adaptive_scheduler.journal_writer import Journal
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.protocol import Attempt, JobIdentity
+from adaptive_scheduler.server_support.compaction import job_facts, learner_facts
 from adaptive_scheduler.server_support.entries import (
     CANCELLED,
     DELAYED,
@@ -52,14 +53,7 @@ __all__ = [
 class RunState(LearnerTable):
     """The learners and jobs of one run.
 
-    Parameters
-    ----------
-    groups
-        For each learner a key; jobs take learners of their own group.
-    dependencies
-        For some learners, the learners that must be done before.
-    max_fails
-        Failures in a row after which a learner is given up.
+    The parameters are those of a `LearnerTable`.
     """
 
     def __init__(
@@ -267,13 +261,8 @@ class RunState(LearnerTable):
 
     def _learner_was(self, record: j.LearnerWas) -> None:
         entry = self.learners[record.learner]
-        entry.attempt, entry.fails = record.attempt, record.fails
-        entry.error, entry.traceback = record.error, record.traceback
-        entry.job, entry.job_name = record.job, record.job_name
-        entry.log_fname, entry.host = record.log_fname, record.host
-        entry.started, entry.ended, entry.npoints = record.started, record.ended, record.npoints
-        entry.is_cancelled, entry.trouble = record.is_cancelled, record.trouble
-        entry.last_end = record.last_end
+        for name, fact in learner_facts(record).items():
+            setattr(entry, name, fact)
         if record.state == DONE:
             self._finish(entry)
         else:  # a pause need not outlive a compaction
@@ -284,17 +273,7 @@ class RunState(LearnerTable):
                 job.learner = record.learner
 
     def _job_was(self, record: j.JobWas) -> None:
-        self.jobs[record.job_id] = JobEntry(
-            record.job_id,
-            record.job_name,
-            record.number,
-            record.token,
-            record.submitted,
-            record.restarts,
-            record.started,
-            has_worked=record.has_worked,
-            last_learner=record.last_learner,
-        )
+        self.jobs[record.job_id] = JobEntry(**job_facts(record))
         if record.is_leaving:
             self.leaving.add(record.job_id)
 

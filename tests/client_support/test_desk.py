@@ -16,6 +16,7 @@ from adaptive_scheduler.client_support import connection as connection_module
 from adaptive_scheduler.client_support import desk as desk_module
 from adaptive_scheduler.client_support.desk import Desk, Verdict
 from adaptive_scheduler.client_support.fence import SupersededError
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.run_folder import RunFolder
 from adaptive_scheduler.server_support.state import DONE, READY, RUNNING
@@ -231,7 +232,7 @@ async def test_a_claim_that_the_manager_has_overtaken_is_taken_back(run, monkeyp
 
 @in_a_loop
 async def test_no_job_begins_after_the_end_of_the_run(run):
-    journal = j.Journal(run.folder.journal)
+    journal = Journal(run.folder.journal)
     journal.append(j.RunEnded(time=1.0, status="cancelled"))
     journal.flush()
     journal.close()

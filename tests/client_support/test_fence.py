@@ -7,6 +7,7 @@ import pytest
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.client_support.fence import Fence, SupersededError
 from adaptive_scheduler.journal_follower import JournalFollower
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.protocol import Attempt, Hello, JobIdentity
 
@@ -16,7 +17,7 @@ MINE = Attempt(learner=0, number=3)
 
 @pytest.fixture
 def journal(tmp_path):
-    journal = j.Journal(tmp_path / "journal.jsonl")
+    journal = Journal(tmp_path / "journal.jsonl")
     yield journal
     journal.close()
 

@@ -15,6 +15,7 @@ from adaptive_scheduler.client_support.offline import (
     given_attempt,
     was_assigned,
 )
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.protocol import Attempt, JobIdentity
 from adaptive_scheduler.server_support.state import DONE, RUNNING
 from adaptive_scheduler.settings import JobSettings
@@ -28,7 +29,7 @@ def path(tmp_path):
 
 def write(path, records):
     path.unlink(missing_ok=True)
-    journal = j.Journal(path)
+    journal = Journal(path)
     for record in records:
         journal.append(record)
     journal.flush()

@@ -11,6 +11,7 @@ import zmq.asyncio
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.run_folder import write_private
 from adaptive_scheduler.server_support.server import Server
 
@@ -24,7 +25,7 @@ class Site:
 
     def __init__(self, folder, port=None):
         folder.mkdir(exist_ok=True)
-        self.journal = j.Journal(folder / "journal.jsonl")
+        self.journal = Journal(folder / "journal.jsonl")
         self.heard = []
         self.is_stopped = False
         self.disconnected = asyncio.Event()

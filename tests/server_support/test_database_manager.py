@@ -10,6 +10,7 @@ import pytest
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support import outbox_reader
@@ -150,15 +151,15 @@ def test_a_learner_that_another_job_has_claimed_is_taken_back_from_whom_it_was_g
 
 def test_a_disk_that_takes_nothing_is_waited_for_no_longer_than_one_likes(make, monkeypatch):
     manager = make().start()
-    flush = j.Journal.flush
+    flush = Journal.flush
 
     def fail(self):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(j.Journal, "flush", fail)
+    monkeypatch.setattr(Journal, "flush", fail)
     event_loop.call(manager.record, j.Paused(time=1.0))
     assert not event_loop.run(manager.flushed(0.05))
     wait_until(lambda: "No space left" in manager.disk_trouble)
-    monkeypatch.setattr(j.Journal, "flush", flush)
+    monkeypatch.setattr(Journal, "flush", flush)
     assert event_loop.run(asyncio.wait_for(manager.flushed(), 60))
     assert manager.disk_trouble == ""

@@ -17,6 +17,7 @@ from zmq.utils.monitor import recv_monitor_message
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.server_support import server as server_module
 from adaptive_scheduler.server_support.server import Server
 from tests.asynchronous import in_a_loop
@@ -354,9 +355,7 @@ async def test_the_port_may_be_given(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = Server(
-        lambda request: request, j.Journal(tmp_path / "j"), lambda *_: True, lambda: None
-    )
+    server = Server(lambda request: request, Journal(tmp_path / "j"), lambda *_: True, lambda: None)
     assert server.start("127.0.0.1", port) == port
     await server.stop()
 

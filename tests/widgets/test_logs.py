@@ -7,6 +7,7 @@ import json
 import pytest
 
 from adaptive_scheduler import journal as j
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.protocol import JobIdentity
 from adaptive_scheduler.widgets.attempts import attempts_at
 from adaptive_scheduler.widgets.curves import curves_of
@@ -102,7 +103,7 @@ def assigned(learner, number, job_id, log=""):
 
 def write_journal(run, *records):
     run.run_folder.root.mkdir(exist_ok=True)
-    journal = j.Journal(run.run_folder.journal)
+    journal = Journal(run.run_folder.journal)
     for record in records:
         journal.append(record)
     journal.flush()
