@@ -26,7 +26,8 @@ from adaptive_scheduler.scheduler.pbs_client import failure_of
 from adaptive_scheduler.scheduler.pbs_deleting import delete
 from adaptive_scheduler.scheduler.pbs_ends import end_of
 from adaptive_scheduler.scheduler.pbs_listing import PbsListing
-from adaptive_scheduler.scheduler.pbs_queue import Attributes, ours, queue_of
+from adaptive_scheduler.scheduler.pbs_queue import ours, queue_of
+from adaptive_scheduler.scheduler.pbs_records import Attributes
 from adaptive_scheduler.scheduler.pbs_script import (
     VARIABLES,
     Dialect,

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from adaptive_scheduler.scheduler.jobs import JobEnd
-from adaptive_scheduler.scheduler.pbs_queue import ENDED, Attributes, parse_id
+from adaptive_scheduler.scheduler.pbs_queue import ENDED, parse_id
+from adaptive_scheduler.scheduler.pbs_records import Attributes
 
 #: What an exit status below zero means: the state as other schedulers call
 #: it, and why. Source: the JOB_EXEC codes of OpenPBS's job.h.

@@ -18,7 +18,8 @@ from adaptive_scheduler.scheduler.pbs_client import (
     checked,
     takes_no_wide_lines,
 )
-from adaptive_scheduler.scheduler.pbs_queue import ENDED, Attributes, ours, parse_id, parse_jobs
+from adaptive_scheduler.scheduler.pbs_queue import ENDED, ours, parse_id, parse_jobs
+from adaptive_scheduler.scheduler.pbs_records import Attributes
 
 #: What qstat says of ids that can't be looked for any more, such as those of another server.
 _NOTHING_KNOWN = (*GONE, "illegally formed job identifier")

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from adaptive_scheduler.scheduler import pbs_mark
 from adaptive_scheduler.scheduler.jobs import QueuedJob
-
-#: Attributes of a job by name, as qstat spells them.
-Attributes: TypeAlias = Mapping[str, str]
+from adaptive_scheduler.scheduler.pbs_records import Attributes, parse_records
 
 #: Ids: ``12.server``, an array ``12[].server``, its member ``12[3].server``.
 _ID = re.compile(r"(?P<job>\d+)(?P<brackets>\[(?P<index>\d*)\])?(?P<server>\.\S+)?")
-#: The first job begins with the first of these lines, others after an empty
-#: line, too: values may hold line breaks, and these words.
-_FIRST = re.compile(r"^Job Id: ", re.MULTILINE)
-_RECORD = re.compile(r"(?:\A|(?<=\n\n))Job Id: (?P<id>\S+)\n")
-_ATTRIBUTE = re.compile(r"(?:\A|\n) {4}(?P<name>[A-Za-z_][\w.-]*) = ")
 
 # All states are in one of these tables, but those that nobody has heard of.
 # Source: qstat(1B), "Job states", of PBS, and qstat(1B) of Torque for C.
@@ -63,27 +56,8 @@ def parse_id(job_id: str) -> JobId | None:
 
 
 def parse_jobs(stdout: str) -> dict[str, Attributes]:
-    """Read what ``qstat -f`` prints, with or without ``-w``: attributes by id.
-
-    Without ``-w``, long values go on in lines that begin with a tab.
-    """
-    first = _FIRST.search(stdout)  # a site may print a greeting before it
-    text = stdout[first.start() :] if first else ""
-    _, *parts = _RECORD.split(text.replace("\n\t", ""))
-    return {job_id: _attributes(text) for job_id, text in zip(parts[::2], parts[1::2], strict=True)}
-
-
-def _attributes(text: str) -> dict[str, str]:
-    """Return the attributes of a job.
-
-    The first of two with the same name counts. The other is a line of a value:
-    of a shell function, say, in the environment that a site gives to all jobs.
-    """
-    _, *parts = _ATTRIBUTE.split(text)
-    attributes: dict[str, str] = {}
-    for name, value in zip(parts[::2], parts[1::2], strict=True):
-        attributes.setdefault(name, value.rstrip("\n"))
-    return attributes
+    """Read what ``qstat -f`` prints about jobs: attributes by id."""
+    return parse_records(stdout, "Job Id")
 
 
 def queue_of(jobs: Mapping[str, Attributes]) -> dict[str, QueuedJob]:
