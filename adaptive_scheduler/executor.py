@@ -18,7 +18,7 @@ from adaptive_scheduler.call_service import CallService
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.server_support.run_manager import RunManager
 from adaptive_scheduler.server_support.validation import check_count, check_job_name
-from adaptive_scheduler.signatures import check_keywords, extended, keywords_of
+from adaptive_scheduler.signatures import check_keywords, keywords_of, spelled_out
 
 if TYPE_CHECKING:
     from typing import Self
@@ -99,6 +99,7 @@ class SlurmTask(Future[T]):
         return wait().__await__()
 
 
+@spelled_out(_RUN_MANAGER_KEYWORDS)
 class SlurmExecutor(Executor):
     """Calls functions in jobs of a cluster, or of this machine.
 
@@ -369,8 +370,3 @@ class SlurmExecutor(Executor):
         if clash := self._run_keywords.keys() & {"learners", "fnames", "scheduler"}:
             raise InvalidInputError(f"The executor itself decides on {sorted(clash)}.")
         self._run_of(learners, fnames)
-
-
-SlurmExecutor.__signature__ = extended(  # type: ignore[attr-defined]
-    SlurmExecutor, _RUN_MANAGER_KEYWORDS
-)

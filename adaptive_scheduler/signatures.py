@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from inspect import Parameter
-from typing import Any
+from typing import Any, TypeVar
+
+Taker = TypeVar("Taker", bound=Callable[..., Any])
 
 
 def keywords_of(
@@ -38,8 +40,22 @@ def keywords_of(
 def extended(function: Callable[..., Any], keywords: Mapping[str, Parameter]) -> inspect.Signature:
     """Return the signature of a function with ``**keywords``, these spelled out."""
     signature = inspect.signature(function)
-    own = [p for p in signature.parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
-    return signature.replace(parameters=[*own, *keywords.values()])
+    own = {n: p for n, p in signature.parameters.items() if p.kind is not Parameter.VAR_KEYWORD}
+    if len(own) == len(signature.parameters):
+        return signature
+    more = [parameter for name, parameter in keywords.items() if name not in own]
+    return signature.replace(parameters=[*own.values(), *more])
+
+
+def spelled_out(keywords: Mapping[str, Parameter]) -> Callable[[Taker], Taker]:
+    """Have a function or class with ``**keywords`` show these, in ``help`` and to editors."""
+
+    def decorate(taker: Taker) -> Taker:
+        shown: Any = taker
+        shown.__signature__ = extended(taker, keywords)
+        return taker
+
+    return decorate
 
 
 def check_keywords(name: str, given: Collection[str], known: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import shlex
 import sys
 from collections.abc import Collection, Hashable, Mapping
@@ -16,6 +17,7 @@ from adaptive_scheduler.resources import PerLearner, Resources, ResourceTable
 from adaptive_scheduler.scheduler.jobs import Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.launching import Launch, local_mpiexec, words
 from adaptive_scheduler.scheduler.script import JobVariables, exports, render_script
+from adaptive_scheduler.signatures import extended, keywords_of
 
 if TYPE_CHECKING:
     from adaptive_scheduler.resources import EXECUTOR_TYPES
@@ -77,6 +79,13 @@ class Scheduler(abc.ABC):
     #: How a running job learns who it is.
     variables: ClassVar[JobVariables]
     _resources_kind: ClassVar[type[Resources]] = Resources
+    #: With the parameters that all schedulers have, which each takes as ``**keywords``.
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        signature = extended(cls.__init__, keywords_of(Scheduler.__init__))
+        cls.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from adaptive_scheduler.scheduler.slurm import SLURM
 from adaptive_scheduler.server_support.run_manager import RunManager
-from adaptive_scheduler.signatures import check_keywords, extended, keywords_of
+from adaptive_scheduler.signatures import check_keywords, keywords_of, spelled_out
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
@@ -23,6 +23,7 @@ _FOLLOWING: Final = frozenset({"job_name", "folder", "db_fname", "move_old_logs_
 _RUN_MANAGER_KEYWORDS: Final = keywords_of(RunManager, without=_FOLLOWING, defaults=_DEFAULTS)
 
 
+@spelled_out(_RUN_MANAGER_KEYWORDS)
 def slurm_run(
     learners: Sequence[BaseLearner],
     fnames: Sequence[FnameTypes],
@@ -101,6 +102,3 @@ def slurm_run(
             **(extra_run_manager_kwargs or {}),
         },
     )
-
-
-slurm_run.__signature__ = extended(slurm_run, _RUN_MANAGER_KEYWORDS)  # type: ignore[attr-defined]
