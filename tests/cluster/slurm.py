@@ -146,10 +146,14 @@ class SlurmCluster(SlurmDaemons):
         self.let_begin(job_id)
 
     def let_begin(self, job_id: str) -> None:
-        """Have a job that was requeued begin as soon as it is free; Slurm would wait some time."""
+        """Have a job that was requeued begin in the next second; Slurm would wait for some more.
+
+        A node launches no job whose credential is of the second in which that of the
+        same job was revoked: it would end as FAILED, before its first line.
+        """
         ask = ("squeue", "--noheader", f"--jobs={job_id}", "--format=%T %r")
         wait_until(lambda: "PENDING" in self.run(*ask, check=False))
-        self.run("scontrol", "update", f"jobid={job_id}", "starttime=now")
+        self.run("scontrol", "update", f"jobid={job_id}", "starttime=now+1")
 
 
 @contextmanager
