@@ -10,6 +10,8 @@ from pathlib import Path
 
 from adaptive_scheduler.journal import AnyRecord, write_record
 
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
 
 class Journal:
     """Appends records to a journal.
@@ -31,7 +33,7 @@ class Journal:
         self._waiting: list[bytes] = []
         self._writing = threading.Lock()
         _drop_torn_line(path)
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, _FLAGS, 0o600)
         self._good_size = os.fstat(self._fd).st_size
 
     @property
@@ -77,21 +79,19 @@ class Journal:
         """
         data = b"".join(map(write_record, records))
         new = self.path.with_name(self.path.name + ".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = os.open(new, _FLAGS | os.O_TRUNC, 0o600)
         try:
             _write_all(fd, data)
             os.fsync(fd)
+            new.replace(self.path)
         except OSError:
+            os.close(fd)
             new.unlink()  # it takes up room where there is none
             raise
-        finally:
-            os.close(fd)
-        new.replace(self.path)
-        _sync_folder(self.path.parent)
         os.close(self._fd)
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self._good_size = len(data)
+        self._fd, self._good_size = fd, len(data)
         self._waiting.clear()
+        _sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Close the file. What has not been flushed is lost."""

@@ -17,7 +17,8 @@ from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.connection import ManagerConnection
 from adaptive_scheduler.errors import ConnectionLostError, RunFolderLockedError
 from adaptive_scheduler.journal_writer import Journal
-from adaptive_scheduler.run_folder import Holder, RunFolder, RunFolderLock, living_holder
+from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.run_folder_lock import Holder, RunFolderLock, living_holder
 from adaptive_scheduler.server_support.state import RunState
 from adaptive_scheduler.settings import JobSettings
 from adaptive_scheduler.taking_over import take_lock

@@ -8,7 +8,8 @@ import socket
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.client_support.connection import ManagerConnection
 from adaptive_scheduler.errors import RunFolderLockedError
-from adaptive_scheduler.run_folder import Holder, RunFolder, RunFolderLock, read_holder
+from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.run_folder_lock import Holder, RunFolderLock, read_holder
 from adaptive_scheduler.server_support.event_loop import event_loop
 
 #: Seconds that a manager gets to say that it lives.

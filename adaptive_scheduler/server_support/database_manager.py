@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
-import os
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
@@ -20,17 +16,15 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError, RunFolderError
 from adaptive_scheduler.journal_follower import JournalFollower
 from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
-from adaptive_scheduler.learners.paths import fname_to_paths, fname_to_str
+from adaptive_scheduler.learners.paths import fname_to_paths
 from adaptive_scheduler.outbox import Outbox
-from adaptive_scheduler.run_folder import (
+from adaptive_scheduler.run_folder import RunFolder, unwritable_error, write_private
+from adaptive_scheduler.run_folder_lock import (
     Holder,
-    RunFolder,
     RunFolderLock,
     living_holder,
     locked_error,
     read_holder,
-    unwritable_error,
-    write_private,
 )
 from adaptive_scheduler.server_support.addresses import (
     parse_url,
@@ -38,11 +32,11 @@ from adaptive_scheduler.server_support.addresses import (
     raise_descriptor_limit,
 )
 from adaptive_scheduler.server_support.base_manager import BaseManager
-from adaptive_scheduler.server_support.compaction import as_records
 from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.listeners import Listeners
 from adaptive_scheduler.server_support.message_handler import MessageHandler
+from adaptive_scheduler.server_support.opening import keep_aside, open_journal
 from adaptive_scheduler.server_support.outbox_reader import OutboxReader, delete
-from adaptive_scheduler.server_support.retrying import to_retry_at_start
 from adaptive_scheduler.server_support.server import Server
 from adaptive_scheduler.server_support.state import DONE, RunState
 from adaptive_scheduler.server_support.tables import database_rows
@@ -60,15 +54,6 @@ if TYPE_CHECKING:
 
     from adaptive_scheduler.learners.paths import FnameTypes
     from adaptive_scheduler.scheduler.base import BaseScheduler, QueuedJob
-
-log = logging.getLogger(__name__)
-
-Listener: TypeAlias = Callable[[], None]
-
-#: A journal with more lines than this for each learner, and more than
-#: `_COMPACT_ABOVE` in all, is compacted when a manager starts.
-_COMPACT_LINES_PER_LEARNER = 4
-_COMPACT_ABOVE = 10_000
 
 
 class DatabaseManager(BaseManager):
@@ -138,7 +123,11 @@ class DatabaseManager(BaseManager):
         self.initializers = initializers
         self.with_progress_bar = with_progress_bar
         self.max_log_lines = max_log_lines
-        self.run_folder = run_folder or _folder_beside(Path(db_fname or "running.json"), scheduler)
+        self.run_folder = run_folder or RunFolder.beside(
+            Path(db_fname or "running.json"),
+            logs=scheduler.log_folder or None,
+            scripts=scheduler.batch_folder or None,
+        )
         folder = self.run_folder
         needed = [folder.root, folder.logs, folder.scripts, folder.journal.parent]
         check_folders(needed, "The run's files")
@@ -151,8 +140,10 @@ class DatabaseManager(BaseManager):
         self.retry_at_start: Collection[int] | None = None
         #: Whether a manager on a host that can't be asked counts as dead.
         self.take_over = False
+        #: Who is told what happens.
+        self.listeners = Listeners()
         self.state = RunState(self.groups, dependencies=self.dependencies)
-        self.handler = MessageHandler(self.state, self.record, self._cancel_wanted)
+        self.handler = MessageHandler(self.state, self.record, self.listeners.cancel)
         self._follower: JournalFollower | None = None
         self._following = threading.Lock()
         self.outbox = Outbox(self.run_folder.outbox)
@@ -161,9 +152,6 @@ class DatabaseManager(BaseManager):
         self.queue: dict[str, QueuedJob] = {}
         #: Tokens of submissions whose answer is awaited.
         self.submitting: set[str] = set()
-        self._listeners: list[Listener] = []
-        self._hurried: list[Listener] = []
-        self._cancelled: list[Listener] = []
         self._lock = RunFolderLock(self.run_folder)
         self._journal: Journal | None = None
         self._server: Server | None = None
@@ -179,7 +167,7 @@ class DatabaseManager(BaseManager):
         self._journal.append(record)
         if self._server is not None:
             self._server.commit_soon()
-        self._tell()
+        self.listeners.change()
 
     async def flushed(self, patience: float | None = None) -> bool:
         """Wait until all that was recorded lies on disk, or for some seconds; return whether."""
@@ -196,32 +184,7 @@ class DatabaseManager(BaseManager):
         error = None if self._server is None else self._server.disk_error
         if error is not None:
             return f"The journal can't be written: {error}"
-        if self.outbox_reader.trouble:
-            return self.outbox_reader.trouble
-        aside = ", ".join(map(str, self.outbox_reader.kept_aside))
-        return f"No message of a job, and kept aside: {aside}" if aside else ""
-
-    def listen(
-        self,
-        *,
-        on_change: Listener | None = None,
-        on_hurry: Listener | None = None,
-        on_cancel: Listener | None = None,
-    ) -> None:
-        """Have functions called on the loop.
-
-        Parameters
-        ----------
-        on_change
-            Called after each change.
-        on_hurry
-            Called when a job seems to have ended.
-        on_cancel
-            Called when somebody outside of this process wants the run to end.
-        """
-        self._listeners += [on_change] if on_change else []
-        self._hurried += [on_hurry] if on_hurry else []
-        self._cancelled += [on_cancel] if on_cancel else []
+        return self.outbox_reader.trouble
 
     def _note_message(self, message: p.Message) -> None:
         self.handler.answer(message)
@@ -265,7 +228,7 @@ class DatabaseManager(BaseManager):
         )
         state.take_watchers(self.state)
         self.state = state
-        self.handler = MessageHandler(state, self.record, self._cancel_wanted)
+        self.handler = MessageHandler(state, self.record, self.listeners.cancel)
 
     def other_holder(self) -> Holder | None:
         """Return who manages the run in another process, or elsewhere in this one."""
@@ -351,65 +314,24 @@ class DatabaseManager(BaseManager):
                     sys_path=[str(Path(entry).absolute()) for entry in sys.path],
                 )
             event_loop.run(self._open_server())
-        except AdaptiveSchedulerError:
+        except BaseException as error:
             self._close()
-            raise
-        except OSError as error:
-            self._close()
-            raise unwritable_error(self.run_folder, error) from error
-        except BaseException:
-            self._close()
+            if isinstance(error, OSError) and not isinstance(error, AdaptiveSchedulerError):
+                raise unwritable_error(self.run_folder, error) from error
             raise
 
     def _open_journal(self) -> None:
-        path, digest = self.run_folder.journal, self._digest()
         if self.overwrite_db:
             keep_aside(self.run_folder)
         event_loop.call(self._begin_state)
-        n_records = 0
-        for record in j.read_journal(path):
-            n_records += 1
-            if isinstance(record, j.ManagerStarted) and record.fnames_digest != digest:
-                raise RunFolderError(
-                    f"'{path}' is the record of a run with other fnames ({record.n_learners} "
-                    f"learners, begun on {record.host}). Use another `job_name` or `folder`, or "
-                    "begin anew with `overwrite_db=True`: that keeps the old record aside and "
-                    "touches no data."
-                )
-            self.state.apply(record)
-        self._journal = Journal(path, may_write=self._lock.is_ours)
-        started = j.ManagerStarted(
-            time=time.time(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            n_learners=len(self.learners),
-            fnames_digest=digest,
+        self._journal = open_journal(
+            self.run_folder.journal,
+            self.state,
+            # As they were given first: who attaches from elsewhere knows them by other paths.
+            self.fnames if self.known_pack is None else self.known_pack.fnames,
+            retry=self.retry_at_start,
+            may_write=self._lock.is_ours,
         )
-        if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(self.learners)):
-            self._compact([started, *as_records(self.state, time.time())])
-        # Who starts a run again has mended what made learners fail.
-        chosen = self.retry_at_start
-        retried = to_retry_at_start(self.state) if chosen is None else chosen
-        records: list[j.AnyRecord] = [started]
-        records += [j.Retried(time=time.time(), learner=i) for i in retried]
-        for record in records:
-            self.state.apply(record)
-            self._journal.append(record)
-        self._journal.flush()
-
-    def _compact(self, records: Sequence[j.AnyRecord]) -> None:
-        """Make the journal shorter; without room for that, it stays as it is."""
-        assert self._journal is not None  # noqa: S101  opened before
-        try:
-            self._journal.compact(records)
-        except OSError as error:
-            log.warning("The journal can't be compacted, and stays as long as it is: %s", error)
-
-    def _digest(self) -> str:
-        # As they were given first: who attaches from elsewhere knows them by other paths.
-        fnames = self.fnames if self.known_pack is None else self.known_pack.fnames
-        names = "\n".join(str(fname_to_str(fname)) for fname in fnames)
-        return hashlib.sha256(names.encode()).hexdigest()
 
     async def _open_server(self) -> None:
         assert self._journal is not None  # noqa: S101  opened before
@@ -417,7 +339,7 @@ class DatabaseManager(BaseManager):
         handled = await self.outbox_reader.handle()
         await asyncio.to_thread(self._journal.flush)
         await asyncio.to_thread(delete, handled)
-        server = Server(self._handle, self._journal, self._confirm, self._hurry)
+        server = Server(self._handle, self._journal, self._confirm, self.listeners.hurry)
         port = server.start(self.listening.host, self.listening.port)
         connection = p.Connection(
             addresses=published_addresses(self.listening, port),
@@ -455,7 +377,7 @@ class DatabaseManager(BaseManager):
     def _handle(self, request: p.Request) -> p.Answer:
         answer = self.handler.handle(request)
         if isinstance(answer, p.NothingLeft | p.Stop):
-            self._hurry()
+            self.listeners.hurry()
         return answer
 
     def _confirm(self, request: p.Request, answer: p.Answer) -> bool:
@@ -475,33 +397,3 @@ class DatabaseManager(BaseManager):
             )
         self.handler.forget(job.job_id)
         return False
-
-    def _cancel_wanted(self) -> None:
-        for on_cancel in self._cancelled:
-            on_cancel()
-
-    def _tell(self) -> None:
-        for on_change in self._listeners:
-            on_change()
-
-    def _hurry(self) -> None:
-        for on_hurry in self._hurried:
-            on_hurry()
-
-
-def _folder_beside(db_fname: Path, scheduler: BaseScheduler) -> RunFolder:
-    return RunFolder.at(
-        db_fname.with_name(f"{db_fname.stem}-run"),
-        logs=scheduler.log_folder or None,
-        scripts=scheduler.batch_folder or None,
-        journal=db_fname,
-    )
-
-
-def keep_aside(folder: RunFolder) -> None:
-    """Rename the journal, if there is one, and the outbox, so that the next run begins anew."""
-    until = time.strftime("-until-%Y%m%d-%H%M%S")
-    journal = folder.journal
-    if journal.exists():
-        journal.rename(journal.with_name(f"{journal.stem}{until}{journal.suffix}"))
-    Outbox(folder.outbox).put_aside(until)

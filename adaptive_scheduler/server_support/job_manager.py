@@ -233,7 +233,7 @@ class JobManager(BaseManager):
         event_loop.call(self._attach)
 
     def _attach(self) -> None:
-        self.database_manager.listen(on_change=self._woken.set, on_hurry=self._hurry)
+        self.database_manager.listeners.add(on_change=self._woken.set, on_hurry=self._hurry)
         self._queue = event_loop.queues.join(self.scheduler, self._hear)
         self.choose_unwanted()
 

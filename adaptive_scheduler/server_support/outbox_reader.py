@@ -44,8 +44,13 @@ class OutboxReader:
         self._unreadable: dict[Path, float] = {}
         #: Files that held no message, under their new names.
         self.kept_aside: list[Path] = []
-        #: Why the outbox can't be read at the moment; empty if it can.
-        self.trouble = ""
+        self._error = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why the outbox can't be read at the moment, or what was no message; empty if all is well."""
+        aside = ", ".join(map(str, self.kept_aside))
+        return self._error or (f"No message of a job, and kept aside: {aside}" if aside else "")
 
     async def read(self) -> None:
         """Handle and delete what is there. What can't be read is tried again the next time."""
@@ -53,11 +58,11 @@ class OutboxReader:
             handled = await self.handle()
         except OSError as error:
             words = f"The reports in '{self._outbox.folder}' can't be read: {error}"
-            if words != self.trouble:
+            if words != self._error:
                 log.warning("%s", words)
-            self.trouble = words
+            self._error = words
             return
-        self.trouble = ""
+        self._error = ""
         # What isn't written down yet is left there, and handled once more.
         if handled and await self._flushed(_PATIENCE):
             await asyncio.to_thread(delete, handled)

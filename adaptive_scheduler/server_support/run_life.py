@@ -127,7 +127,7 @@ class RunLife(RunWaiting):
             self.kill_manager.start()
 
     def _listen(self) -> None:
-        self.database_manager.listen(on_cancel=lambda: self._stop("cancelled"))
+        self.database_manager.listeners.add(on_cancel=lambda: self._stop("cancelled"))
 
     def _already_done(self) -> list[int]:
         return done_in_memory(

@@ -1,4 +1,5 @@
-"""How a run does, and what came out of it."""
+"""How a run does, and what came out of it."""from adaptive_scheduler.server_support.opening import keep_aside
+
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
 from adaptive_scheduler.learners.storage import load_parallel
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away, remove_old_logs
-from adaptive_scheduler.server_support.database_manager import keep_aside
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import RunInfo, as_text, collect_info, time_since
 from adaptive_scheduler.server_support.logs import parse_log_files

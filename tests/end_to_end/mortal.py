@@ -18,7 +18,7 @@ from typing import Any
 import adaptive
 
 from adaptive_scheduler import RunManager
-from adaptive_scheduler.server_support import database_manager
+from adaptive_scheduler.server_support import opening
 from tests.end_to_end.schedulers import Played
 
 N_LEARNERS = 4
@@ -154,7 +154,7 @@ def manage(folder: Path, die_at: int, *, compacts: bool) -> None:
     death = Death(die_at, folder / "steps")
     beset(death, folder / "run")
     if compacts:
-        database_manager._COMPACT_ABOVE = database_manager._COMPACT_LINES_PER_LEARNER = 0
+        opening._COMPACT_ABOVE = opening._COMPACT_LINES_PER_LEARNER = 0
     run = make_run(MortalQueue(folder / "queue", death), folder)
     run.start()
     run.wait(timeout=_PATIENCE)

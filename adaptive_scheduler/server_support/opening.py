@@ -1,0 +1,123 @@
+"""How a manager opens the record of a run: reads it, makes it shorter, and goes on with it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.journal_writer import Journal
+from adaptive_scheduler.learners.paths import FnameTypes, fname_to_str
+from adaptive_scheduler.outbox import Outbox
+from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.server_support.compaction import as_records
+from adaptive_scheduler.server_support.retrying import to_retry_at_start
+from adaptive_scheduler.server_support.state import RunState
+
+log = logging.getLogger(__name__)
+
+#: A journal with more lines than this for each learner, and more than
+#: `_COMPACT_ABOVE` in all, is compacted when a manager starts.
+_COMPACT_LINES_PER_LEARNER = 4
+_COMPACT_ABOVE = 10_000
+
+
+def open_journal(
+    path: Path,
+    state: RunState,
+    fnames: Sequence[FnameTypes],
+    *,
+    retry: Collection[int] | None,
+    may_write: Callable[[], bool],
+) -> Journal:
+    """Have `state` become what a journal says, and write down that a manager has started.
+
+    Parameters
+    ----------
+    path
+        The journal; it is made if there is none.
+    state
+        What a run begins with.
+    fnames
+        Tell this run from others.
+    retry
+        Learners that get new tries; None for all that have failed: who starts
+        a run again has mended what made them fail.
+    may_write
+        See `Journal`.
+
+    Raises
+    ------
+    RunFolderError
+        If it is the record of another run, or can't be read.
+    OSError
+        If it can't be written.
+    """
+    digest = _digest_of(fnames)
+    n_records = _replay(path, state, digest)
+    journal = Journal(path, may_write=may_write)
+    try:
+        started = j.ManagerStarted(
+            time=time.time(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            n_learners=len(fnames),
+            fnames_digest=digest,
+        )
+        if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(fnames)):
+            _compact(journal, [started, *as_records(state, time.time())])
+        chosen = to_retry_at_start(state) if retry is None else retry
+        records: list[j.AnyRecord] = [started]
+        records += [j.Retried(time=time.time(), learner=i) for i in chosen]
+        for record in records:
+            state.apply(record)
+            journal.append(record)
+        journal.flush()
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _replay(path: Path, state: RunState, digest: str) -> int:
+    """Apply all records of a journal, and return how many there were."""
+    n_records = 0
+    for record in j.read_journal(path):
+        n_records += 1
+        if isinstance(record, j.ManagerStarted) and record.fnames_digest != digest:
+            raise RunFolderError(
+                f"'{path}' is the record of a run with other fnames ({record.n_learners} "
+                f"learners, begun on {record.host}). Use another `job_name` or `folder`, or "
+                "begin anew with `overwrite_db=True`: that keeps the old record aside and "
+                "touches no data."
+            )
+        state.apply(record)
+    return n_records
+
+
+def _compact(journal: Journal, records: Iterable[j.AnyRecord]) -> None:
+    """Make a journal shorter; without room for that, it stays as it is."""
+    try:
+        journal.compact(records)
+    except OSError as error:
+        log.warning("The journal can't be compacted, and stays as long as it is: %s", error)
+
+
+def _digest_of(fnames: Sequence[FnameTypes]) -> str:
+    names = "\n".join(str(fname_to_str(fname)) for fname in fnames)
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
+def keep_aside(folder: RunFolder) -> None:
+    """Rename the journal, if there is one, and the outbox, so that the next run begins anew."""
+    until = time.strftime("-until-%Y%m%d-%H%M%S")
+    journal = folder.journal
+    if journal.exists():
+        journal.rename(journal.with_name(f"{journal.stem}{until}{journal.suffix}"))
+    Outbox(folder.outbox).put_aside(until)
