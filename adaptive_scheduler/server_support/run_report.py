@@ -1,5 +1,4 @@
-"""How a run does, and what came out of it."""from adaptive_scheduler.server_support.opening import keep_aside
-
+"""How a run does, and what came out of it."""
 
 from __future__ import annotations
 
@@ -16,6 +15,7 @@ from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import RunInfo, as_text, collect_info, time_since
 from adaptive_scheduler.server_support.logs import parse_log_files
+from adaptive_scheduler.server_support.opening import keep_aside
 
 if TYPE_CHECKING:
     import pandas as pd
