@@ -67,7 +67,8 @@ class RunInfo:
     pending_reasons
         Why jobs are pending, in the scheduler's words, and how many of them.
     ends
-        How jobs have ended so far, in the scheduler's words, and how many of them.
+        How jobs have ended so far, in the scheduler's words, and how many of them;
+        without those of whose end it knows nothing, but which had told it themselves.
     trouble
         What the scheduler, or the disk, can't do at the moment.
     is_paused

@@ -232,6 +232,7 @@ class RunState(LearnerTable):
 
     def _job_gone(self, record: j.JobGone) -> None:
         job = self.jobs.pop(record.job_id, None)
+        was_leaving = record.job_id in self.leaving
         self.leaving.discard(record.job_id)
         if job is None:
             return
@@ -240,7 +241,9 @@ class RunState(LearnerTable):
         else:
             self.missed.add(record.job_id)
         self.totals.gone += 1
-        self.totals.ends[record.state or "UNKNOWN"] += 1
+        is_known = record.state not in ("", "UNKNOWN")
+        if is_known or not was_leaving:  # whoever has said why it leaves needs no other witness
+            self.totals.ends[record.state or "UNKNOWN"] += 1
         if job.last_learner is not None:
             self.learners[job.last_learner].last_end = record.end
         if job.learner is not None:

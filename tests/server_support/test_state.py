@@ -292,6 +292,13 @@ def test_how_jobs_have_ended_is_known_of_each_learner_and_in_all():
     assert state.totals.ends == {"TIMEOUT": 1}
 
 
+def test_an_unknown_end_is_news_unless_the_job_had_said_that_it_leaves():
+    state = after(new_state(), assigned(0), assigned(1), done(1))
+    after(state, j.NothingLeft(time=20.0, job=JobIdentity("101"), job_name="sweep-1", job_number=1))
+    after(state, gone("100", state=""), gone("101", state="UNKNOWN"))
+    assert state.totals.ends == {"UNKNOWN": 1}
+
+
 def test_a_job_that_ends_without_a_learner_harms_none():
     state = after(new_state(), assigned(1), done(1), gone("101"), gone("101"), gone("unheard of"))
     assert states(state) == [READY, DONE, READY]
