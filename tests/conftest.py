@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from tests.cluster.fixtures import slurm, slurm_cluster  # noqa: F401  for all tests
+from tests.cluster.pbs.fixtures import pbs  # noqa: F401  for all tests
 from tests.waiting import wait_until
 
 pytest.register_assert_rewrite("tests.scheduler.contract")

@@ -35,10 +35,10 @@ from adaptive_scheduler.scheduler.pbs_script import (
     sent_script,
     simpler,
     submit_command,
-    warning_lines,
 )
-from adaptive_scheduler.scheduler.pbs_select import PbsResources
+from adaptive_scheduler.scheduler.pbs_select import PbsResources, own_resources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite
+from adaptive_scheduler.scheduler.pbs_warning import warning_lines, warning_lines_by_queue
 from adaptive_scheduler.scheduler.script import JobVariables
 from adaptive_scheduler.scheduler.submitting import check_batch, check_on_path, make_log_folder
 
@@ -75,9 +75,9 @@ class PBS(BaseScheduler):
         ``"1:ncpus=4:ngpus=1"``, instead of what follows from the others.
     signal_before_end
         Seconds before the end of its walltime at which a job saves and gives
-        its learner back. None stands for a minute where `walltime` is given,
-        and for less in short jobs; 0 leaves it to the end, when a job has
-        about 10 seconds.
+        its learner back. None stands for a minute where `walltime` is given or
+        the queue has a default, and for less in short jobs; 0 leaves it to the
+        end, when a job has about 10 seconds.
     **keywords
         As for `BaseScheduler`. Options in `extra_scheduler` win over all others.
 
@@ -139,8 +139,7 @@ class PBS(BaseScheduler):
             If a job uses several nodes, and pbsnodes does not say how large they are.
             With `cores_per_node` it is not asked.
         """
-        wanted = super().resources(index)
-        assert isinstance(wanted, PbsResources)  # noqa: S101  `_resources_kind`
+        wanted = own_resources(super().resources(index))
         if wanted.is_on_one_node or wanted.cores_per_node or wanted.select:
             return wanted
         cores = self._site.cores_per_node
@@ -156,17 +155,17 @@ class PBS(BaseScheduler):
         Where pbsnodes does not answer, it is left to qsub to say so.
         """
         super().check(resources)
-        assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`
         check_on_path("qsub", "PBS")
         if self._site.is_slurm:
             raise InvalidInputError(
                 "The qsub on PATH submits to Slurm, and tells jobs nothing of PBS. Use "
                 "`scheduler.SLURM`."
             )
-        if resources.select is not None:
+        wanted = own_resources(resources)
+        if wanted.select is not None:
             return
         with suppress(SchedulerUnavailableError):
-            cores = max(cores for _, cores in resources.chunks)
+            cores = max(cores for _, cores in wanted.chunks)
             largest = max(self._site.nodes.values())
             if cores > largest:
                 raise InvalidInputError(
@@ -176,14 +175,19 @@ class PBS(BaseScheduler):
 
     def script_head(self, resources: Resources) -> list[str]:
         """Return the option lines with which a job script asks for `resources`."""
-        head = [f"{self.directive} {option}" for option in self._options(resources)]
-        assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`
-        return [*head, *warning_lines(resources.seconds, self.signal_before_end)]
+        wanted = own_resources(resources)
+        head = [f"{self.directive} {option}" for option in self._options(wanted)]
+        return [*head, *warning_lines(wanted.seconds, self.signal_before_end)]
 
-    def _options(self, resources: Resources) -> list[str]:
-        assert isinstance(resources, PbsResources)  # noqa: S101  made by `resources`
+    def _options(self, resources: PbsResources) -> list[str]:
         options = resources.options(is_torque=self._site.is_torque)
         return [*options, *resources.extra_scheduler]
+
+    def _site_warning(self, resources: PbsResources) -> list[str]:
+        """Return the lines by which jobs warn themselves when the site decides on their time."""
+        if not resources.has_default_walltime or self.signal_before_end == 0:
+            return []
+        return warning_lines_by_queue(self._site.default_walltimes, self.signal_before_end)
 
     # What a scheduler does.
 
@@ -222,8 +226,9 @@ class PBS(BaseScheduler):
         if self._dialect is None:
             is_torque = self._site.is_torque
             self._dialect = Dialect(is_torque, writes_at_once=not is_torque)
-        options, text = self._options(batch.resources), sent_script(batch, block)
-        command = submit_command(batch, block, options, self._dialect)
+        resources = own_resources(batch.resources)
+        text = sent_script(batch, block, self._site_warning(resources))
+        command = submit_command(batch, block, self._options(resources), self._dialect)
         answer = run_command(command, timeout=pbs_client.TIMEOUT, text=text)
         if answer.returncode != 0 and (dialect := simpler(self._dialect, answer)) is not None:
             self._dialect = dialect

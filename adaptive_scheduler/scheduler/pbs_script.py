@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler import pbs_mark
 from adaptive_scheduler.scheduler.command import Finished
-from adaptive_scheduler.scheduler.early_warning import NOT_YET, warning_time
 from adaptive_scheduler.scheduler.jobs import Batch
 from adaptive_scheduler.scheduler.pbs_arrays import Block, array_option
 from adaptive_scheduler.scheduler.script import JobVariables
@@ -145,8 +145,16 @@ def _is_plain(path: str) -> bool:
     return _PLAIN_PATH.fullmatch(path) is not None and len(path) <= _LONGEST_PATH
 
 
-def sent_script(batch: Batch, block: Block) -> str:
-    """Return what is sent for a block of jobs: the lines before the script, and the script."""
+def sent_script(batch: Batch, block: Block, more: Sequence[str] = ()) -> str:
+    """Return what is sent for a block of jobs: the lines before the script, and the script.
+
+    Parameters
+    ----------
+    batch, block
+        The jobs.
+    more
+        Lines that come last before the script.
+    """
     output = shlex.quote(f"{batch.log_folder}/{batch.job_name}-")
     lines = [
         "#!/bin/bash",
@@ -161,6 +169,7 @@ def sent_script(batch: Batch, block: Block) -> str:
         *_umask(),
         f"export PBS_O_WORKDIR={shlex.quote(str(batch.workdir))}",
         'cd -- "$PBS_O_WORKDIR" || exit',
+        *more,
     ]
     return "\n".join(lines) + "\n" + batch.script
 
@@ -174,28 +183,6 @@ def _umask() -> list[str]:
         return []
     match = re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE)
     return [f"umask {match[1]}"] if match else []
-
-
-def warning_lines(limit: int | None, seconds_before: float | None) -> list[str]:
-    """Return the lines by which a job warns itself: PBS does it only at the very end.
-
-    Parameters
-    ----------
-    limit
-        How many seconds the job may run; None if nothing is known.
-    seconds_before
-        How many seconds before; None for a minute, or less in short jobs.
-    """
-    if limit is None:
-        return []
-    seconds = warning_time(limit, seconds_before)
-    if not 0 < seconds < limit:
-        return []
-    return [
-        "# A signal before the end of the walltime: the job saves, and gives its learner back.",
-        NOT_YET,
-        f"(sleep {limit - seconds} && exec kill -USR1 $$) > /dev/null 2>&1 &",
-    ]
 
 
 def parse_submit(block: Block, answer: Finished) -> dict[int, str]:

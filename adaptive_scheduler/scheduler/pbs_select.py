@@ -19,6 +19,9 @@ _SIZE = re.compile(r"(?:\S*,)?(?:select|nodes|ncpus|procs)=.*")
 #: The same for the time: seconds, minutes and seconds, or hours, too.
 _WALLTIME = re.compile(r"(?:\S*,)?walltime=(?P<time>[\d:]+)(?:[.,].*)?")
 
+#: What PBS writes for a time: seconds, minutes and seconds, or hours, too.
+_TIME = re.compile(r"[\d:]*\d(?:\.\d*)?", re.ASCII)
+
 #: Options that we set for every job, or that would keep qsub from telling an id.
 _REFUSED: Final = {
     "-N": "the manager names the jobs",
@@ -116,10 +119,15 @@ class PbsResources(Resources):
         own = self._own_walltime
         if own is None:
             return None if self.time is None else seconds_of(self.time)
-        seconds = 0
-        for part in own.split(":"):
-            seconds = 60 * seconds + int(part or 0)
-        return seconds
+        return walltime_seconds(own)
+
+    @property
+    def has_default_walltime(self) -> bool:
+        """Whether the site decides how long the job may run.
+
+        It is not known with ``-l min_walltime=...`` either; there, PBS decides when it starts it.
+        """
+        return self.time is None and not any("walltime" in o for o in self.extra_scheduler)
 
     @property
     def _own_walltime(self) -> str | None:
@@ -154,6 +162,32 @@ class PbsResources(Resources):
     def __str__(self) -> str:
         queue = "" if self.queue is None else f", queue {self.queue!r}"
         return f"{self.cores} cores each{queue}"
+
+
+def own_resources(resources: Resources) -> PbsResources:
+    """Return resources that `PBS` has made.
+
+    Raises
+    ------
+    InvalidInputError
+        If another scheduler has.
+    """
+    if not isinstance(resources, PbsResources):
+        raise InvalidInputError(f"These resources are not for PBS: {resources!r}.")
+    return resources
+
+
+def is_walltime(text: str) -> bool:
+    """Whether a text is a time as PBS writes it."""
+    return _TIME.fullmatch(text) is not None
+
+
+def walltime_seconds(text: str) -> int:
+    """Return the whole seconds of a time as PBS writes it: ``HH:MM:SS``, ``MM:SS`` or ``SS``."""
+    seconds = 0
+    for part in text.partition(".")[0].split(":"):
+        seconds = 60 * seconds + int(part or 0)
+    return seconds
 
 
 def _memory(value: object) -> str:

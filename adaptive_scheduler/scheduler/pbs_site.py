@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.command import run_command
 from adaptive_scheduler.scheduler.pbs_client import TIMEOUT, ask
+from adaptive_scheduler.scheduler.pbs_records import Attributes, parse_records
+from adaptive_scheduler.scheduler.pbs_select import is_walltime, walltime_seconds
 
 #: PBS's own default, for sites whose limit can't be read.
 DEFAULT_MAX_ARRAY_SIZE = 10_000
 
 _SERVER = ("qstat", "-B", "-f")
+_QUEUES = ("qstat", "-Q", "-f")
 #: How many cores a node has: as PBS says it, and as Torque does.
 _CORES = re.compile(r"^ +(?:resources_available\.ncpus|np) = (\d+)$", re.MULTILINE)
 _HOST = re.compile(r"^ +resources_available\.host = (\S+)$", re.MULTILINE)
-_MAX_ARRAY_SIZE = re.compile(r"^ +max_(?:array_size|job_array_size) = (\d+)$", re.MULTILINE)
 _NODE = re.compile(r"^(?=\S)", re.MULTILINE)
+#: How the limit for arrays is called, by PBS and by Torque.
+_MAX_ARRAY_SIZE = ("max_array_size", "max_job_array_size")
+_DEFAULT, _MAXIMUM = "resources_default.walltime", "resources_max.walltime"
 
 
 def parse_nodes(stdout: str) -> dict[str, int]:
@@ -37,12 +43,33 @@ def parse_nodes(stdout: str) -> dict[str, int]:
     return {name: cores for name, cores in nodes.items() if cores > 0}
 
 
+def default_walltimes(
+    queues: Mapping[str, Attributes], server: Attributes, *, is_torque: bool
+) -> dict[str, int]:
+    """Return how many seconds jobs may run that ask for no walltime, by the queue they are in.
+
+    The first that is set counts: the default of the queue, that of the server,
+    the longest time of the queue, that of the server. To Torque, the longest
+    times are no defaults. Queues in which jobs may run for ever are left out.
+    """
+    walltimes = {}
+    for name, queue in queues.items():
+        said = [queue.get(_DEFAULT), server.get(_DEFAULT)]
+        if not is_torque:
+            said += [queue.get(_MAXIMUM), server.get(_MAXIMUM)]
+        first = next(filter(None, said), "")
+        if is_walltime(first):
+            walltimes[name] = walltime_seconds(first)
+    return walltimes
+
+
 @dataclass
 class PbsSite:
     """What has been read of a site; each is asked for once, when it is first needed."""
 
     _nodes: dict[str, int] | None = None
-    _max_array_size: int | None = None
+    _server: Attributes | None = None
+    _walltimes: dict[str, int] | None = None
     _version: str | None = None
 
     @property
@@ -94,13 +121,33 @@ class PbsSite:
     @property
     def max_array_size(self) -> int:
         """How many jobs an array may have; PBS's default where nobody says it."""
-        if self._max_array_size is None:
+        try:
+            server = self._read_server()
+        except SchedulerUnavailableError:
+            return DEFAULT_MAX_ARRAY_SIZE
+        sizes = (server.get(name, "") for name in _MAX_ARRAY_SIZE)
+        return next((int(size) for size in sizes if size.isdecimal()), DEFAULT_MAX_ARRAY_SIZE)
+
+    @property
+    def default_walltimes(self) -> dict[str, int]:
+        """How many seconds jobs may run that ask for no walltime, by the queue they are in.
+
+        It is empty where nobody says it.
+        """
+        if self._walltimes is None:
             try:
-                found = _MAX_ARRAY_SIZE.search(ask(_SERVER).stdout)
+                queues = parse_records(ask(_QUEUES).stdout, "Queue")
+                server = self._read_server()
             except SchedulerUnavailableError:
-                return DEFAULT_MAX_ARRAY_SIZE
-            self._max_array_size = int(found[1]) if found else DEFAULT_MAX_ARRAY_SIZE
-        return self._max_array_size
+                return {}
+            self._walltimes = default_walltimes(queues, server, is_torque=self.is_torque)
+        return self._walltimes
+
+    def _read_server(self) -> Attributes:
+        if self._server is None:
+            servers = parse_records(ask(_SERVER).stdout, "Server")
+            self._server = next(iter(servers.values()), {})
+        return self._server
 
 
 def _read_nodes() -> dict[str, int]:

@@ -8,7 +8,6 @@ import subprocess
 import pytest
 
 from adaptive_scheduler.scheduler.pbs_queue import parse_jobs
-from tests.cluster.pbs.fixtures import pbs  # noqa: F401
 from tests.cluster.pbs.text import record
 from tests.scheduler.pbs_answers import answer_to, answers
 from tests.waiting import wait_until
@@ -33,7 +32,7 @@ DOWN = [
 
 
 @pytest.fixture
-def said(pbs, tmp_path):  # noqa: F811
+def said(pbs, tmp_path):
     """Return a function that runs a command of a transcript and says what it answers."""
     (tmp_path / "sleep.sh").write_text("sleep 1\n")
 
@@ -54,12 +53,12 @@ def test_it_says_the_same_word_for_word(said, answer):
 
 
 @pytest.mark.parametrize("answer", DOWN, ids=lambda a: a.command)
-def test_when_it_is_down_it_says_the_same_word_for_word(pbs, said, answer):  # noqa: F811
+def test_when_it_is_down_it_says_the_same_word_for_word(pbs, said, answer):
     with pbs.down():
         assert said(answer.command) == answer[1:]
 
 
-def test_without_a_history_there_is_none(pbs, said):  # noqa: F811
+def test_without_a_history_there_is_none(pbs, said):
     pbs.set(history=False)
     answer = answer_to("history_disabled", "qstat -x -f 0.pbs-head")
     assert said(answer.command) == answer[1:]
@@ -73,7 +72,7 @@ def test_long_values_are_broken_where_the_real_one_breaks_them(name):
     assert f"\n{lines}\n    " in answer_to("states_qstat_f_run", "qstat").stdout
 
 
-def test_a_job_is_described_in_the_order_of_the_real_one(pbs, said):  # noqa: F811
+def test_a_job_is_described_in_the_order_of_the_real_one(pbs, said):
     real = parse_jobs(answer_to("array_qstat_t_f_running", "qstat").stdout)
     said("qsub -J 0-9 -N arr -l select=1:ncpus=1 sleep.sh")
     jobs = wait_until(

@@ -14,7 +14,6 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler import utils
 from adaptive_scheduler.errors import SubmissionRejectedError
 from adaptive_scheduler.scheduler import PBS, pbs_client
-from tests.cluster.pbs.fixtures import pbs  # noqa: F401
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import is_alive, most_at_once, points, records, saved_points
 from tests.waiting import wait_until
@@ -29,7 +28,7 @@ def power(x, pow, a):  # noqa: A002  the name in the README
 
 
 @pytest.fixture(autouse=True)
-def quick(pbs, monkeypatch):  # noqa: F811
+def quick(pbs, monkeypatch):
     """Let nothing take longer than a test needs."""
     pbs.set(nodes={"pbs-head": 4}, kill_delay=20.0)
     monkeypatch.setattr(PBS, "min_poll_interval", 0.2)
@@ -114,7 +113,7 @@ def test_a_job_that_somebody_deletes_saves_first(start, complete, ledger, gate):
 
 
 def test_a_server_that_hangs_in_the_middle_of_a_submission_starts_no_job_twice(
-    pbs,  # noqa: F811
+    pbs,
     start,
     complete,
     ledger,
@@ -122,6 +121,7 @@ def test_a_server_that_hangs_in_the_middle_of_a_submission_starts_no_job_twice(
     scheduler = PBS(2)
     scheduler.check(scheduler.resources(0))
     assert scheduler._site.max_array_size == 10_000  # what is asked once is known now
+    assert scheduler._site.default_walltimes == {}
     with pbs.hung():
         run = start(scheduler=scheduler)
         wait_until(lambda: "did not answer" in run.info("text"))
@@ -133,7 +133,7 @@ def test_a_server_that_hangs_in_the_middle_of_a_submission_starts_no_job_twice(
     assert ledger.twice() == []
 
 
-def test_a_server_that_is_down_for_a_while_disturbs_no_job(pbs, start, complete, ledger):  # noqa: F811
+def test_a_server_that_is_down_for_a_while_disturbs_no_job(pbs, start, complete, ledger):
     run = start()
     wait_until(lambda: len(ledger.begun(0)) >= 4 and len(ledger.begun(1)) >= 4)
     with pbs.down():
@@ -144,7 +144,7 @@ def test_a_server_that_is_down_for_a_while_disturbs_no_job(pbs, start, complete,
     assert len({entry.job_pid for entry in ledger.begun()}) == 2
 
 
-def test_a_submission_whose_answer_was_lost_is_not_repeated(pbs, start, complete, ledger):  # noqa: F811
+def test_a_submission_whose_answer_was_lost_is_not_repeated(pbs, start, complete, ledger):
     pbs.lose_next_answer()
     run = start()
     wait_until(lambda: records(j.Submitted))
@@ -153,7 +153,7 @@ def test_a_submission_whose_answer_was_lost_is_not_repeated(pbs, start, complete
     assert ledger.twice() == []
 
 
-def test_a_job_that_pbs_starts_again_goes_on_under_the_same_id(pbs, start, complete, ledger):  # noqa: F811
+def test_a_job_that_pbs_starts_again_goes_on_under_the_same_id(pbs, start, complete, ledger):
     run = start(1)
     wait_until(lambda: len(ledger.begun()) == 5)
     (job_id,) = run.scheduler.queue()
@@ -165,7 +165,7 @@ def test_a_job_that_pbs_starts_again_goes_on_under_the_same_id(pbs, start, compl
     assert [(job.job_id, job.restarts) for job in identities] == [(job_id, 0), (job_id, 1)]
 
 
-def test_a_job_that_reaches_its_walltime_loses_no_point(pbs, start, complete, ledger):  # noqa: F811
+def test_a_job_that_reaches_its_walltime_loses_no_point(pbs, start, complete, ledger):
     run = start(1, scheduler=PBS(2, walltime=600, signal_before_end=0), save_interval=NEVER)
     wait_until(lambda: len(ledger.begun()) == 5)
     pbs.reach_walltime(*run.scheduler.queue())
@@ -187,7 +187,7 @@ def test_a_job_gives_its_learner_back_before_its_walltime(start, complete, ledge
     assert ledger.twice() == []
 
 
-def test_a_job_on_a_lost_node_is_superseded_by_its_copy_elsewhere(pbs, start, complete, ledger):  # noqa: F811
+def test_a_job_on_a_lost_node_is_superseded_by_its_copy_elsewhere(pbs, start, complete, ledger):
     pbs.set(nodes={"node-a": 2, "node-b": 2})
     run = start(1, save_interval=1)
     wait_until(lambda: len(ledger.begun()) == 5)
@@ -201,7 +201,7 @@ def test_a_job_on_a_lost_node_is_superseded_by_its_copy_elsewhere(pbs, start, co
     assert len({record.job.job_id for record in records(j.Assigned)}) == 1
 
 
-def test_a_job_that_was_moved_to_another_server_is_not_started_again(pbs, start, complete, ledger):  # noqa: F811
+def test_a_job_that_was_moved_to_another_server_is_not_started_again(pbs, start, complete, ledger):
     run = start(2)
     wait_until(lambda: len(ledger.begun(0)) >= 4 and len(ledger.begun(1)) >= 4)
     pbs.move("1[].pbs-head")
@@ -212,7 +212,7 @@ def test_a_job_that_was_moved_to_another_server_is_not_started_again(pbs, start,
     assert len({entry.job_pid for entry in ledger.begun()}) == 2
 
 
-def test_a_submission_that_is_refused_ends_the_run_in_qsubs_words(pbs, start):  # noqa: F811
+def test_a_submission_that_is_refused_ends_the_run_in_qsubs_words(pbs, start):
     run = start(scheduler=PBS(1, queue="nowhere"))
     with pytest.raises(SubmissionRejectedError, match=r"Unknown queue(.|\n)*run-0.pbs"):
         run.wait(timeout=100)
@@ -220,7 +220,7 @@ def test_a_submission_that_is_refused_ends_the_run_in_qsubs_words(pbs, start):  
     assert sum("-N" in call for call in pbs.calls("qsub")) == 1
 
 
-def test_jobs_that_wait_or_are_held_say_why(pbs, start):  # noqa: F811
+def test_jobs_that_wait_or_are_held_say_why(pbs, start):
     pbs.add_job_of("bob", "greedy", state="R", hold="n", chunks=[(4, 1)], nodes=["pbs-head"])
     run = start(2)
     wait_until(lambda: "Not Running" in run.info("text"))

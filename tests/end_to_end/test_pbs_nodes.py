@@ -11,7 +11,6 @@ import pytest
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.scheduler import PBS
-from tests.cluster.pbs.fixtures import pbs  # noqa: F401
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import is_alive, records, saved_points
 from tests.end_to_end.placed import Placed
@@ -23,13 +22,13 @@ NEVER = 3600
 
 
 @pytest.fixture(autouse=True)
-def two_nodes(pbs, monkeypatch):  # noqa: F811
+def two_nodes(pbs, monkeypatch):
     pbs.set(nodes={"node-a": 2, "node-b": 2}, kill_delay=20.0)
     monkeypatch.setattr(PBS, "min_poll_interval", 0.2)
 
 
 @pytest.fixture
-def scheduler(pbs):  # noqa: F811
+def scheduler(pbs):
     """Return a function that makes a scheduler whose jobs have two nodes."""
 
     def scheduler(executor="mpi4py", **keywords):
@@ -50,7 +49,7 @@ def scheduler(pbs):  # noqa: F811
     ],
 )
 def test_evaluations_are_spread_over_the_nodes_that_pbs_names(
-    pbs,  # noqa: F811
+    pbs,
     scheduler,
     make_run,
     here,

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import pytest
 
 from adaptive_scheduler.scheduler import PBS, pbs_client
-from tests.cluster.pbs.fixtures import pbs  # noqa: F401
 from tests.scheduler.contract import SchedulerContract, alive, exists
 from tests.waiting import wait_until
 
@@ -42,7 +41,7 @@ class PbsSite:
 
 
 @pytest.fixture
-def site(pbs, tmp_path, monkeypatch):  # noqa: F811
+def site(pbs, tmp_path, monkeypatch):
     return PbsSite(pbs, tmp_path / "work", monkeypatch)
 
 

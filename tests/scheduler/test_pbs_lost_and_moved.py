@@ -6,7 +6,6 @@ import pytest
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler import PBS
-from tests.cluster.pbs.fixtures import pbs  # noqa: F401
 from tests.scheduler.contract import alive, exists, make_batch
 from tests.waiting import wait_until
 
@@ -19,7 +18,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def scheduler(pbs):  # noqa: F811
+def scheduler(pbs):
     return PBS(1, signal_before_end=0)
 
 
@@ -37,7 +36,7 @@ def run_jobs(scheduler, folder):
     return run_jobs
 
 
-def replace(pbs, name, script):  # noqa: F811
+def replace(pbs, name, script):
     """Let a command be a script; the command itself is in ``$real``."""
     command = pbs.folder / "bin" / name
     real = command.rename(command.with_name(f"real-{name}"))
@@ -54,7 +53,7 @@ def pid(folder, name):
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_jobs_that_were_moved_to_another_server_are_still_there(pbs, scheduler, run_jobs, n):  # noqa: F811
+def test_jobs_that_were_moved_to_another_server_are_still_there(pbs, scheduler, run_jobs, n):
     job_ids = run_jobs(n)
     assert alive(scheduler) == set(job_ids)
     for job_id in job_ids if n == 1 else [job_ids[0].replace("[0]", "[]")]:
@@ -65,7 +64,7 @@ def test_jobs_that_were_moved_to_another_server_are_still_there(pbs, scheduler, 
     wait_until(lambda: not alive(scheduler))
 
 
-def test_another_process_finds_jobs_that_were_moved(pbs, run_jobs):  # noqa: F811
+def test_another_process_finds_jobs_that_were_moved(pbs, run_jobs):
     (job_id,) = run_jobs(1)
     pbs.move(job_id)
     assert alive(PBS(1)) == {job_id}
@@ -73,7 +72,7 @@ def test_another_process_finds_jobs_that_were_moved(pbs, run_jobs):  # noqa: F81
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_while_the_other_server_is_down_its_jobs_are_as_they_were(
-    pbs,  # noqa: F811
+    pbs,
     scheduler,
     folder,
     run_jobs,
@@ -93,7 +92,7 @@ def test_while_the_other_server_is_down_its_jobs_are_as_they_were(
     wait_until(lambda: not alive(scheduler))
 
 
-def test_another_process_believes_in_jobs_whose_server_is_down(pbs, run_jobs):  # noqa: F811
+def test_another_process_believes_in_jobs_whose_server_is_down(pbs, run_jobs):
     (job_id,) = run_jobs(1)
     pbs.move(job_id)
     pbs.set(other_server_is_down=True)
@@ -101,7 +100,7 @@ def test_another_process_believes_in_jobs_whose_server_is_down(pbs, run_jobs):  
     assert (job["state"], job["alive"], job["job_name"]) == ("M", True, "job-0")
 
 
-def test_jobs_that_have_ended_are_not_asked_for_again(pbs, scheduler, folder):  # noqa: F811
+def test_jobs_that_have_ended_are_not_asked_for_again(pbs, scheduler, folder):
     pbs.set(history=False)
     job_ids = set(scheduler.submit(make_batch(scheduler, folder, "true", n=2)).values())
     wait_until(lambda: not job_ids & alive(scheduler))
@@ -113,7 +112,7 @@ def test_jobs_that_have_ended_are_not_asked_for_again(pbs, scheduler, folder):  
 # Lost nodes.
 
 
-def test_a_job_on_a_lost_node_is_alive_until_the_server_says_otherwise(pbs, scheduler, run_jobs):  # noqa: F811
+def test_a_job_on_a_lost_node_is_alive_until_the_server_says_otherwise(pbs, scheduler, run_jobs):
     (job_id,) = run_jobs(1)
     pbs.lose_node("pbs-head")
     job = scheduler.queue()[job_id]
@@ -121,7 +120,7 @@ def test_a_job_on_a_lost_node_is_alive_until_the_server_says_otherwise(pbs, sche
     assert job["running"]
 
 
-def test_a_job_that_runs_again_after_the_loss_of_its_node_knows_it(pbs, scheduler, folder):  # noqa: F811
+def test_a_job_that_runs_again_after_the_loss_of_its_node_knows_it(pbs, scheduler, folder):
     pbs.set(nodes={"a": 1, "b": 1})
     me = scheduler.variables
     script = f'echo $$ > "pid-{me.restarts}"; {HOLD}'
@@ -136,7 +135,7 @@ def test_a_job_that_runs_again_after_the_loss_of_its_node_knows_it(pbs, schedule
     assert scheduler.ends([job_id]) == {}
 
 
-def test_jobs_on_a_lost_node_are_cancelled_like_all_others(pbs, scheduler, run_jobs):  # noqa: F811
+def test_jobs_on_a_lost_node_are_cancelled_like_all_others(pbs, scheduler, run_jobs):
     pbs.set(nodes={"a": 1, "b": 1})
     on_a, on_b = run_jobs(2)
     pbs.lose_node("a")
@@ -151,7 +150,7 @@ def test_jobs_on_a_lost_node_are_cancelled_like_all_others(pbs, scheduler, run_j
 # What qstat can't have meant.
 
 
-def test_an_array_without_members_is_no_answer(pbs, scheduler, run_jobs):  # noqa: F811
+def test_an_array_without_members_is_no_answer(pbs, scheduler, run_jobs):
     run_jobs(2)
     without_members = "awk '/^Job Id/ { shown = !/\\[[0-9]/ } shown'"
     replace(pbs, "qstat", f'"$real" "$@" | {without_members}')
@@ -159,7 +158,7 @@ def test_an_array_without_members_is_no_answer(pbs, scheduler, run_jobs):  # noq
         scheduler.queue()
 
 
-def test_what_a_site_prints_beside_the_ids_is_not_taken_for_ids(pbs, scheduler, run_jobs):  # noqa: F811
+def test_what_a_site_prints_beside_the_ids_is_not_taken_for_ids(pbs, scheduler, run_jobs):
     job_ids = run_jobs(2)
     replace(pbs, "qselect", 'echo "Welcome to PBS"; "$real" "$@"')
     assert alive(scheduler) == set(job_ids)

@@ -9,7 +9,6 @@ import pytest
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.scheduler import PBS
-from tests.cluster.pbs.fixtures import pbs  # noqa: F401
 from tests.scheduler.contract import alive, make_batch
 from tests.scheduler.test_pbs import PbsSite
 from tests.scheduler.test_pbs import TestPBS as PbsContract
@@ -19,7 +18,7 @@ HOLD = "until [ -e go ]; do sleep 0.05; done"
 
 
 @pytest.fixture
-def torque(pbs):  # noqa: F811
+def torque(pbs):
     pbs.set(torque=True, longest_name=15)
     return pbs
 

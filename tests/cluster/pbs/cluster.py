@@ -134,6 +134,7 @@ _BLANK: Job = {
     "select": "1:ncpus=1",
     "chunks": [(1, 1)],
     "cores": 1,
+    "queue": "workq",
     "walltime": None,
     "out": "/x.o",
     "err": "/x.e",

@@ -191,7 +191,7 @@ def _qstat(folder: Path, arguments: list[str]) -> int:
     with server(folder) as pbs:
         has_wide = not (pbs.is_torque or (folder / "old_qstat").exists())
     try:
-        found, ids = getopt.getopt(arguments, "tfxB" + ("w" if has_wide else ""))
+        found, ids = getopt.getopt(arguments, "tfxBQ" + ("w" if has_wide else ""))
     except getopt.GetoptError as error:
         _complain(f"qstat: invalid option -- '{error.opt}'\nusage: \nqstat [-f] [-J]")
         return 2
@@ -199,7 +199,12 @@ def _qstat(folder: Path, arguments: list[str]) -> int:
     with server(folder) as pbs:
         if "-B" in options:
             size = pbs.settings["max_array_size"]
-            _say(f"Server: {SERVER}\n    server_state = Active\n    max_array_size = {size}\n")
+            some = {"server_state": "Active", **pbs.settings["server"], "max_array_size": size}
+            _say_record("Server", SERVER, some)
+            return 0
+        if "-Q" in options:
+            for name, some in pbs.settings["queues"].items():
+                _say_record("Queue", name, {**some, "enabled": "True", "started": "True"})
             return 0
         if "-x" in options and not pbs.settings["history"]:
             ending = ids[0] if ids else ""
@@ -211,6 +216,11 @@ def _qstat(folder: Path, arguments: list[str]) -> int:
             text = record(job["id"], described(pbs, job, array), is_wide="-w" in options)
             sys.stdout.write(text)
     return code
+
+
+def _say_record(kind: str, name: str, attributes: dict[str, str]) -> None:
+    lines = [f"    {key} = {value}" for key, value in attributes.items()]
+    _say("\n".join([f"{kind}: {name}", *lines, ""]))
 
 
 def _wanted(pbs: Server, ids: list[str], options: set[str]) -> tuple[list[Job], int]:

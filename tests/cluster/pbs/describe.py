@@ -53,7 +53,7 @@ def _attributes(job: Job, *, is_member: bool) -> Iterator[tuple[str, str]]:
     yield "Job_Name", job["name"]
     yield "Job_Owner", f"{job['owner']}@{_HOST}"
     yield "job_state", job["state"]
-    yield "queue", "workq"
+    yield "queue", job["queue"]
     yield "server", "other-head" if job["is_moved"] else SERVER
     if not is_member:
         yield "Checkpoint", "u"
@@ -74,12 +74,14 @@ def _attributes(job: Job, *, is_member: bool) -> Iterator[tuple[str, str]]:
     yield "Rerunable", "True"
     yield "Resource_List.ncpus", str(job["cores"])
     yield "Resource_List.select", job["select"]
+    if job["walltime"] is not None:
+        yield "Resource_List.walltime", _span(job["walltime"])
     if job["began"] is not None:
         yield "stime", _date(job["began"])
     yield "substate", str({"R": 42, "B": 70}.get(job["state"], job["substate"]))
     yield (
         "Variable_List",
-        f"PBS_O_WORKDIR={_SPECIAL.sub(_escaped, job['workdir'])},PBS_O_QUEUE=workq",
+        f"PBS_O_WORKDIR={_SPECIAL.sub(_escaped, job['workdir'])},PBS_O_QUEUE={job['queue']}",
     )
     if job["comment"]:
         yield "comment", job["comment"]
@@ -108,6 +110,10 @@ def _of_array(pbs: Server, array: Job) -> Iterator[tuple[str, str]]:
 
 def _escaped(match: re.Match[str]) -> str:
     return f"\\{match[1]}"
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _date(seconds: float) -> str:

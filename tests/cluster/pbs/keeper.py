@@ -120,7 +120,7 @@ def _environment(folder: Path, job: Job) -> dict[str, str]:
         "PBS_JOBNAME": job["name"],
         "PBS_NODEFILE": str(nodefile),
         "PBS_O_WORKDIR": job["workdir"],
-        "PBS_QUEUE": "workq",
+        "PBS_QUEUE": job["queue"],
     }
     if job["array"]:
         of_pbs = {"PBS_ARRAY_ID": job["array"], "PBS_ARRAY_INDEX": str(job["index"])}

@@ -85,7 +85,7 @@ def _check(pbs: Server, options: dict[str, list[str]]) -> None:
     for option in ("-o", "-e"):
         if len(options.get(option, [""])[-1]) > _LONGEST_PATH:
             raise RefusedError(f"illegal {option} value", _USAGE)
-    if options.get("-q", ["workq"])[-1] != "workq":
+    if _queue(pbs, options) not in pbs.settings["queues"]:
         raise RefusedError("Unknown queue", _MISSING_QUEUE)
     resources = _resources(options)
     known = {"nodes" if pbs.is_torque else "select", "walltime", "ncpus", "mem", "place"}
@@ -94,6 +94,13 @@ def _check(pbs: Server, options: dict[str, list[str]]) -> None:
     if "select" in resources and (old := resources.keys() & {"ncpus", "mem"}):
         words = '"-lresource=" cannot be used with "select" or "place", resource is: '
         raise RefusedError(words + min(old), _CONFLICT)
+
+
+def _queue(pbs: Server, options: dict[str, list[str]]) -> str:
+    """Return the queue in which a job ends up: one that routes hands it on."""
+    name = options.get("-q", [pbs.settings["server"]["default_queue"]])[-1]
+    destinations = pbs.settings["queues"].get(name, {}).get("route_destinations", name)
+    return destinations.partition(",")[0]
 
 
 def _resources(options: dict[str, list[str]]) -> dict[str, str]:
@@ -114,7 +121,7 @@ def _submit(pbs: Server, options: dict[str, list[str]], arguments: list[str], te
     number = pbs.new_number()
     script = f"{number}.script"
     (pbs.folder / "jobs" / script).write_bytes(text)
-    job = _job(options, number) | {"script": script, "arguments": shlex.join(arguments)}
+    job = _job(pbs, options, number) | {"script": script, "arguments": shlex.join(arguments)}
     job["is_torque"] = pbs.is_torque
     if not indices:
         pbs.jobs[job["id"]] = job
@@ -149,8 +156,9 @@ def _indices(pbs: Server, value: str) -> Sequence[int]:
     return indices
 
 
-def _job(options: dict[str, list[str]], number: int) -> Job:
+def _job(pbs: Server, options: dict[str, list[str]], number: int) -> Job:
     resources = _resources(options)
+    queue = _queue(pbs, options)
     nodes = resources.get("nodes", "").replace("ppn", "ncpus")
     select = resources.get("select") or nodes or f"1:ncpus={resources.get('ncpus', 1)}"
     chunks = _chunks(select)
@@ -166,7 +174,8 @@ def _job(options: dict[str, list[str]], number: int) -> Job:
         "select": select,
         "chunks": chunks,
         "cores": sum(cores for cores, _ in chunks),
-        "walltime": _seconds(resources.get("walltime")),
+        "queue": queue,
+        "walltime": _seconds(resources.get("walltime") or _default_walltime(pbs, queue)),
         "out": options.get("-o", [f"{workdir}/{name}.o{number}"])[-1],
         "err": options.get("-e", [f"{workdir}/{name}.e{number}"])[-1],
         "join": options.get("-j", ["n"])[-1],
@@ -199,6 +208,14 @@ def _chunks(select: str) -> list[tuple[int, int]]:
         sizes = int(resources.get("ncpus", 1)), int(resources.get("mpiprocs", 1))
         chunks += [sizes] * int(count)
     return chunks
+
+
+def _default_walltime(pbs: Server, queue: str) -> str | None:
+    """Return what a job gets that asks for no time, as set_resc_deflt of OpenPBS finds it."""
+    attributes = pbs.settings["queues"][queue], pbs.settings["server"]
+    kinds = ("default",) if pbs.is_torque else ("default", "max")
+    said = [some.get(f"resources_{kind}.walltime") for kind in kinds for some in attributes]
+    return next(filter(None, said), None)
 
 
 def _seconds(walltime: str | None) -> int | None:

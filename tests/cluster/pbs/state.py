@@ -33,6 +33,9 @@ SETTINGS: dict[str, Any] = {
     "lost_nodes": [],
     "torque": False,
     "other_server_is_down": False,
+    # Attributes of the server and of its queues, as qstat shows them.
+    "server": {"default_queue": "workq"},
+    "queues": {"workq": {"queue_type": "Execution"}},
 }
 
 #: Why a job waits for which there are no cores.
