@@ -22,8 +22,6 @@ from adaptive_scheduler.widgets.html import asset
 #: Is told what a page says.
 OnEvent: TypeAlias = Callable[[dict[str, Any]], None]
 
-#: Seconds after which everything is sent once more to a page that was still loading.
-_LOADING = (1.5, 6.0, 20.0)
 #: Seconds between two times that everything is sent because a page has missed something.
 _REPAIR = 5.0
 #: Seconds between two times that all samples are sent, at most.
@@ -82,8 +80,6 @@ class Grid(Piece):
         self.columns = columns
         self._wants_whole = False
         self._next_whole = 0.0
-        self._loading = [time.monotonic() + seconds for seconds in _LOADING]
-        self._has_sent = False
         self._on_event = on_event
         columns.whole()  # it travels with the state
         super().__init__("grid", self._heard, caption=caption, index=index, hint=hint)
@@ -101,16 +97,15 @@ class Grid(Piece):
             if changes is not None and changes[0].get("whole"):
                 self.push_whole()
             elif changes is not None:
-                self._has_sent = True
                 message, buffers = changes
                 self.send({**message, "now": time.time()}, buffers)
-            if self._is_repair_due():
+            if self._wants_whole and time.monotonic() >= self._next_whole:
                 self.push_whole()
 
     def push_whole(self) -> None:
         """Send the whole table."""
         with self._lock:
-            self._has_sent = self._wants_whole = False
+            self._wants_whole = False
             self._next_whole = time.monotonic() + _REPAIR
             self.columns.whole()
             self.send_state("table")
@@ -122,17 +117,9 @@ class Grid(Piece):
             self.columns = columns
             self.push_whole()
 
-    def _is_repair_due(self) -> bool:
-        """Whether a page may have missed a message that it can't do without."""
-        now = time.monotonic()
-        if self._loading and now >= self._loading[0]:
-            self._loading = [at for at in self._loading if at > now]
-            return self._has_sent
-        return self._wants_whole and now >= self._next_whole
-
     def _heard(self, content: dict[str, Any]) -> None:
-        if "missed" in content:
-            self._wants_whole = True
+        if "has" in content:  # a page that was loading hears from now on, or has missed something
+            self._wants_whole |= content["has"] != self.columns.sequence
         elif self._on_event is not None:
             self._on_event(content)
 

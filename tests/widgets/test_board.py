@@ -69,6 +69,19 @@ def test_a_dashboard_that_is_on_no_page_says_nothing(run, make_board):
     wait_until(lambda: "1</b> running" in board._strip.value)
 
 
+def test_a_page_that_has_missed_something_gets_everything_again(run, make_board, monkeypatch):
+    board = make_board()
+    sent = []
+    monkeypatch.setattr(board._learners, "send_state", sent.append)
+    run.job(0)
+    wait_until(lambda: board._learners.columns.sequence == 1)
+    board._learners._heard({"has": 1})
+    board._update()
+    assert sent == []
+    board._learners._heard({"has": 0})
+    wait_until(lambda: sent == ["table"])
+
+
 def test_a_selection_is_what_buttons_are_about(run, make_board):
     board = make_board()
     board._learners.selected = [2, 1, 7]  # there is no learner 7
@@ -85,7 +98,7 @@ def test_a_selection_is_what_buttons_are_about(run, make_board):
 
 def test_what_a_page_says_may_be_nonsense(run, make_board):
     board = make_board()
-    for content in ({}, {"open": "x"}, {"open": -1}, {"shown": None}, {"missed": "?"}):
+    for content in ({}, {"open": "x"}, {"open": -1}, {"shown": None}, {"has": "?"}):
         board._learners._heard(content)
     board._logs._heard({"source": "99", "attempt": "x", "file": 3})
     board._update()

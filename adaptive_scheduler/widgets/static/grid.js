@@ -182,12 +182,16 @@ class GridView {
     this.spacer.addEventListener("mousedown", (event) => this.pick(event));
     this.spacer.addEventListener("dblclick", (event) => this.open(this.rowAt(event)));
     element.classList.add("as-root", "as-table");
-    element.append(make("div", { class: "as-tools" }, this.search, this.chips, this.count, this.clear), this.body);
+    element.append(
+      make("div", { class: "as-tools" }, this.search, this.chips), this.body,
+      make("div", { class: "as-foot" }, this.count, this.clear));
+    this.element = element;
   }
 
   /** Show the rows anew: data, filter or order have changed. */
   update() {
     this.rows = this.table.rows(this.choice);
+    this.element.hidden = !this.table.columns.length;
     this.drawHeader();
     this.drawChips();
     this.drawCount();
@@ -416,10 +420,11 @@ export default () => {
       const takeChange = (message, buffers) => {
         if (!message.texts) return;
         if (table.change(message, buffers)) update();
-        else model.send({ missed: message.sequence });
+        else model.send({ has: table.sequence });
       };
       model.on("change:table", takeWhole);
       model.on("msg:custom", takeChange);
+      model.send({ has: table.sequence });  // what was sent while this page was loading is lost
       return () => {
         model.off("change:table", takeWhole);
         model.off("msg:custom", takeChange);
