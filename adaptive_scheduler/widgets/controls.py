@@ -72,9 +72,11 @@ class Controls:
         self._asking.add_class("as-question")
         self._asking.layout.display = "none"
         self._said = ipywidgets.HTML()
-        row = ipywidgets.Box([self._pause, self._retry, self._load, self._clean, self._cancel])
+        self._said.add_class("as-words")
+        buttons = [self._pause, self._retry, self._load, self._clean, self._cancel]
+        row = ipywidgets.Box([*buttons, self._said])
         row.add_class("as-buttons")
-        self.box = ipywidgets.VBox([row, self._asking, self._said])
+        self.box = ipywidgets.VBox([row, self._asking])
 
     def update(self, figures: RunFigures) -> None:
         """Show what can be done now, and what was said last."""

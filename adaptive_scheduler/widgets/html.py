@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Rows of the table in a page without JavaScript.
 _FAILURES_SHOWN = 10
+#: Reasons for which jobs wait that are told apart; the others are counted.
+_REASONS_SHOWN = 4
 
 
 def asset(name: str) -> str:
@@ -25,7 +27,8 @@ def strip(figures: RunFigures) -> str:
     """Return how a run is: its name, a bar of all learners, and figures."""
     return (
         f'<section class="as-strip" aria-label="Run {escape(figures.name)}">'
-        f"{_headline(figures)}{_bar(figures)}{_legend(figures)}{_facts(figures)}{_trouble(figures)}"
+        f"{_headline(figures)}{_bar(figures)}{_legend(figures)}{_facts(figures)}"
+        f"{_waits(figures)}{_trouble(figures)}"
         "</section>"
     )
 
@@ -95,7 +98,7 @@ def _facts(figures: RunFigures) -> str:
         ("time left", span(figures.time_left), ""),
         ("elapsed", span(figures.elapsed), ""),
         ("points", f"{figures.npoints:,}", _rate(figures)),
-        ("jobs", *_jobs(figures)),
+        ("jobs", "none" if figures.is_over else f"{figures.jobs_running:,}", _running(figures)),
         ("core-hours", _core_hours(figures.core_hours), ""),
         ("CPU per job", _percent(figures.cpu), "of a core"),
         ("memory per job", _percent(figures.memory), "of the node"),
@@ -121,13 +124,25 @@ def _rate(figures: RunFigures) -> str:
     return f"{short_number(figures.rate)} a second" if figures.rate else ""
 
 
-def _jobs(figures: RunFigures) -> tuple[str, str]:
-    if figures.is_over:
-        return "none", ""
-    reasons = ", ".join(f"{n:,} {reason}" for reason, n in figures.reasons.items())
-    pending = f"{figures.jobs_pending:,} pending" if figures.jobs_pending else ""
-    note = f"{pending}: {reasons}" if pending and reasons else pending
-    return f"{figures.jobs_running:,}", f"running{'; ' if note else ''}{note}"
+def _running(figures: RunFigures) -> str:
+    return "" if figures.is_over else "running"
+
+
+def _waits(figures: RunFigures) -> str:
+    """Return why jobs wait, on a line that is there as long as the run lives: nothing jumps."""
+    if figures.is_over or figures.status == "not yet started":
+        return ""
+    return f'<p class="as-waits">{escape(_why_jobs_wait(figures))}</p>'
+
+
+def _why_jobs_wait(figures: RunFigures) -> str:
+    if not figures.jobs_pending:
+        return "No jobs are pending."
+    words = f"{counted(figures.jobs_pending, 'job')} pending"
+    reasons = [f"{n:,} {reason}" for reason, n in figures.reasons.items()]
+    if (n_more := len(reasons) - _REASONS_SHOWN) > 0:
+        reasons[_REASONS_SHOWN:] = [f"{n_more:,} other reasons"]
+    return f"{words}: {', '.join(reasons)}." if reasons else f"{words}."
 
 
 def _percent(value: float | None) -> str:

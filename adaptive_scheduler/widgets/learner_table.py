@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 LEARNER_COLUMNS: Final = (
-    Column("state", "state", "state", 92),
+    Column("state", "state", "state", 104),
     Column("npoints", "points", "integer", 76),
     Column("loss", "loss", "number", 74),
     Column("progress", "progress", "share", 100),

@@ -45,6 +45,7 @@ class LoadedTable:
         self.is_loaded = False
         self.grid = Grid(Columns((), 0), caption=caption)
         self._said = ipywidgets.HTML()
+        self._said.add_class("as-words")
         row = ipywidgets.Box([button(word, self.refresh), self._said])
         row.add_class("as-buttons")
         self.box = ipywidgets.VBox([row, self.grid])

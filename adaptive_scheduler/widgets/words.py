@@ -32,7 +32,8 @@ def short_number(value: float | None) -> str:
     if math.isinf(value):
         return "∞"
     if value and not 1e-3 <= abs(value) < 1e6:  # noqa: PLR2004
-        return f"{value:.2e}"
+        digits, _, power = f"{value:.2e}".partition("e")
+        return f"{digits}e{int(power)}"
     if abs(value) >= 100 or value == int(value):  # noqa: PLR2004
         return f"{value:,.0f}"
     return f"{value:.3g}"

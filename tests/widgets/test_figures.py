@@ -73,7 +73,7 @@ def test_the_strip_says_everything_in_words():
         "2 h 00 min",
         "12,345",
         "12.5 a second",
-        "running; 2 pending: 2 Priority",
+        "2 jobs pending: 2 Priority.",
         "31.2",
         "97 %",
     ):
@@ -82,6 +82,18 @@ def test_the_strip_says_everything_in_words():
 
 def test_what_is_not_known_is_called_unknown():
     assert "unknown" in strip(replace(FIGURES, time_left=None))
+
+
+def test_the_line_that_tells_why_jobs_wait_is_always_there():
+    assert "No jobs are pending." in strip(replace(FIGURES, jobs_pending=0, reasons={}))
+    assert "1 job pending." in strip(replace(FIGURES, jobs_pending=1, reasons={}))
+    assert "pending" not in strip(replace(FIGURES, status="finished"))
+
+
+def test_reasons_that_are_many_are_counted():
+    reasons = {f"reason {i}": 10 - i for i in range(7)}
+    text = strip(replace(FIGURES, jobs_pending=49, reasons=reasons))
+    assert "49 jobs pending: 10 reason 0, 9 reason 1, 8 reason 2, 7 reason 3, 3 other" in text
 
 
 def test_a_run_that_is_paused_says_so():
@@ -127,9 +139,9 @@ def test_spans_of_time_have_two_units(seconds, words):
     [
         (0, "0"),
         (0.01234, "0.0123"),
-        (1e-5, "1.00e-05"),
+        (1e-5, "1.00e-5"),
         (1234.5, "1,234"),
-        (1e7, "1.00e+07"),
+        (1e7, "1.00e7"),
         (float("inf"), "∞"),
     ],
 )

@@ -32,7 +32,7 @@ function numbers(kind, view) {
 function shortNumber(value) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "" : "∞";
   const size = Math.abs(value);
-  if (size && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
+  if (size && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace("+", "");
   if (size >= 100 || Number.isInteger(value)) {
     return value.toLocaleString("en", { maximumFractionDigits: 0 });
   }

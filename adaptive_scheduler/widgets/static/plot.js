@@ -47,8 +47,24 @@ function joined(curves) {
   return curves.length === 1 ? curves[0] : uPlot.join(curves, curves.map((curve) => curve.slice(1).map(() => 2)));
 }
 
+/** Return what a colour of the theme is here and now, as a canvas understands it. */
 function color(element, name) {
-  return getComputedStyle(element).getPropertyValue(name).trim();
+  const probe = make("span", { style: `color: var(${name})` });
+  element.append(probe);
+  const { color: value } = getComputedStyle(probe);
+  probe.remove();
+  return value;
+}
+
+/** Return where a logarithmic axis has lines: at powers of ten, and between them if these are few. */
+function logSplits(low, high) {
+  const decades = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) decades.push(power);
+  const step = Math.ceil(decades.length / 6);
+  const digits = decades.length > 3 ? [1] : decades.length > 2 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9];
+  const lines = decades.filter((power) => power % step === 0)
+    .flatMap((power) => digits.map((digit) => Number(`${digit}e${power}`)));
+  return lines.filter((value) => value >= low * 0.999 && value <= high * 1.001);
 }
 
 class Chart {
@@ -98,7 +114,7 @@ class Chart {
       hooks: { setCursor: [() => this.tell()] },
       legend: { show: curves.length > 1, live: true },
       scales: { x: { time: true }, y: log ? { distr: 3 } : { range: (u, low, high) => [0, Math.max(1, high * 1.05)] } },
-      axes: [{ ...axis, size: 28, space: 76, incrs: SECONDS, values: (u, times, i, space, step) => times.map((t) => clock(t, step)) }, { ...axis, size: 58, values: (u, ticks) => ticks.map((t) => (t == null ? "" : shortNumber(t))) }],
+      axes: [{ ...axis, size: 28, space: 76, incrs: SECONDS, values: (u, times, i, space, step) => times.map((t) => clock(t, step)) }, { ...axis, size: 58, values: (u, ticks) => ticks.map((t) => (t == null ? "" : shortNumber(t))), ...(log && { splits: (u, i, low, high) => logSplits(low, high), filter: (u, ticks) => ticks }) }],
       series: [
         { label: "time", value: (u, t) => (t == null ? "" : new Date(t * 1000).toLocaleTimeString("sv")) },
         ...curves.map((curve) => ({
