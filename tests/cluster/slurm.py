@@ -35,6 +35,15 @@ echo {name} >> '{calls}'
 exec '{program}' "$@"
 """
 _COUNTED = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacct")
+#: Tells slurmctld by Slurm's own library how a job has ended: no command does.
+_END_OF_JOB = """\
+import ctypes, sys
+library = ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)
+library.slurm_init(None)
+sys.exit(library.slurm_complete_job(int(sys.argv[2]), int(sys.argv[3])))
+"""
+#: Stands for the signal by which a job died that used too much memory.
+_SIG_OOM = 253
 #: Seconds that commands wait for an answer that will not come.
 _SOON = 2
 
@@ -139,6 +148,21 @@ class SlurmCluster(SlurmDaemons):
         """Start a lost node's slurmd again, and let the node take jobs."""
         self.start_node(node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
+
+    def run_out_of_memory(self, job_id: str) -> None:
+        """Have a running job end as one that used more memory than it had asked for.
+
+        Its node says so to slurmctld where it can limit memory, and that takes rights.
+        """
+        alone = self.run("squeue", "--noheader", f"--jobs={job_id}", "--format=%A").strip()
+        plugins = re.search(r"PluginDir\s*= (\S+)", self.run("scontrol", "show", "config"))
+        assert plugins is not None
+        library = Path(plugins[1]) / "libslurmfull.so"
+        subprocess.run(
+            [sys.executable, "-c", _END_OF_JOB, library, alone, str(_SIG_OOM)],
+            env={**os.environ, **self.environment},
+            check=True,
+        )
 
     def requeue(self, job_id: str) -> None:
         """Have a running job begin again under its id."""

@@ -124,6 +124,21 @@ def test_a_job_that_gives_way_to_a_more_urgent_one_saves(cluster, stopped, ledge
     assert len(ledger.jobs()) == 2
 
 
+def test_a_job_that_uses_too_much_memory_is_told_from_others(cluster, stopped, ledger, gate):
+    run = stopped(save_interval=1)
+    wait_until(lambda: DATA.exists() and saved() == FREE)
+    (job_id,) = ledger.jobs()
+    cluster.run_out_of_memory(job_id)
+    send(signal.SIGKILL, family(ledger.begun()[0].job_pid))
+    wait_until(lambda: run.get_database().attempt[0] == 2)
+    assert run.get_database().last_end[0] == "OUT_OF_MEMORY (OutOfMemory)"
+    assert "1 OUT_OF_MEMORY" in run.info(format="text")
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert len(ledger.jobs()) == 2
+
+
 # A controller in trouble.
 
 
