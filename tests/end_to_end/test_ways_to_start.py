@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -164,5 +165,6 @@ def test_plain_lines_tell_of_progress_where_there_is_no_terminal(ledger, gate):
     text = programs.program(end="run.start()\nrun.wait()\n").replace("quiet=True", "quiet=False")
     code, output, errors = programs.finish(programs.start(text))
     assert (code, output) == (0, "")
-    assert "2/2 learners done" in errors.splitlines()[-2]
+    last = [line for line in errors.splitlines() if not line.startswith(" ")][-1]
+    assert re.match(r"run finished .*: 2/2 learners done", last), errors
     assert "\x1b" not in errors
