@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,13 @@ def digest_of(goal: Callable[[BaseLearner], bool]) -> str:
         return hashlib.sha256(cloudpickle.dumps(goal)).hexdigest()
     except Exception:  # noqa: BLE001  pickling runs the user's code; `to_bytes` says what is wrong
         return ""
+
+
+def numbered(groups: Sequence[Hashable]) -> list[int] | None:
+    """Give each group a number, in the order of their first members; None if there is only one."""
+    numbers: dict[Hashable, int] = {}
+    numbered = [numbers.setdefault(group, len(numbers)) for group in groups]
+    return numbered if len(numbers) > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)

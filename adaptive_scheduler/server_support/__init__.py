@@ -9,9 +9,11 @@ module               subject
 `job_manager`        submits jobs and watches the queue
 `kill_manager`       cancels jobs whose output says that they are lost
 `state`              what is believed about learners and jobs
+`opening`            how that is read from the journal, and gone on with
 `message_handler`    the answer to each message of a job
 `server`             the socket
-`planning`           which jobs to submit next
+`planning`           which jobs to submit next, and when
+`batches`            what is submitted together
 `queue_watch`        what a look at the queue tells
 `event_loop`         where all of them run
 ==================== ==========================================================

@@ -8,8 +8,7 @@ import contextlib
 import logging
 import math
 import time
-import uuid
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -27,14 +26,15 @@ from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
 from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
 from adaptive_scheduler.resources import LOKY_START_METHODS, Resources
 from adaptive_scheduler.run_folder import unwritable_error, write_private
-from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
+from adaptive_scheduler.scheduler.base import BaseScheduler
 from adaptive_scheduler.server_support.base_manager import BaseManager
+from adaptive_scheduler.server_support.batches import BatchMaker
 from adaptive_scheduler.server_support.crash_report import failed_starts_report
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.planning import jobs_to_cancel, numbers_to_submit
+from adaptive_scheduler.server_support.planning import SubmissionPause, numbers_to_submit
 from adaptive_scheduler.server_support.queue_watch import note_queue
 from adaptive_scheduler.server_support.shared_queue import SharedQueue
-from adaptive_scheduler.server_support.state import pause_after
+from adaptive_scheduler.server_support.unwanted import UnwantedJobs
 from adaptive_scheduler.server_support.validation import (
     check_choice,
     check_count,
@@ -42,7 +42,7 @@ from adaptive_scheduler.server_support.validation import (
     check_runner_kwargs,
     split_job_names,
 )
-from adaptive_scheduler.settings import JobSettings, digest_of
+from adaptive_scheduler.settings import JobSettings, digest_of, numbered
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
@@ -53,8 +53,6 @@ log = logging.getLogger(__name__)
 _LOCAL_INTERVAL = 2.0
 #: Seconds between two looks whether to go on waiting for a disk that takes nothing.
 _DISK_PATIENCE = 1.0
-#: Seconds after which a job that is still there is cancelled once more.
-_CANCEL_AGAIN = 60.0
 #: Seconds that running jobs get, at the end of a run, to hear that nothing is left.
 _FAREWELL = 10.0
 #: Seconds before a job script that could not be written is tried again.
@@ -117,12 +115,9 @@ class JobManager(BaseManager):
     ) -> None:
         super().__init__()
         check_goal(goal)
-        for name, seconds in {
-            "interval": interval,
-            "log_interval": log_interval,
-            "save_interval": save_interval,
-        }.items():
-            check_interval(name, seconds)
+        check_interval("interval", interval)
+        check_interval("log_interval", log_interval)
+        check_interval("save_interval", save_interval)
         check_count("max_simultaneous_jobs", max_simultaneous_jobs)
         check_count("max_fails_per_job", max_fails_per_job)
         check_choice("loky_start_method", loky_start_method, get_args(LOKY_START_METHODS))
@@ -150,7 +145,7 @@ class JobManager(BaseManager):
             log_interval=log_interval,
             loky_start_method=loky_start_method,
             dataframe_format=dataframe_format if save_dataframe else None,
-            groups=_numbered(database_manager.groups),
+            groups=numbered(database_manager.groups),
             dependencies=database_manager.dependencies,
             max_fails=max_fails_per_job,
             scheduler=cloudpickle.dumps(scheduler),
@@ -160,15 +155,12 @@ class JobManager(BaseManager):
         self._is_settled = asyncio.Event()
         self._has_ended = False
         self._is_stopping = False
-        self._scripts: dict[Resources, Path] = {}
+        self._batches = BatchMaker(self.name, folder, scheduler)
         self._queue = SharedQueue()
         self._next_look = 0.0
         self._last_look = 0.0
-        self._pause_until = 0.0
-        self._failed_starts = 0
-        self._failed_waves = 0
-        #: Which jobs the scheduler is to end, and when it was last asked to.
-        self._unwanted: dict[str, float] = {}
+        self._pause = SubmissionPause()
+        self._unwanted = UnwantedJobs()
         #: What the scheduler has said last, if it could not do as it was asked.
         self.trouble: str = ""
 
@@ -204,9 +196,7 @@ class JobManager(BaseManager):
 
     def choose_unwanted(self) -> None:
         """Have jobs end soon that are there for cancelled learners: call it on the event loop."""
-        state, before = self.database_manager.state, self._unwanted
-        ids = [*jobs_to_cancel(state), *(i for i in before if i in state.leaving)]
-        self._unwanted = {job_id: before.get(job_id, 0.0) for job_id in ids}
+        self._unwanted.choose(self.database_manager.state)
         self._woken.set()
 
     async def settled(self) -> bool:
@@ -274,10 +264,9 @@ class JobManager(BaseManager):
         if self._is_stopping:
             return
         state, now = self.database_manager.state, time.time()
-        due = [self._next_look, state.next_pause_end()]
-        if self._pause_until > now:
-            due.append(self._pause_until)
-        due += [asked_at + _CANCEL_AGAIN for asked_at in self._unwanted.values()]
+        due = [self._next_look, state.next_pause_end(), self._unwanted.next_due()]
+        if self._pause.until > now:
+            due.append(self._pause.until)
         timeout = max(0.0, min(t for t in due if t is not None) - now)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), timeout)
@@ -298,7 +287,7 @@ class JobManager(BaseManager):
         self._looked(look.asked_at)
         await self.database_manager.read_outbox()
         await note_queue(self.database_manager, look.queue, look.asked_at)
-        self._note_failed_starts()
+        self._pause.note(state.totals.failed_starts_in_a_row, time.time())
         if state.leaving:
             self._hurry()
 
@@ -313,16 +302,6 @@ class JobManager(BaseManager):
             log.warning("%s", words)
         self.trouble = words
 
-    def _note_failed_starts(self) -> None:
-        """Slow down when jobs end before they have begun, wave after wave."""
-        n_failed = self.database_manager.state.totals.failed_starts_in_a_row
-        if n_failed == 0:
-            self._failed_waves = 0
-        elif n_failed != self._failed_starts:
-            self._failed_waves += 1
-            self._pause_until = time.time() + pause_after(self._failed_waves)
-        self._failed_starts = n_failed
-
     def _check_starts(self) -> None:
         """Give up when jobs again and again end before they have begun."""
         state = self.database_manager.state
@@ -336,11 +315,9 @@ class JobManager(BaseManager):
     async def _cancel_unwanted(self) -> None:
         """Ask the scheduler to end jobs that nobody needs, and again those that stay."""
         database, now = self.database_manager, time.time()
-        self._unwanted = {i: at for i, at in self._unwanted.items() if i in database.state.jobs}
-        due = [job_id for job_id, at in self._unwanted.items() if at + _CANCEL_AGAIN <= now]
+        due = self._unwanted.due(database.state, now)
         if not due:
             return
-        self._unwanted.update(dict.fromkeys(due, now))
         database.record(j.JobsCancelled(time=now, job_ids=due))
         try:
             await asyncio.to_thread(self.scheduler.cancel_ids, due)
@@ -349,30 +326,23 @@ class JobManager(BaseManager):
         self._hurry()
 
     async def _submit_missing(self) -> None:
-        if time.time() < self._pause_until or self.database_manager.state.is_paused:
+        if time.time() < self._pause.until or self.database_manager.state.is_paused:
             return
         wanted = numbers_to_submit(
             self.database_manager.state, len(self.job_names), self.max_simultaneous_jobs
         )
-        by_resources = await asyncio.to_thread(self._by_resources, wanted)
+        by_resources = await asyncio.to_thread(self._batches.by_resources, wanted)
         for resources, numbers in by_resources.items():
-            await self._submit(resources, sorted(numbers))
-
-    def _by_resources(self, numbers: Sequence[int]) -> dict[Resources, list[int]]:
-        """Sort jobs by what they ask for; a function of the user that says it may be slow."""
-        by_resources: dict[Resources, list[int]] = {}
-        for number in numbers:
-            by_resources.setdefault(self.scheduler.resources(number), []).append(number)
-        return by_resources
+            await self._submit(resources, numbers)
 
     async def _submit(self, resources: Resources, numbers: list[int]) -> None:
         """Submit jobs with equal resources; each step is on disk before the next is done."""
         database = self.database_manager
         try:
-            batch = await asyncio.to_thread(self._make_batch, resources, numbers)
+            batch = await asyncio.to_thread(self._batches.make, resources, numbers, self.workdir)
         except OSError as error:
             self._note_trouble(error)
-            self._pause_until = time.time() + _DISK_PAUSE
+            self._pause.until = time.time() + _DISK_PAUSE
             return
         database.submitting.add(batch.token)
         try:
@@ -407,29 +377,6 @@ class JobManager(BaseManager):
             await asyncio.to_thread(self.database_manager.check_lock)
         return True
 
-    def _make_batch(self, resources: Resources, numbers: list[int]) -> Batch:
-        folder = self.database_manager.run_folder
-        path = self._scripts.get(resources)
-        if path is None:
-            path = folder.scripts / f"{self.name}-{len(self._scripts)}{self.scheduler.ext}"
-            options = {
-                "run_folder": folder.root,
-                "executor_type": resources.executor_type,
-                "cores": resources.cores,
-            }
-            path.write_text(self.scheduler.job_script(options, resources=resources))
-            self._scripts[resources] = path
-        return Batch(
-            job_name=self.name,
-            numbers=tuple(numbers),
-            script=path.read_text(),
-            script_path=path,
-            resources=resources,
-            workdir=self.workdir,
-            log_folder=folder.logs,
-            token=uuid.uuid4().hex,
-        )
-
     async def _say_farewell(self) -> None:
         """Let running jobs hear that nothing is left, then cancel what is still in the queue."""
         state = self.database_manager.state
@@ -451,10 +398,3 @@ class JobManager(BaseManager):
         state = self.database_manager.state
         running = (job.job_id for job in state.jobs.values() if job.started is not None)
         return [job_id for job_id in running if job_id not in state.leaving]
-
-
-def _numbered(groups: Sequence[Hashable]) -> list[int] | None:
-    """Give each group a number, in the order of their first members."""
-    numbers: dict[Hashable, int] = {}
-    numbered = [numbers.setdefault(group, len(numbers)) for group in groups]
-    return numbered if len(numbers) > 1 else None

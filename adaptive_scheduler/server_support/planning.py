@@ -1,4 +1,4 @@
-"""Which jobs to submit next."""
+"""Which jobs to submit next, and when."""
 
 from __future__ import annotations
 
@@ -8,10 +8,30 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.server_support.entries import DELAYED, READY, WAITING
+from adaptive_scheduler.server_support.learner_table import pause_after
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.entries import JobEntry
     from adaptive_scheduler.server_support.state import RunState
+
+
+class SubmissionPause:
+    """Slows the submission down when jobs end before they have begun, wave after wave."""
+
+    def __init__(self) -> None:
+        #: When the pause ends, in seconds since the epoch.
+        self.until = 0.0
+        self._n_failed = 0
+        self._n_waves = 0
+
+    def note(self, n_failed: int, now: float) -> None:
+        """Take note of how many jobs in a row have failed to start so far."""
+        if n_failed == 0:
+            self._n_waves = 0
+        elif n_failed != self._n_failed:
+            self._n_waves += 1
+            self.until = now + pause_after(self._n_waves)
+        self._n_failed = n_failed
 
 
 def numbers_to_submit(state: RunState, n_numbers: int, max_jobs: int) -> list[int]:

@@ -1,0 +1,76 @@
+"""What is submitted together: jobs with equal resources, and the script that they share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adaptive_scheduler.resources import Resources
+from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder import RunFolder
+
+
+class BatchMaker:
+    """Makes batches, and writes the script of each kind of job when it is needed first.
+
+    All of it blocks: a function of the user may say what a job asks for.
+
+    Parameters
+    ----------
+    job_name
+        What the names of the jobs begin with.
+    folder
+        Where scripts and logs go.
+    scheduler
+        Where the jobs will run.
+    """
+
+    def __init__(self, job_name: str, folder: RunFolder, scheduler: BaseScheduler) -> None:
+        self._job_name = job_name
+        self._folder = folder
+        self._scheduler = scheduler
+        self._scripts: dict[Resources, Path] = {}
+
+    def by_resources(self, numbers: Sequence[int]) -> dict[Resources, list[int]]:
+        """Sort the numbers of jobs by what these ask for."""
+        by_resources: dict[Resources, list[int]] = {}
+        for number in sorted(numbers):
+            by_resources.setdefault(self._scheduler.resources(number), []).append(number)
+        return by_resources
+
+    def make(self, resources: Resources, numbers: Sequence[int], workdir: Path) -> Batch:
+        """Return a batch of jobs that ask for the same, with a token of its own.
+
+        Raises
+        ------
+        OSError
+            If the script can't be written.
+        """
+        path = self._script_of(resources)
+        return Batch(
+            job_name=self._job_name,
+            numbers=tuple(numbers),
+            script=path.read_text(),
+            script_path=path,
+            resources=resources,
+            workdir=workdir,
+            log_folder=self._folder.logs,
+            token=uuid.uuid4().hex,
+        )
+
+    def _script_of(self, resources: Resources) -> Path:
+        if path := self._scripts.get(resources):
+            return path
+        path = self._folder.scripts / f"{self._job_name}-{len(self._scripts)}{self._scheduler.ext}"
+        options = {
+            "run_folder": self._folder.root,
+            "executor_type": resources.executor_type,
+            "cores": resources.cores,
+        }
+        path.write_text(self._scheduler.job_script(options, resources=resources))
+        self._scripts[resources] = path
+        return path
