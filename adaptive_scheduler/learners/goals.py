@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import math
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adaptive_scheduler.errors import InvalidGoalError
+from adaptive_scheduler.user_warning import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -255,11 +255,9 @@ def _warn_if_endless(learners: Sequence[BaseLearner]) -> None:
     leaves = (leaf for learner in learners for leaf in _leaves(learner))
     endless = {type(leaf).__name__ for leaf in leaves if not _has_an_end(leaf)}
     if endless:
-        warnings.warn(
+        warn_user(
             f"Without a goal, learners of type {', '.join(sorted(endless))} run until they are "
-            "cancelled. Give a goal, such as a number of points or a loss.",
-            UserWarning,
-            stacklevel=3,
+            "cancelled. Give a goal, such as a number of points or a loss."
         )
 
 

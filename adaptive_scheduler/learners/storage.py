@@ -9,7 +9,6 @@ nothing is saved in its place.
 from __future__ import annotations
 
 import threading
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +20,7 @@ from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
 from adaptive_scheduler.learners.progress import tracked
 from adaptive_scheduler.learners.superseded import add_superseded
+from adaptive_scheduler.user_warning import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -205,7 +205,7 @@ def load_parallel(
     set_aside = [aside for result in results for aside in result]
     news = [str(aside) for aside in set_aside] + add_superseded(learners, fnames)
     if news:
-        warnings.warn(_shortened(news), UserWarning, stacklevel=2)
+        warn_user(_shortened(news))
     return set_aside
 
 
