@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
@@ -12,6 +12,7 @@ from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.learners.dict_columns import expand_dict_columns
 from adaptive_scheduler.learners.paths import FnameTypes
 from adaptive_scheduler.learners.storage import atomic_write
+from adaptive_scheduler.user_warning import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -237,6 +238,21 @@ def _file_format(name: str) -> _FileFormat:
     return _FORMATS[name]
 
 
+def check_format(name: _DATAFRAME_FORMATS) -> None:
+    """Check that dataframes can be saved in this format here.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such format.
+    MissingPackageError
+        pandas needs a package for it that is not installed.
+    """
+    file_format = _file_format(name)
+    if file_format.package is not None and find_spec(file_format.package) is None:
+        raise _missing(file_format, "is not installed")
+
+
 @contextmanager
 def _saying_what_to_install(file_format: _FileFormat) -> Iterator[None]:
     try:
@@ -244,16 +260,18 @@ def _saying_what_to_install(file_format: _FileFormat) -> Iterator[None]:
     except ImportError as error:
         if file_format.package is None:
             raise
-        raise MissingPackageError(
-            f"Dataframes in {file_format.suffix} files need the package {file_format.package}, "
-            f"which can't be imported ({error}). Install it (`pip install {file_format.package}`) "
-            "where the notebook runs and where the jobs run, or use the format 'pickle'."
-        ) from error
+        raise _missing(file_format, f"can't be imported ({error})") from error
+
+
+def _missing(file_format: _FileFormat, why: str) -> MissingPackageError:
+    return MissingPackageError(
+        f"Dataframes in {file_format.suffix} files need the package {file_format.package}, which "
+        f"{why}. Install it (`pip install {file_format.package}`) where the notebook runs and "
+        "where the jobs run, or use the format 'pickle'."
+    )
 
 
 def _warn(what: str, files: list[str], n_all: int) -> None:
     if files:
         named = ", ".join(files[:_N_NAMED]) + (", ..." if len(files) > _N_NAMED else "")
-        warnings.warn(
-            f"{len(files)} of {n_all} dataframes {what}: {named}.", UserWarning, stacklevel=3
-        )
+        warn_user(f"{len(files)} of {n_all} dataframes {what}: {named}.")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.logs import LogReader, matches
 from adaptive_scheduler.server_support.validation import check_count, check_interval
@@ -58,6 +58,11 @@ class KillManager(BaseManager):
         super().__init__()
         check_interval("kill_interval", interval)
         check_count("max_cancel_tries", max_cancel_tries)
+        if not isinstance(error, str) and not callable(error):
+            raise InvalidInputError(
+                "`kill_on_error` is a string to look for in the output of jobs, or a function of "
+                f"its lines, not {error!r}."
+            )
         self.scheduler = scheduler
         self.database_manager = database_manager
         self.error = error

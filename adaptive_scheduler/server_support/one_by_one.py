@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import InvalidInputError
@@ -43,14 +44,11 @@ def start_one_by_one(
     Raises
     ------
     InvalidInputError
-        If there are no runs, or one of them has been started.
+        If there are no runs, one of them has been started, or two have the same
+        run folder.
     """
     check_interval("interval", interval)
-    if not run_managers:
-        raise InvalidInputError("There are no runs to start.")
-    for run_manager in run_managers:
-        if run_manager.is_started:
-            raise InvalidInputError(f"Run '{run_manager.job_name}' has been started before.")
+    _check_runs(run_managers)
     begun: list[concurrent.futures.Future[None]] = [
         concurrent.futures.Future() for _ in run_managers
     ]
@@ -63,6 +61,27 @@ def start_one_by_one(
             future.set_result(None)
 
     return event_loop.submit(start_all()), begun
+
+
+def _check_runs(run_managers: Sequence[RunManager]) -> None:
+    from adaptive_scheduler.server_support.run_manager import RunManager
+
+    if not run_managers:
+        raise InvalidInputError("There are no runs to start.")
+    folders: set[Path] = set()
+    for run in run_managers:
+        if not isinstance(run, RunManager):
+            raise InvalidInputError(
+                f"start_one_by_one(first, second, ...) takes runs, not a {type(run).__name__}."
+            )
+        if run.is_started:
+            raise InvalidInputError(f"Run '{run.job_name}' has been started before.")
+        if run.run_folder.root in folders:
+            raise InvalidInputError(
+                f"Two of the runs have the run folder '{run.run_folder.root}': give each a "
+                "`job_name` or `folder` of its own."
+            )
+        folders.add(run.run_folder.root)
 
 
 async def _wait_for_turn(

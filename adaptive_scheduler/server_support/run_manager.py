@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,9 +11,8 @@ from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.errors import (
-    RunFolderLockedError,
-)
+from adaptive_scheduler.errors import RunFolderLockedError
+from adaptive_scheduler.learners.dataframes import check_format
 from adaptive_scheduler.learners.goals import GoalTypes
 from adaptive_scheduler.learners.pack import check_picklable
 from adaptive_scheduler.learners.paths import FnameTypes
@@ -24,7 +24,12 @@ from adaptive_scheduler.server_support.kill_manager import KillManager
 from adaptive_scheduler.server_support.recorder import Recorder
 from adaptive_scheduler.server_support.run_life import RunLife
 from adaptive_scheduler.server_support.run_report import Outcome
-from adaptive_scheduler.server_support.validation import check_job_name
+from adaptive_scheduler.server_support.validation import (
+    check_count,
+    check_job_name,
+    check_scheduler,
+    checked_list,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -142,10 +147,12 @@ class RunManager(RunLife):
         folder: str | Path | None = None,
     ) -> None:
         super().__init__()
+        check_scheduler(scheduler)
         check_job_name(job_name)
+        check_count("max_log_lines", max_log_lines)
         self.scheduler = scheduler
-        self.learners = list(learners)
-        self.fnames = list(fnames)
+        self.learners = checked_list("learners", learners)
+        self.fnames = checked_list("fnames", fnames)
         self.goal = goal
         self.check_goal_on_start = check_goal_on_start
         self.job_name = job_name
@@ -215,7 +222,10 @@ class RunManager(RunLife):
         self._known: KnownRun | None = None
         self._take_over = False
         self._make_managers()
-        check_picklable(self.learners[0], self.fnames[0])
+        first = next(iter(initializers or []), None)
+        check_picklable(self.learners[0], self.fnames[0], initializer=first)
+        if save_dataframe and scheduler.python_executable == sys.executable:
+            check_format(dataframe_format)  # of another Python nothing is known
 
     def _make_managers(self) -> None:
         self.database_manager = DatabaseManager(

@@ -7,13 +7,16 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from adaptive_scheduler.errors import DependencyError, InvalidInputError
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.scheduler.core import Scheduler
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
+
+Item = TypeVar("Item")
 
 #: Names that every scheduler takes: PBS allows these characters, up to 230 of them.
 _JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,199}")
@@ -32,13 +35,47 @@ _OURS = frozenset(
 )
 
 
-def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]) -> None:
-    """Check that each learner has a data file of its own.
+def checked_list(name: str, values: Iterable[Item]) -> list[Item]:
+    """Return values as a list.
 
     Raises
     ------
     InvalidInputError
-        If there are none, their numbers differ, or a file name occurs twice.
+        If they are a single value, or have no order.
+    """
+    if isinstance(values, str | Mapping | set | frozenset) or not isinstance(values, Iterable):
+        raise InvalidInputError(
+            f"`{name}` is a list with one element for each learner, not a {type(values).__name__}."
+        )
+    return list(values)
+
+
+def check_scheduler(scheduler: object) -> None:
+    """Check that this is a scheduler.
+
+    Raises
+    ------
+    InvalidInputError
+        If it isn't.
+    """
+    if isinstance(scheduler, type) and issubclass(scheduler, Scheduler):
+        name = scheduler.__name__
+        raise InvalidInputError(f"`scheduler` is the class {name}: give {name}(...) instead.")
+    if not isinstance(scheduler, Scheduler):
+        raise InvalidInputError(
+            f"`scheduler` is one such as Local(cores=1), not a {type(scheduler).__name__}. It is "
+            "the first argument, before the learners and their file names."
+        )
+
+
+def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]) -> None:
+    """Check that these are learners, and that each has a data file of its own.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are none, their numbers differ, or a file name occurs twice or
+        is none.
     """
     if len(learners) == 0:
         raise InvalidInputError("`learners` is empty: there is nothing to run.")
@@ -49,6 +86,7 @@ def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]
         )
     owners: dict[str, int] = {}
     for index, (learner, fname) in enumerate(zip(learners, fnames, strict=True)):
+        _check_names(index, fname)
         _check_kind(index, learner, fname)
         for path in fname_to_paths(fname):
             name = os.path.normpath(path.absolute())
@@ -61,6 +99,12 @@ def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]
 
 
 def _check_kind(index: int, learner: BaseLearner, fname: FnameTypes) -> None:
+    from adaptive import BaseLearner
+
+    if not isinstance(learner, BaseLearner):
+        raise InvalidInputError(
+            f"Learner {index} is a {type(learner).__name__} and no learner of adaptive."
+        )
     children = getattr(learner, "learners", None)  # of a BalancingLearner
     is_list = isinstance(fname, list | tuple)
     if isinstance(children, list) and not is_list:
@@ -75,6 +119,15 @@ def _check_kind(index: int, learner: BaseLearner, fname: FnameTypes) -> None:
         )
 
 
+def _check_names(index: int, fname: object) -> None:
+    for name in fname if isinstance(fname, list | tuple) else [fname]:
+        if not isinstance(name, str | Path) or not Path(name).name:
+            raise InvalidInputError(
+                f"The fname of learner {index} is {name!r}: give the name of a file, as a str or "
+                "a Path."
+            )
+
+
 def check_initializers(initializers: Sequence[object] | None, n_learners: int) -> None:
     """Check that there is an initializer for each learner, if there are any.
 
@@ -85,6 +138,7 @@ def check_initializers(initializers: Sequence[object] | None, n_learners: int) -
     """
     if initializers is None:
         return
+    initializers = checked_list("initializers", initializers)
     if len(initializers) != n_learners:
         raise InvalidInputError(
             f"There are {len(initializers)} initializers for {n_learners} learners: give one for "
@@ -159,7 +213,15 @@ def check_dependencies(dependencies: Mapping[int, Sequence[int]] | None, n_learn
     DependencyError
         If a number is out of range, or learners wait for each other.
     """
+    if not isinstance(dependencies or {}, Mapping):
+        raise DependencyError(
+            f"`dependencies` is a dict of lists, such as {{2: [0, 1]}}, not {dependencies!r}."
+        )
     for index, needed in (dependencies or {}).items():
+        if not isinstance(needed, Sequence):
+            raise DependencyError(
+                f"`dependencies` has {needed!r} for learner {index}: give a list of numbers."
+            )
         for other in (index, *needed):
             if not 0 <= other < n_learners:
                 raise DependencyError(
@@ -194,7 +256,7 @@ def _find_cycle(dependencies: Mapping[int, Sequence[int]]) -> list[int]:
     return []
 
 
-def check_job_name(name: str) -> None:
+def check_job_name(name: object) -> None:
     """Check that schedulers take `name` as the beginning of a job's name.
 
     Raises
@@ -202,7 +264,7 @@ def check_job_name(name: str) -> None:
     InvalidInputError
         If they don't.
     """
-    if not _JOB_NAME.fullmatch(name):
+    if not isinstance(name, str) or not _JOB_NAME.fullmatch(name):
         raise InvalidInputError(
             f"The job name {name!r} can't be used: it begins with a letter or '_', goes on with "
             "letters, digits and any of '_.+-', without spaces, and has at most 200 characters."

@@ -66,3 +66,13 @@ def test_runs_that_were_started_are_refused(make_run):
 def test_no_runs_are_refused():
     with pytest.raises(InvalidInputError, match="no runs"):
         start_one_by_one()
+
+
+def test_what_is_no_run_is_refused(make_run):
+    with pytest.raises(InvalidInputError, match=r"start_one_by_one\(first.* not a list"):
+        start_one_by_one([make_run([line()], goal=5)])
+
+
+def test_runs_of_one_folder_are_refused(make_run):
+    with pytest.raises(InvalidInputError, match=r"Two of the runs .*'.*run-run'"):
+        start_one_by_one(*(make_run([line()], goal=5) for _ in range(2)))

@@ -11,6 +11,7 @@ import pytest
 
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.learners.dataframes import (
+    check_format,
     fname_to_dataframe,
     load_dataframes,
     save_dataframe,
@@ -82,6 +83,7 @@ def test_a_dataframe_needs_a_name(fname):
         lambda: fname_to_dataframe("a.pickle", "xml"),
         lambda: save_dataframe("a.pickle", format="xml"),
         lambda: load_dataframes([], format="xml"),
+        lambda: check_format("xml"),
     ],
 )
 def test_the_known_formats_are_listed_when_one_is_unknown(use):
@@ -100,6 +102,16 @@ def test_what_was_saved_is_loaded_in_every_format(folder, fmt):
     assert list(df.columns) == [*index, "i", "x", "y", "function.scale", "fname"]
     assert df["y"].tolist() == [0, 2, 8]
     assert df["fname"].tolist() == ["data/a.pickle"] * 3
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_format_that_cannot_be_written_here_is_known_before(monkeypatch, fmt):
+    monkeypatch.setattr("adaptive_scheduler.learners.dataframes.find_spec", lambda _: None)
+    if fmt not in PACKAGES:
+        check_format(fmt)
+        return
+    with pytest.raises(MissingPackageError, match=f"pip install {PACKAGES[fmt]}"):
+        check_format(fmt)
 
 
 def test_the_saving_function_can_travel(folder):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 
 import adaptive
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import DependencyError, InvalidInputError
+from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support import validation as v
 
 
@@ -71,6 +74,38 @@ def test_other_learners_have_one_file():
         v.check_learners(learners(2), ["a", ["b", "c"]])
 
 
+def test_what_is_no_learner_is_named():
+    with refused("Learner 1 is a function and no learner"):
+        v.check_learners([learner(), test_other_learners_have_one_file], ["a", "b"])
+
+
+@pytest.mark.parametrize("name", [1, None, b"a", "", ".", learner(), {"a"}])
+def test_what_names_no_file_is_named(name):
+    with refused(f"The fname of learner 1 is {re.escape(repr(name))}"):
+        v.check_learners(learners(2), ["a", name])
+    with refused("The fname of learner 0 is"):
+        v.check_learners([balancing(2)], [["a", name]])
+
+
+@pytest.mark.parametrize("values", ["a", Path("a"), {"a": 1}, {"a"}, 3, None])
+def test_what_has_no_order_is_no_list(values):
+    with refused(f"`fnames` is a list .*, not a {type(values).__name__}"):
+        v.checked_list("fnames", values)
+
+
+@pytest.mark.parametrize("values", [["a", "b"], ("a", "b"), iter("ab"), np.array(["a", "b"])])
+def test_what_has_an_order_may_be_a_list(values):
+    assert v.checked_list("fnames", values) == ["a", "b"]
+
+
+def test_a_scheduler_is_no_class():
+    v.check_scheduler(Local())
+    with refused(r"the class Local: give Local\(\.\.\.\) instead"):
+        v.check_scheduler(Local)
+    with refused("not a list. It is the first argument"):
+        v.check_scheduler(learners(1))
+
+
 # Dependencies.
 
 
@@ -83,6 +118,12 @@ def test_no_dependencies_are_fine():
 @pytest.mark.parametrize("dependencies", [{3: [0]}, {0: [3]}, {-1: [0]}, {0: [1, -1]}])
 def test_dependencies_are_between_learners_that_exist(dependencies):
     with pytest.raises(DependencyError, match="numbered from 0 to 2"):
+        v.check_dependencies(dependencies, 3)
+
+
+@pytest.mark.parametrize("dependencies", [[0, 1], {1: 0}, {1: None}])
+def test_dependencies_are_lists_by_learner(dependencies):
+    with pytest.raises(DependencyError, match=r"(dict|list) of"):
         v.check_dependencies(dependencies, 3)
 
 
@@ -139,7 +180,7 @@ def test_names_that_every_scheduler_takes(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "my sweep", "1st", "-x", "a/b", "$HOME", "süß", "a\n", "a'b", "A" * 201]
+    "name", [5, None, "", "my sweep", "1st", "-x", "a/b", "$HOME", "süß", "a\n", "a'b", "A" * 201]
 )
 def test_names_that_some_scheduler_refuses(name):
     with refused(f"{re.escape(repr(name))} can't be used"):
