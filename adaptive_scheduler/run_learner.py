@@ -15,6 +15,7 @@ from typing import get_args
 from adaptive_scheduler.executors import Spread
 from adaptive_scheduler.executors.allocation import given_cores
 from adaptive_scheduler.resources import EXECUTOR_TYPES
+from adaptive_scheduler.scratch import scratch_of
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
                     executor_type=options.executor_type,
                     cores=given_cores(options.cores, options.executor_type),
                     worker_launcher=tuple(shlex.split(options.worker_launcher)),
-                    scratch=options.run_folder / "scratch" / options.job_id,
+                    scratch=scratch_of(options.run_folder, options.job_id),
                 ),
             )
         )

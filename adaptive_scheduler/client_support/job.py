@@ -81,6 +81,8 @@ async def run_job(options: JobOptions) -> int:
     finally:
         workers.close()
         desk.close()
+        # While the loop runs, no further signal ends this process before its workers.
+        await asyncio.to_thread(workers.join)
         handler.close()
     return exit_code
 

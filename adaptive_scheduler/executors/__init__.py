@@ -14,6 +14,7 @@ module                 executor
 `dask`                 ``"dask"``: a scheduler in the job and its workers
 `ipyparallel`          ``"ipyparallel"``: a controller beside the job and its engines
 `worker_processes`     programs that a job starts on all of its cores
+`ties`                 processes that end with their parent
 `kinds`                what each of them needs
 `allocation`           how many cores a job was given
 ====================== ============================================================

@@ -105,6 +105,9 @@ class Workers(abc.ABC):
     def close(self) -> None:
         """End all workers, whatever they are doing."""
 
+    def join(self) -> None:  # noqa: B027  most have nothing to wait for
+        """Return when all workers have ended, after `close`."""
+
 
 def lose(executor: FunctionExecutor, why: str) -> None:
     """Say that the workers of an executor are gone."""

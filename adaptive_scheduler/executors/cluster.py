@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.executors.base import Workers
 from adaptive_scheduler.executors.remote import RemoteExecutor
-from adaptive_scheduler.executors.worker_processes import remove_folder, temporary_folder
+from adaptive_scheduler.scratch import remove_scratch, temporary_folder
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors import Spread
@@ -69,7 +69,12 @@ class Cluster(Workers):
             self._loop.close()
         else:
             # At once: the job may be killed before all workers have ended.
-            remove_folder(self._spread.scratch)
+            remove_scratch(self._spread.scratch)
+
+    def join(self) -> None:
+        """Return when all workers have ended, after `close`."""
+        if self._thread is not None:
+            self._thread.join()
 
     def _tell(self, executor: RemoteExecutor | None) -> None:
         def tell() -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.executors import ties
 from adaptive_scheduler.executors.cluster import GRACE, Cluster
 from adaptive_scheduler.executors.remote import RemoteExecutor
 from adaptive_scheduler.executors.worker import (
@@ -44,7 +45,8 @@ class IPyParallel(Cluster):
         environment = {"IPYTHONDIR": str(scratch)}  # not all of it heeds the options
         launcher = self._spread.worker_launcher
         command = [
-            *(sys.executable, "-m", "ipyparallel.controller", *folders, "--nodb"),
+            # The controller consists of processes that would outlive the first of them.
+            *(sys.executable, "-m", ties.__name__, "ipyparallel.controller", *folders, "--nodb"),
             f"--ip={'*' if launcher else '127.0.0.1'}",
             f"--HeartMonitor.period={_HEARTBEAT}",
             "--IPController.enable_curve=True",  # encrypted, for those who have the files

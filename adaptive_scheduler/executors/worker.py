@@ -6,7 +6,6 @@ starts, and not with each point.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -20,9 +19,8 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.executors.ties import end_with
 
-#: Option of prctl(2): send this signal to me when my parent dies.
-_PR_SET_PDEATHSIG = 1
 #: Signals by which schedulers tell all processes of a job that its end is near.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 #: Types that the standard pickle always takes, and takes fastest.
@@ -218,11 +216,9 @@ def _heed_signals() -> None:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies, however that happens."""
+    """Have this process end when its parent dies, and also when its job does."""
     parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked
-        os.kill(os.getpid(), signal.SIGKILL)
+    end_with(parent)
     job = multiprocessing.parent_process()
     if job is not None and job.pid != parent:  # a fork server, which lives as long as we do
         threading.Thread(target=_die_with, args=(job,), daemon=True).start()

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from adaptive_scheduler.executors.ties import end_with
 from adaptive_scheduler.executors.worker import WorkerError
 
 #: Seconds that launchers get to end when they are told to.
 _GRACE = 2.0
 #: Seconds between two looks whether programs have ended.
 _LOOK = 0.02
-#: Option of prctl(2): send this signal to me when my parent dies.
-_PR_SET_PDEATHSIG = 1
 
 
 class WorkerProcesses:
@@ -108,40 +105,15 @@ class WorkerProcesses:
         self.close()
 
 
-@contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder in `parent`, the job's own, and remove both in the end."""
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent))
-    try:
-        yield folder
-    finally:
-        remove_folder(parent)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove the folder of a job, and the one that has those of all jobs, if it was the last."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # another job uses it
-        folder.parent.rmdir()
-
-
 def _start(
     command: Sequence[str], output: IO[bytes], environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    job = os.getpid()
-
-    def die_with_job() -> None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != job:  # it died before we asked
-            os.kill(os.getpid(), signal.SIGKILL)
-
     return subprocess.Popen(
         command,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        preexec_fn=die_with_job,  # noqa: PLW1509  it calls the kernel only
+        preexec_fn=partial(end_with, os.getpid()),  # noqa: PLW1509  it calls the kernel only
         start_new_session=True,
     )

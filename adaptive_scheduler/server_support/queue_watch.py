@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler import journal as j
+from adaptive_scheduler.scratch import remove_scratch_of
 from adaptive_scheduler.server_support.logs import last_lines
 from adaptive_scheduler.server_support.state import JobEntry, RunState
 
@@ -50,6 +51,8 @@ async def note_queue(
             ends = {}
         for job in gone:
             await _record_gone(database, job, ends.get(job.job_id))
+        # A job that was killed could not do it.
+        await asyncio.to_thread(remove_scratch_of, database.run_folder.root, ids)
     await database.flushed(_DISK_PATIENCE)
 
 

@@ -10,6 +10,7 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import load_dataframes
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
 from adaptive_scheduler.learners.storage import load_parallel
+from adaptive_scheduler.scratch import remove_all_scratch
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away, remove_old_logs
 from adaptive_scheduler.server_support.event_loop import event_loop
@@ -156,7 +157,7 @@ class RunReport(BaseManager):
         return load_dataframes(self.fnames, format=self.dataframe_format)
 
     def cleanup(self, *, remove_old_logs_folder: bool = False) -> None:
-        """Put logs and scripts away, see ``move_old_logs_to``.
+        """Put logs and scripts away, see ``move_old_logs_to``, and remove what jobs have left.
 
         Parameters
         ----------
@@ -170,6 +171,8 @@ class RunReport(BaseManager):
             If the run is not over.
         """
         self._refuse_while_running("clean up")
+        if self.database_manager.state.ended is not None:  # else jobs may need it
+            remove_all_scratch(self.run_folder.root)
         put_logs_away(self.run_folder, self.job_name, self.scheduler.ext)
         if remove_old_logs_folder and self.run_folder.old_logs is not None:
             remove_old_logs(self.run_folder.old_logs, self.job_name, self.scheduler.ext)

@@ -12,6 +12,7 @@ import pytest
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.scheduler import Local
+from adaptive_scheduler.scratch import scratch_of
 from tests.end_to_end.ledger import Ledger, Noted
 from tests.end_to_end.looking import most_at_once, records
 from tests.waiting import wait_until
@@ -192,7 +193,9 @@ def test_logs_and_scripts_are_put_away_and_the_run_is_still_known(make_run, ledg
     finish(run)
     folder = run.run_folder
     names = {path.name for path in [*folder.logs.iterdir(), *folder.scripts.iterdir()]}
+    scratch_of(folder.root, "job that was killed").mkdir(parents=True)
     run.cleanup()
+    assert not scratch_of(folder.root, "job that was killed").parent.exists()
     assert list(folder.logs.iterdir()) == list(folder.scripts.iterdir()) == []
     assert {path.name for path in (folder.root / "old_logs").iterdir()} == names
     again = make_run(sequences(ledger, 2))

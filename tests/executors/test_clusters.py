@@ -7,6 +7,7 @@ import os
 import signal
 import ssl
 import stat
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -163,3 +164,44 @@ async def test_an_engine_that_dies_is_told_and_the_next_learner_gets_others(star
     e = Evaluator(workers, lambda x: x)
     assert await e.at_all(range(5)) == list(range(5))
     e.executor.close()
+
+
+ROOT = Path(__file__).parents[2]
+
+#: A job that is killed in the middle of an evaluation.
+KILLED = """
+import asyncio, threading
+from pathlib import Path
+from tests.executors.opening import Evaluator, workers_of
+
+def wait(x):
+    Path("busy").touch()
+    threading.Event().wait()
+
+async def main():
+    evaluator = Evaluator(workers_of({kind!r}, 3), wait)
+    await evaluator.at(0)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("kind", ["dask", "ipyparallel"])
+def test_all_processes_of_a_job_that_is_killed_end(kind, tmp_path):
+    command = [sys.executable, "-c", KILLED.format(kind=kind)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    job = psutil.Popen(command, cwd=tmp_path, env=environment)
+    try:
+        wait_until((tmp_path / "busy").exists)
+        processes = job.children(recursive=True)
+    finally:
+        job.kill()
+        job.wait()
+    assert len(processes) >= 2
+    wait_until(lambda: not any(map(is_alive, processes)))
+
+
+def is_alive(process):
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False

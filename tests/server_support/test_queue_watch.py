@@ -10,6 +10,7 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.run_folder import RunFolder
 from adaptive_scheduler.scheduler.jobs import JobEnd
+from adaptive_scheduler.scratch import scratch_of
 from adaptive_scheduler.server_support.queue_watch import find_submissions, gone_jobs, note_queue
 from adaptive_scheduler.server_support.state import DONE, READY, RUNNING
 from tests.asynchronous import in_a_loop
@@ -115,6 +116,18 @@ async def test_a_job_that_is_not_alive_in_the_queue_has_failed_at_its_learner(da
     assert entry.error == "The job ended: OUT_OF_MEMORY, exit code 137."
     assert entry.traceback == "3\n4\nKilled"
     assert database.state.jobs == {}
+
+
+@in_a_loop
+async def test_what_a_killed_job_has_left_on_disk_is_removed(database):
+    folders = [scratch_of(database.run_folder.root, job_id) for job_id in "01"]
+    for number, folder in enumerate(folders):
+        working(database, number)
+        (folder / "profile").mkdir(parents=True)
+    await note_queue(database, {"1": seen(1)}, NOW)
+    assert [folder.exists() for folder in folders] == [False, True]
+    await note_queue(database, {}, NOW)
+    assert not folders[1].parent.exists()
 
 
 @in_a_loop
