@@ -11,6 +11,8 @@ from adaptive_scheduler.scheduler.jobs import JobEnd
 from adaptive_scheduler.scheduler.pbs_queue import ENDED, parse_id
 from adaptive_scheduler.scheduler.pbs_records import Attributes
 
+#: Of the exit statuses below zero, PBS and Torque have those to this one in common.
+_LAST_IN_COMMON: Final = -7
 #: What an exit status below zero means: the state as other schedulers call
 #: it, and why. Source: the JOB_EXEC codes of OpenPBS's job.h.
 _BY_PBS: Final = {
@@ -45,13 +47,21 @@ _BY_PBS: Final = {
     -31: ("OUT_OF_MEMORY", "it used too many huge pages of memory"),
     -32: ("REQUEUED", "nothing was left of it on its node; it was put back into the queue"),
 }
-#: The same of Torque, whose jobs are then in the state C. Source: its
-#: Administrator Guide, "Job exit status".
+#: The same of Torque, whose jobs are then in the state C; to -7 it is as in PBS.
+#: Source: its Administrator Guide, "Job exit status".
 _BY_TORQUE: Final = {
+    **{status: end for status, end in _BY_PBS.items() if status >= _LAST_IN_COMMON},
+    -8: ("FAILED", "its command could not be run"),
+    -9: ("FAILED", "its output could not be opened"),
     -10: ("OUT_OF_MEMORY", "it used too much memory"),
     -11: ("TIMEOUT", "it reached its walltime"),
     -12: ("TIMEOUT", "it used too much CPU time"),
 }
+#: States of jobs that were in nobody's way but the site's, or another job's. Jobs
+#: that could not be started are not among them: what they lack may be their own.
+_NO_FAULT: Final = frozenset({"NODE_FAIL", "PREEMPTED", "REQUEUED"})
+#: An attribute that the scheduler gives to jobs that make room for others.
+_PREEMPTED: Final = "sched_preempted"
 #: Attributes that only members of an array have, in PBS and in Torque.
 _OF_A_MEMBER: Final = frozenset({"array_index", "job_array_id"})
 #: Signals are added to these: by PBS to the first, by a job's shell to the second.
@@ -75,8 +85,10 @@ def end_of(job_id: str, job: Attributes) -> JobEnd | None:
     comment = job.get("comment", "")
     if job.get("substate") == _DELETED or "terminated by" in comment:
         name = _signal_name(int(status)) if status.isdecimal() else ""
-        words = (comment, name and f"ended by {name}")
-        return JobEnd(state="CANCELLED", reason=", ".join(filter(None, words)))
+        reason = ", ".join(filter(None, (comment, name and f"ended by {name}")))
+        if _PREEMPTED in job:
+            return JobEnd(state="PREEMPTED", reason=reason, is_no_fault=True)
+        return JobEnd(state="CANCELLED", reason=reason)
     if re.fullmatch(r"-?\d+", status) is None:
         return None
     return _end_by(int(status), _BY_TORQUE if job["job_state"] == "C" else _BY_PBS)
@@ -85,7 +97,7 @@ def end_of(job_id: str, job: Attributes) -> JobEnd | None:
 def _end_by(status: int, by_server: Mapping[int, tuple[str, str]]) -> JobEnd:
     if status < 0:
         state, reason = by_server.get(status, ("FAILED", f"PBS ended it: exit status {status}"))
-        return JobEnd(state=state, reason=reason)
+        return JobEnd(state=state, reason=reason, is_no_fault=state in _NO_FAULT)
     if name := _signal_name(status):
         return JobEnd(state="FAILED", reason=f"ended by {name}, exit status {status}")
     return JobEnd(state="COMPLETED" if status == 0 else "FAILED", exit_code=status)

@@ -169,6 +169,26 @@ def test_exit_statuses(status, said):
     assert str(end_of("1.s", {"job_state": "F", "Exit_status": status})) == said
 
 
+@pytest.mark.parametrize("status", [-4, -5, -6, -11, -12, -14, -15, -18, -20, -32])
+def test_what_a_node_or_the_site_has_ended_is_no_fault_of_the_job(status):
+    end = end_of("1.s", {"job_state": "F", "Exit_status": str(status)})
+    assert end.is_no_fault
+    assert end.exit_code is None
+
+
+@pytest.mark.parametrize("status", [0, 1, 271, -1, -2, -3, -10, -16, -17, -19, -22, -27, -29, -99])
+def test_what_a_job_may_have_brought_about_counts(status):
+    # One that can't be started would be tried for ever else.
+    assert not end_of("1.s", {"job_state": "F", "Exit_status": str(status)}).is_no_fault
+
+
+def test_a_job_that_made_room_for_another_is_at_no_fault():
+    deleted = {"job_state": "F", "substate": "91", "Exit_status": "271"}
+    assert end_of("1.s", deleted).state == "CANCELLED"
+    end = end_of("1.s", {**deleted, "sched_preempted": "1795335193"})
+    assert (end.state, end.is_no_fault) == ("PREEMPTED", True)
+
+
 def test_torque_tells_the_end_in_its_own_words():
     job = {"job_state": "C", "exit_status": "3"}
     assert str(end_of("1.s", job)) == "FAILED, exit code 3"
@@ -176,6 +196,9 @@ def test_torque_tells_the_end_in_its_own_words():
     assert str(end_of("1[2].s", {**job, "job_array_id": "2"})) == "FAILED, exit code 3"
     overtime = {"job_state": "C", "exit_status": "-11"}
     assert end_of("1.s", overtime).state == "TIMEOUT"
+    lost = {"job_state": "C", "exit_status": "-4"}
+    assert end_of("1.s", lost).is_no_fault
+    assert end_of("1.s", {**lost, "exit_status": "-14"}).state == "FAILED"
 
 
 def test_a_job_that_is_back_in_the_queue_has_not_ended():
