@@ -50,7 +50,7 @@ demo: $(VENV)/installed  ## watch 20 learners run on this machine, and see a pic
 	@cd build/demo && "$(CURDIR)"/$(VENV)/bin/python ../../examples/demo.py
 
 .PHONY: test
-test: lint docs notebooks pytest  ## install what the tests need, and run nearly all of them
+test: lint docs notebooks pytest  ## install what the tests need, and run all of them
 
 .PHONY: lint
 lint: $(VENV)/installed-for-tests  ## look for mistakes without running anything
@@ -75,12 +75,7 @@ notebooks: $(VENV)/installed-for-tests  ## run the notebooks of the tests
 .PHONY: pytest
 pytest: $(VENV)/installed-for-tests  ## run the tests: make pytest PYTEST_ARGS="-k journal"
 	-@$(RUN) tests.cluster.packages
-	$(RUN) $(PYTEST) -m "not slow" $(PYTEST_ARGS)
-
-.PHONY: slow
-slow: $(VENV)/installed-for-tests  ## run the tests that wait for time limits over several nodes
-	-@$(RUN) tests.cluster.packages
-	$(RUN) pytest --numprocesses=4 -m slow $(PYTEST_ARGS)
+	$(RUN) $(PYTEST) $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: $(VENV)/installed-for-tests  ## have random faults strike a run on Slurm: make soak SOAK_ARGS="--seed 7 --faults 200"

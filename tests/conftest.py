@@ -24,7 +24,6 @@ def pytest_configure(config):
     # No test may fail because the machine is busy.
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")
-    config.addinivalue_line("markers", "slow: waits for minutes of a scheduler's own time")
 
 
 @pytest.fixture

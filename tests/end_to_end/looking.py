@@ -51,6 +51,21 @@ def said(event: str, folder: Path = Path("run-run/logs")) -> list[dict[str, Any]
     return [line for line in map(json.loads, lines) if line["event"] == event]
 
 
+def processes_in(folder: Path) -> list[bytes]:
+    """Return the command of each process that works in a folder, but for those that wait there."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            command = each.joinpath("cmdline").read_bytes()
+            is_there = each.joinpath("cwd").resolve().is_relative_to(folder)
+        except OSError:
+            continue
+        is_ours = b"local_daemon" in command or b"local_keeper" in command
+        if int(each.name) != os.getpid() and is_there and command and not is_ours:
+            found.append(command)
+    return found
+
+
 def wait_for_empty_queue() -> None:
     """Wait until no job is left."""
     wait_until(lambda: not Local().queue())
