@@ -28,16 +28,22 @@ _HEARTBEAT_INTERVAL_MS = 30_000
 _HEARTBEAT_TIMEOUT_MS = 120_000
 #: libzmq tries again after a broken connection, with growing pauses up to this.
 _RECONNECT_MAX_MS = 30_000
-#: Numbers end here, so that each of them can be written down and counted on from.
-_MAX_NUMBER = 2**63 - 1
+#: Numbers end here: each is exact as a float, too, fits wherever it is counted with, and
+#: can be counted on from.
+MAX_NUMBER = 2**53
+#: Figures that a message carries at most.
+_MAX_FIGURES = 1000
 
 T = TypeVar("T")
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
-Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_MAX_NUMBER)]
+Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
+Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 #: Figures of a status, as they stand in the log.
-Figures: TypeAlias = dict[str, float | int | str | None]
+Figures: TypeAlias = Annotated[
+    dict[Name, float | Whole | Text | None], msgspec.Meta(max_length=_MAX_FIGURES)
+]
 
 
 class JobIdentity(msgspec.Struct, frozen=True, array_like=True):
@@ -54,7 +60,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """One job's hold on one learner. Numbers count from 1 for each learner."""
 
     learner: Natural
-    number: Annotated[int, msgspec.Meta(ge=1, le=_MAX_NUMBER)]
+    number: Annotated[int, msgspec.Meta(ge=1, le=MAX_NUMBER)]
 
 
 # Job -> manager.

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import ConnectionLostError
 
-naturals = st.integers(0, 2**63 - 1)
+naturals = st.integers(0, p.MAX_NUMBER)
 names = st.text(max_size=50)
 jobs = st.builds(p.JobIdentity, names, naturals)
-attempts = st.builds(p.Attempt, naturals, st.integers(1, 2**63 - 1))
+attempts = st.builds(p.Attempt, naturals, st.integers(1, p.MAX_NUMBER))
 figures = st.dictionaries(
     names,
-    st.none() | names | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False),
+    st.none() | names | st.integers(-p.MAX_NUMBER, p.MAX_NUMBER) | st.floats(allow_nan=False),
     max_size=5,
 )
 messages = st.one_of(
@@ -147,7 +147,7 @@ def test_deep_nesting_is_a_decode_error():
         (lambda m: m[1].__setitem__("traceback", None), "a text that is none"),
         (lambda m: m[1].__setitem__("type", "rm -rf"), "an unknown kind"),
         (lambda m: m[1].pop("error"), "a missing field"),
-        (lambda m: m.__setitem__(0, 2**63), "a number too large to count on"),
+        (lambda m: m.__setitem__(0, p.MAX_NUMBER + 1), "a number too large to count on"),
         (lambda m: m.pop(), "no message"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -158,6 +158,25 @@ def test_what_breaks_a_limit_is_a_decode_error(change, what):
     change(message)
     with pytest.raises(msgspec.DecodeError):
         p.decode_request(msgspec.msgpack.encode(message))
+
+
+@pytest.mark.parametrize(
+    ("figures", "what"),
+    [
+        ({"npoints": p.MAX_NUMBER + 1}, "a number that is not exact everywhere"),
+        ({"npoints": -p.MAX_NUMBER - 1}, "likewise below zero"),
+        ({"npoints": 2**64 - 1}, "a number that fits into no array"),
+        ({"save_error": "x" * (p.MAX_TEXT + 1)}, "a long text"),
+        ({"x" * 5000: 1}, "a long name"),
+        ({str(i): i for i in range(1001)}, "too many of them"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_figures_have_limits_too(figures, what):
+    del what
+    status = p.Status(p.JobIdentity("1"), p.Attempt(0, 1), figures)
+    with pytest.raises(msgspec.DecodeError):
+        p.decode_request(p.encode(p.Request(1, status)))
 
 
 def test_the_longest_texts_fit_into_the_largest_message():

@@ -18,6 +18,10 @@ from adaptive_scheduler.server_support.state import (
     attempt_of,
 )
 
+#: By how much the number of an attempt that began unheard may be ahead of what is known:
+#: they are counted on from, and no job may make them grow beyond what can be told.
+_MOST_UNHEARD = 100_000
+
 
 class MessageHandler:
     """Answers jobs, and records what they said.
@@ -145,7 +149,8 @@ class MessageHandler:
             return p.Stop()  # nobody else has it: what was computed is to be saved
         if entry.state == RUNNING and entry.job == hello.job:
             return p.Assigned(attempt_of(entry))  # it has not heard its attempt's new number
-        if entry.state in (READY, DELAYED):
+        can_be = holding.number <= entry.attempt + _MOST_UNHEARD
+        if entry.state in (READY, DELAYED) and can_be:
             return self._assign(entry, hello, at_least=holding.number)
         return p.Superseded()
 

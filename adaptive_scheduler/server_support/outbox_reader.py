@@ -48,7 +48,7 @@ class OutboxReader:
 
     @property
     def trouble(self) -> str:
-        """Why the outbox can't be read at the moment, or what was no message; empty if all is well."""
+        """Why the outbox can't be read, or what was no message; empty if all is well."""
         aside = ", ".join(map(str, self.kept_aside))
         return self._error or (f"No message of a job, and kept aside: {aside}" if aside else "")
 

@@ -213,7 +213,7 @@ class Recorder(BaseManager):
 
     def _note(self, entry: LearnerEntry, figures: Figures) -> None:
         index = entry.index
-        npoints = _number(figures.get("npoints", entry.npoints))
+        npoints = _count(figures.get("npoints", entry.npoints))
         loss = _number(figures.get("latest_loss"))
         self._npoints[index] = npoints or 0
         self._loss[index] = _or_nan(loss)
@@ -223,14 +223,14 @@ class Recorder(BaseManager):
         if entry.state == RUNNING:
             self._running.add(index)
             if npoints and loss is not None:
-                self._earlier.setdefault(index, (int(npoints), loss))
+                self._earlier.setdefault(index, (npoints, loss))
         else:
             self._running.discard(index)
             self._earlier.pop(index, None)
         if entry.state == DONE and entry.started is not None and entry.ended is not None:
             self._duration[index] = max(0.0, entry.ended - entry.started)
         report = Report(
-            npoints=None if npoints is None else int(npoints),
+            npoints=npoints,
             loss=loss,
             rate=_number(figures.get("npoints/s")),
             earlier=self._earlier.get(index),
@@ -256,6 +256,11 @@ class Recorder(BaseManager):
                 since = max(job.started, self._counted_until)
                 self._core_seconds += cores * max(0.0, now - since)
         self._counted_until = now
+
+
+def _count(value: object) -> int | None:
+    """Return a whole number that a job has told, of the size that messages carry."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(value: object) -> float | None:

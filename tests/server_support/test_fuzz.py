@@ -5,28 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
+from types import SimpleNamespace
 
+import adaptive
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adaptive_scheduler import protocol as p
+from adaptive_scheduler.learners.goals import smart_goal
+from adaptive_scheduler.server_support.recorder import Recorder
 from tests.server_support.playing import Manager, check_consistency, everything
 from tests.server_support.serving import JOB, Site
 from tests.waiting import PATIENCE
 
 N_LEARNERS = 3
 
+#: Numbers at which something ends: what can be told, what is exact as a float, what fits.
+ENDS = [-1, 2**31, p.MAX_NUMBER, p.MAX_NUMBER + 1, 2**63 - 1, 2**63, 2**64 - 1]
 #: Numbers near those that mean something, and near where numbers end.
-numbers = st.integers(0, N_LEARNERS + 1) | st.sampled_from([2**31, 2**63 - 1])
+numbers = st.integers(0, N_LEARNERS + 1) | st.sampled_from(ENDS)
 names = st.sampled_from(["1", "", "\0", "../../etc", "\U0001f600" * 1000]) | st.text(max_size=20)
 jobs = st.builds(p.JobIdentity, names, numbers)
-attempts = st.builds(p.Attempt, numbers, st.integers(1, 4) | st.just(2**63 - 1))
-figures = st.dictionaries(names, st.none() | names | st.floats() | numbers, max_size=3)
+attempts = st.builds(p.Attempt, numbers, st.integers(1, 4) | st.sampled_from(ENDS))
+#: Whatever is counted with what jobs tell must bear it.
+counted = st.sampled_from(["npoints", "npoints/s", "latest_loss", "cpu_usage", "mem_usage"])
+figures = st.dictionaries(counted | names, st.none() | names | st.floats() | numbers, max_size=4)
 messages = st.one_of(
     st.builds(p.Hello, jobs, names, numbers, names, numbers, names, st.none() | attempts),
     st.builds(p.Status, jobs, attempts, figures, st.none() | names),
-    st.builds(p.Done, jobs, attempts, figures | st.just({"npoints": 2**63 - 1})),
+    st.builds(p.Done, jobs, attempts, figures),
     st.builds(p.Failed, jobs, attempts, names, names),
     st.builds(p.Released, jobs, attempts, names),
     st.builds(p.CancelRun, jobs),
@@ -86,6 +95,19 @@ class Served:
         """Return what the journal on disk tells."""
         return self.manager._replay(self.site.written())
 
+    def recorder(self):
+        """Return what counts along with all that was told."""
+        learners = [adaptive.Learner1D(abs, (0, 1)) for _ in range(N_LEARNERS)]
+        database = SimpleNamespace(
+            state=self.manager.state,
+            handler=self.manager.handler,
+            learners=learners,
+            groups=[0] * N_LEARNERS,
+        )
+        recorder = Recorder(database, smart_goal(100, learners), lambda _: 1)
+        recorder._begin()
+        return recorder
+
     def close(self):
         self.do(self.site.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -104,9 +126,14 @@ FUZZING = settings(
 
 
 def check(served):
-    """Check that what is known fits together, in memory as on disk."""
-    check_consistency(served.manager.state)
-    assert everything(served.replayed()) == everything(served.manager.state)
+    """Check that what is known fits together, in memory as on disk, and can be gone on with."""
+    state = served.manager.state
+    check_consistency(state)
+    assert everything(served.replayed()) == everything(state)
+    for entry in state.learners:
+        the_next = p.Assigned(p.Attempt(entry.index, entry.attempt + 1))
+        assert p.decode_reply(p.encode(p.Reply(1, the_next))).answer == the_next
+    served.recorder().tally(time.time())
 
 
 @FUZZING

@@ -356,6 +356,12 @@ def test_a_job_that_took_a_learner_unasked_may_keep_it(manager):
     assert job.status() == p.Accepted()
 
 
+def test_no_job_makes_the_numbers_grow_until_nobody_can_tell_them(manager):
+    job = Job(manager, 0)
+    assert job.hello(holding=p.Attempt(0, p.MAX_NUMBER)) == p.Superseded()
+    assert job.hello() == p.Assigned(p.Attempt(0, 1))
+
+
 def test_a_job_that_did_not_hear_its_answer_and_took_another_learner_has_one(manager):
     job = Job(manager, 1)
     job.hello()

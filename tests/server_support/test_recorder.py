@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import adaptive
 import pytest
 
+from adaptive_scheduler import protocol as p
 from adaptive_scheduler.learners.goals import smart_goal
 from adaptive_scheduler.server_support.recorder import Recorder
 from tests.server_support.playing import Job, Manager
@@ -49,6 +50,17 @@ def test_points_and_rates_of_all_jobs_are_added(clock):
     tally = run.recorder.tally(clock.now)
     assert (tally.npoints, tally.rate, tally.loss, tally.cpu) == (40, 3.0, 0.3, 75.0)
     assert run.recorder.shares[:2].tolist() == [0.1, 0.3]
+
+
+@pytest.mark.parametrize("npoints", [1e300, -1e300, "many", None, p.MAX_NUMBER, -p.MAX_NUMBER])
+def test_whatever_a_job_tells_the_others_are_counted(clock, npoints):
+    run = Run(100)
+    first, second = run.job(0), run.job(1)
+    first.status(npoints=npoints, latest_loss=npoints)
+    run.recorder.tally(clock.now)
+    first.status(npoints=10)
+    second.status(npoints=30)
+    assert run.recorder.tally(clock.now).npoints == 40
 
 
 def test_time_left_follows_the_jobs(clock):
