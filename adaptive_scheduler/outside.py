@@ -105,29 +105,43 @@ def cancel_from_outside(root: str | Path) -> str:
     try:
         take_lock(lock, view.folder)
     except RunFolderLockedError:
-        return _ask_manager(look_at(root))
+        view = look_at(root)
+        ask_manager(view, p.CancelRun(asker()))
+        return f"The manager of the run ({view.holder}) cancels it."
     try:
         return _cancel_jobs(look_at(root))
     finally:
         lock.release()
 
 
-def _ask_manager(view: OutsideView) -> str:
-    me = p.JobIdentity(f"shell-{socket.gethostname()}-{os.getpid()}")
+def asker() -> p.JobIdentity:
+    """Return what this process calls itself when it asks a manager."""
+    return p.JobIdentity(f"shell-{socket.gethostname()}-{os.getpid()}")
+
+
+def ask_manager(view: OutsideView, message: p.CancelRun | p.Steer) -> p.Answer:
+    """Ask the living manager of a run for something, and return its answer.
+
+    Raises
+    ------
+    ConnectionLostError
+        If it does not answer.
+    """
 
     async def ask() -> p.Answer | None:
         connection = ManagerConnection(view.folder.connection)
         try:
-            return await connection.request(p.CancelRun(me), patience=_PATIENCE)
+            return await connection.request(message, patience=_PATIENCE)
         finally:
             connection.close()
 
-    if asyncio.run(ask()) is None:
+    answer = asyncio.run(ask())
+    if answer is None:
         raise ConnectionLostError(
             f"The run is managed by {view.holder}, which does not answer. End that process, and "
-            "then cancel the run again."
+            "then say it again."
         )
-    return f"The manager of the run ({view.holder}) cancels it."
+    return answer
 
 
 def _cancel_jobs(view: OutsideView) -> str:

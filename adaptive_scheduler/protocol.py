@@ -12,7 +12,7 @@ file names. Nothing that comes from a socket is ever unpickled.
 from __future__ import annotations
 
 import math
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 import zmq
@@ -40,6 +40,8 @@ Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+#: What somebody may want of a run that goes on.
+Wish: TypeAlias = Literal["pause", "resume", "retry", "cancel"]
 #: Figures of a status, as they stand in the log.
 Figures: TypeAlias = Annotated[
     dict[Name, float | Whole | Text | None], msgspec.Meta(max_length=_MAX_FIGURES)
@@ -119,6 +121,15 @@ class CancelRun(msgspec.Struct, frozen=True, tag="cancel-run"):
     job: JobIdentity
 
 
+class Steer(msgspec.Struct, frozen=True, omit_defaults=True, tag="steer"):
+    """Somebody at a shell wants the run to be steered; `job` names the asking process."""
+
+    job: JobIdentity
+    wish: Wish
+    #: Which learners are meant; None for all, where that is possible.
+    learners: tuple[Natural, ...] | None = None
+
+
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Somebody wants to know whether the manager lives; `job` names the asking process."""
 
@@ -126,7 +137,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
 
 
 Report: TypeAlias = Done | Failed | Released
-Message: TypeAlias = Hello | Status | Done | Failed | Released | CancelRun | Ping
+Message: TypeAlias = Hello | Status | Done | Failed | Released | CancelRun | Steer | Ping
 
 # Manager -> job.
 
@@ -153,7 +164,14 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """The run has been cancelled: save and end."""
 
 
-Answer: TypeAlias = Assigned | Accepted | NothingLeft | Superseded | Stop
+class Steered(msgspec.Struct, frozen=True, omit_defaults=True, tag="steered"):
+    """What became of somebody's wish, in words."""
+
+    words: Text
+    is_refused: bool = False
+
+
+Answer: TypeAlias = Assigned | Accepted | NothingLeft | Superseded | Stop | Steered
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):

@@ -31,11 +31,18 @@ messages = st.one_of(
     st.builds(p.Failed, jobs, attempts, names, names),
     st.builds(p.Released, jobs, attempts, names),
     st.builds(p.CancelRun, jobs),
+    st.builds(
+        p.Steer,
+        jobs,
+        st.sampled_from(get_args(p.Wish)),
+        st.none() | st.lists(naturals, max_size=5).map(tuple),
+    ),
     st.builds(p.Ping, jobs),
 )
 answers = st.one_of(
     st.builds(p.Assigned, attempts),
     *(st.builds(kind) for kind in (p.Accepted, p.NothingLeft, p.Superseded, p.Stop)),
+    st.builds(p.Steered, names, st.booleans()),
 )
 requests = st.builds(p.Request, naturals, messages)
 replies = st.builds(p.Reply, naturals, answers)
@@ -57,11 +64,13 @@ def test_no_message_is_missing_above():
         "Ping",
         "Released",
         "Status",
+        "Steer",
     }
     assert {kind.__name__ for kind in get_args(p.Answer)} == {
         "Accepted",
         "Assigned",
         "NothingLeft",
+        "Steered",
         "Stop",
         "Superseded",
     }

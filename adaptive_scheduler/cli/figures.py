@@ -56,6 +56,8 @@ def info_of(view: OutsideView) -> RunInfo:
         rate=_rate(samples) if view.status == "running" else 0.0,
         core_hours=samples[-1].core_seconds / 3600 if samples else 0.0,
         time_left=_time_left(view, now) if view.status == "running" else None,
+        is_paused=state.is_paused,
+        learner_troubles={e.index: e.trouble for e in state.learners if e.trouble},
         failures=[
             Failure(e.index, e.fails, e.state == FAILED, e.error)
             for e in sorted(state.learners, key=lambda e: (e.state != FAILED, e.index))

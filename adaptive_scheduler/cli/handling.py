@@ -6,11 +6,30 @@ import argparse
 
 from adaptive_scheduler.errors import RunFolderLockedError
 from adaptive_scheduler.outside import cancel_from_outside, look_at
+from adaptive_scheduler.outside_steering import steer_from_outside
 
 
 def do_cancel(options: argparse.Namespace) -> None:
-    """Cancel a run."""
-    print(cancel_from_outside(options.folder))
+    """Cancel a run, or some of its learners."""
+    if options.learner:
+        print(steer_from_outside(options.folder, "cancel", options.learner))
+    else:
+        print(cancel_from_outside(options.folder))
+
+
+def do_pause(options: argparse.Namespace) -> None:
+    """Have no new jobs submitted."""
+    print(steer_from_outside(options.folder, "pause"))
+
+
+def do_resume(options: argparse.Namespace) -> None:
+    """Have jobs submitted again."""
+    print(steer_from_outside(options.folder, "resume"))
+
+
+def do_retry(options: argparse.Namespace) -> None:
+    """Have learners tried again that were given up."""
+    print(steer_from_outside(options.folder, "retry", options.learner))
 
 
 def do_attach(options: argparse.Namespace) -> None:

@@ -77,6 +77,7 @@ def _figures(view: OutsideView) -> dict[str, object]:
     return {
         "folder": info.folder,
         "status": info.status,
+        "is_paused": info.is_paused,
         "learners": {state: n for state, n in sorted(view.state.counts.items()) if n},
         "n_learners": info.n_learners,
         "jobs": view.n_jobs,

@@ -28,6 +28,7 @@ examples:
   adaptive-scheduler list
   adaptive-scheduler status sweep-run --watch
   adaptive-scheduler logs sweep-run --failed
+  adaptive-scheduler retry sweep-run --learner 3 17
   adaptive-scheduler doctor
 """
 
@@ -61,7 +62,13 @@ def make_parser() -> argparse.ArgumentParser:
         "-n", "--lines", type=int, metavar="N", default=_LINES, help="of each file (%(default)s)"
     )
 
-    _command(commands, "cancel", "handling", "cancel a run and its jobs, which save first")
+    cancel = _command(commands, "cancel", "handling", "cancel a run and its jobs, which save first")
+    _add_learners(cancel, "only these, which are left alone until they are retried")
+
+    _command(commands, "pause", "handling", "submit no new jobs; those that there are go on")
+    _command(commands, "resume", "handling", "submit jobs again")
+    retry = _command(commands, "retry", "handling", "try learners again that were given up")
+    _add_learners(retry, "only these")
 
     attach = _command(commands, "attach", "handling", "manage a run in this shell, until its end")
     attach.add_argument("--again", action="store_true", help="also if it is over")
@@ -126,6 +133,10 @@ def _later(module: str, name: str) -> Callable[[argparse.Namespace], int | None]
         return code
 
     return do
+
+
+def _add_learners(command: argparse.ArgumentParser, words: str) -> None:
+    command.add_argument("--learner", type=int, nargs="+", metavar="N", help=words)
 
 
 def _add_json(command: argparse.ArgumentParser) -> None:

@@ -143,7 +143,7 @@ class DatabaseManager(BaseManager):
         #: Who is told what happens.
         self.listeners = Listeners()
         self.state = RunState(self.groups, dependencies=self.dependencies)
-        self.handler = MessageHandler(self.state, self.record, self.listeners.cancel)
+        self.handler = self._make_handler()
         self._follower: JournalFollower | None = None
         self._following = threading.Lock()
         self.outbox = Outbox(self.run_folder.outbox)
@@ -228,7 +228,10 @@ class DatabaseManager(BaseManager):
         )
         state.take_watchers(self.state)
         self.state = state
-        self.handler = MessageHandler(state, self.record, self.listeners.cancel)
+        self.handler = self._make_handler()
+
+    def _make_handler(self) -> MessageHandler:
+        return MessageHandler(self.state, self.record, self.listeners.cancel, self.listeners.steer)
 
     def other_holder(self) -> Holder | None:
         """Return who manages the run in another process, or elsewhere in this one."""

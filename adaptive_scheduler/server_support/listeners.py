@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from adaptive_scheduler import protocol as p
+
 Listener: TypeAlias = Callable[[], None]
 
 
@@ -15,6 +17,8 @@ class Listeners:
         self._on_change: list[Listener] = []
         self._on_hurry: list[Listener] = []
         self._on_cancel: list[Listener] = []
+        #: Steers the run as somebody outside of this process wants.
+        self.on_steer: Callable[[p.Steer], p.Steered] | None = None
 
     def add(
         self,
@@ -52,3 +56,9 @@ class Listeners:
         """Tell that somebody outside of this process wants the run to end."""
         for listener in self._on_cancel:
             listener()
+
+    def steer(self, wish: p.Steer) -> p.Steered:
+        """Have the run steered, and return what became of it."""
+        if self.on_steer is None:
+            return p.Steered("There is no run manager that could do it.", is_refused=True)
+        return self.on_steer(wish)

@@ -44,10 +44,12 @@ class MessageHandler:
         state: RunState,
         record: Callable[[j.AnyRecord], None],
         on_cancel: Callable[[], None],
+        on_steer: Callable[[p.Steer], p.Steered],
     ) -> None:
         self._state = state
         self._record = record
         self._on_cancel = on_cancel
+        self._on_steer = on_steer
         #: The last request of each job, by id, and its answer.
         self._last: dict[str, tuple[p.JobIdentity, int, p.Answer]] = {}
         #: Whether jobs are told to stop.
@@ -83,6 +85,8 @@ class MessageHandler:
             case p.CancelRun():
                 self._on_cancel()
                 return p.Accepted()
+            case p.Steer():
+                return self._on_steer(message)
             case p.Ping():
                 return p.Accepted()
             case _:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler import journal as j
+from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     InvalidInputError,
@@ -162,6 +163,27 @@ class RunControl(RunReport):
         self.job_manager.choose_unwanted()
         return len(chosen)
 
+    def _steer(self, steer: p.Steer) -> p.Steered:
+        """Do what somebody outside of this process wants."""
+        try:
+            wanted = None if steer.learners is None else self._checked(steer.learners)
+            return p.Steered(self._fulfil(steer.wish, wanted))
+        except AdaptiveSchedulerError as error:
+            return p.Steered(str(error), is_refused=True)
+
+    def _fulfil(self, wish: p.Wish, wanted: list[int] | None) -> str:
+        match wish:
+            case "pause":
+                self._note_paused(j.Paused)
+                return "It submits no new jobs until it is resumed; those that there are go on."
+            case "resume":
+                self._note_paused(j.Resumed)
+                return "It submits jobs again."
+            case "retry":
+                return f"Learners that it tries again: {self._retry(wanted)}."
+            case "cancel":
+                return f"Learners that it cancels: {self._cancel_learners(wanted or ())}."
+
     # Who manages.
 
     def _is_managing(self) -> bool:
@@ -184,8 +206,8 @@ class RunControl(RunReport):
         if holder := self.database_manager.other_holder():
             raise RunFolderLockedError(
                 f"The run in '{self.run_folder.root}' is managed by {holder}: do it there. "
-                f"`adaptive-scheduler cancel {shlex.quote(str(self.run_folder.root))}` asks that "
-                "manager to cancel it."
+                "From here, `adaptive-scheduler pause`, `resume`, `retry` and `cancel` with "
+                f"{shlex.quote(str(self.run_folder.root))} ask that manager to do it."
             )
 
     def _retry_after_the_end(self, wanted: Iterable[int] | None) -> int:

@@ -128,6 +128,7 @@ class RunLife(RunWaiting):
 
     def _listen(self) -> None:
         self.database_manager.listeners.add(on_cancel=lambda: self._stop("cancelled"))
+        self.database_manager.listeners.on_steer = self._steer
 
     def _already_done(self) -> list[int]:
         return done_in_memory(

@@ -117,6 +117,49 @@ def test_what_was_cancelled_from_outside_goes_on_when_it_is_started_again(
     assert all(ledger.points(i) == set(range(N_POINTS)) for i in range(3))
 
 
+def test_a_living_manager_is_paused_and_resumed(running):
+    assert f"process {os.getpid()}" in command("pause", "run-run")
+    assert running.is_paused
+    command("pause", "run-run")
+    assert "run running (paused)" in command("status", "run-run")
+    assert json.loads(command("status", "run-run", "--json"))["is_paused"]
+    command("resume", "run-run")
+    assert not running.is_paused
+
+
+def test_a_living_manager_leaves_learners_alone_until_they_are_retried(running, gate):
+    assert "cancels: 1." in command("cancel", "run-run", "--learner", "2")
+    assert "cancels: 0." in command("cancel", "run-run", "--learner", "2")
+    said = json.loads(command("status", "run-run", "--json"))
+    assert said["learners"] == {"running": 2, "cancelled": 1}
+    assert "0 to 2" in command("cancel", "run-run", "--learner", "7", code=1)
+    assert "again: 1." in command("retry", "run-run")
+    gate.touch()
+    running.wait()
+    assert running.status() == "finished"
+
+
+def test_who_manages_a_run_next_finds_it_paused(left_alone, make_run, ledger, gate):
+    assert "Nobody manages the run" in command("pause", "run-run")
+    assert "only the whole" in command("cancel", "run-run", "--learner", "2", code=1)
+    assert "tried again: 0" in command("retry", "run-run", "--learner", "0", "2")
+    assert "0 to 2" in command("retry", "run-run", "--learner", "-1", code=1)
+    run = make_run(make_learners(ledger, gate))
+    run.start()
+    assert run.is_paused
+    command("resume", "run-run")
+    gate.touch()
+    run.wait()
+    assert run.status() == "finished"
+
+
+def test_a_run_that_is_over_is_not_steered(running, gate):
+    gate.touch()
+    running.wait()
+    for name in ("pause", "resume", "retry"):
+        assert "is finished: there is nothing to" in command(name, "run-run", code=1)
+
+
 def test_logs_show_what_a_job_said_and_printed(make_run):
     def function(x):
         print("printed by the function", flush=True)  # noqa: T201
@@ -223,7 +266,8 @@ def test_the_doctor_looks_at_a_slurm_cluster(slurm, monkeypatch):
 
 def test_help_names_every_command():
     words = command("--help")
-    for name in ("status", "list", "logs", "cancel", "attach", "doctor"):
+    names = ("status", "list", "logs", "cancel", "pause", "resume", "retry", "attach", "doctor")
+    for name in names:
         assert f"    {name} " in words
         assert "usage: adaptive-scheduler" in command(name, "--help")
 
@@ -234,7 +278,7 @@ def test_wrong_usage_has_its_own_exit_code():
 
 
 def test_a_folder_without_a_run_is_an_error_in_one_line(here):
-    for name in ("status", "cancel", "logs", "attach"):
+    for name in ("status", "cancel", "pause", "retry", "logs", "attach"):
         (line,) = command(name, "nothing-here", code=1).splitlines()
         assert line.startswith("adaptive-scheduler: ")
         assert "nothing-here" in line

@@ -30,11 +30,12 @@ class Manager:
         self.journal = []
         self.now = 1000.0
         self.wants_cancel = 0
+        self.wishes = []
         self.adopt(self._make_state())
 
     def adopt(self, state):
         self.state = state
-        self.handler = MessageHandler(state, self.record, self._cancel)
+        self.handler = MessageHandler(state, self.record, self._cancel, self._steer)
 
     def record(self, record):
         self.state.apply(record)
@@ -42,6 +43,10 @@ class Manager:
 
     def _cancel(self):
         self.wants_cancel += 1
+
+    def _steer(self, wish):
+        self.wishes.append(wish.wish)
+        return p.Steered(f"{len(self.wishes)} wishes")
 
     def replayed(self):
         """Return the state that the journal tells."""

@@ -110,7 +110,7 @@ class Simulation:
         self.now = 1_000_000.0
         self.began = self.now
         self.state = RunState([0] * n_learners, max_fails=max_fails)
-        self.handler = MessageHandler(self.state, self.record, lambda: None)
+        self.handler = MessageHandler(self.state, self.record, lambda: None, p.Steered)
         self.random = random.Random(seed)
         self.journal_bytes = 0
         self.counts = Counter()

@@ -39,6 +39,7 @@ messages = st.one_of(
     st.builds(p.Failed, jobs, attempts, names, names),
     st.builds(p.Released, jobs, attempts, names),
     st.builds(p.CancelRun, jobs),
+    st.builds(p.Steer, jobs, st.sampled_from(["pause", "retry"]), st.just((N_LEARNERS,))),
 )
 requests = st.builds(p.Request, numbers, messages)
 

@@ -416,6 +416,14 @@ def test_somebody_at_a_shell_may_cancel(manager, job):
     assert job.status() == p.Accepted()
 
 
+def test_somebody_at_a_shell_may_steer_and_hears_the_same_when_asking_again(manager, job):
+    pause = p.Request(1, p.Steer(p.JobIdentity("shell of host:99"), "pause"))
+    assert manager.handler.handle(pause) == p.Steered("1 wishes")
+    assert manager.handler.handle(pause) == p.Steered("1 wishes")
+    assert manager.wishes == ["pause"]
+    assert job.status() == p.Accepted()
+
+
 def test_the_journal_tells_it_all(manager, job):
     job.failed()
     Job(manager, 0).hello()
