@@ -40,6 +40,8 @@ Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+#: Of a request: it begins with the time in nanoseconds, and nothing is counted with it.
+SequenceNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 #: What somebody may want of a run that goes on.
 Wish: TypeAlias = Literal["pause", "resume", "retry", "cancel"]
 #: Figures of a status, as they stand in the log.
@@ -177,14 +179,14 @@ Answer: TypeAlias = Assigned | Accepted | NothingLeft | Superseded | Stop | Stee
 class Request(msgspec.Struct, frozen=True, array_like=True):
     """A message with the number by which its reply is known."""
 
-    seq: Natural
+    seq: SequenceNumber
     message: Message
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
     """An answer to the request with number `seq`."""
 
-    seq: Natural
+    seq: SequenceNumber
     answer: Answer
 
 

@@ -16,6 +16,7 @@ from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import ConnectionLostError
 
 naturals = st.integers(0, p.MAX_NUMBER)
+sequence_numbers = st.integers(0, 2**63 - 1)
 names = st.text(max_size=50)
 jobs = st.builds(p.JobIdentity, names, naturals)
 attempts = st.builds(p.Attempt, naturals, st.integers(1, p.MAX_NUMBER))
@@ -44,8 +45,8 @@ answers = st.one_of(
     *(st.builds(kind) for kind in (p.Accepted, p.NothingLeft, p.Superseded, p.Stop)),
     st.builds(p.Steered, names, st.booleans()),
 )
-requests = st.builds(p.Request, naturals, messages)
-replies = st.builds(p.Reply, naturals, answers)
+requests = st.builds(p.Request, sequence_numbers, messages)
+replies = st.builds(p.Reply, sequence_numbers, answers)
 
 A_REQUEST = p.Request(7, p.Failed(p.JobIdentity("12_3", 1), p.Attempt(4, 2), "ValueError: no"))
 
@@ -156,7 +157,8 @@ def test_deep_nesting_is_a_decode_error():
         (lambda m: m[1].__setitem__("traceback", None), "a text that is none"),
         (lambda m: m[1].__setitem__("type", "rm -rf"), "an unknown kind"),
         (lambda m: m[1].pop("error"), "a missing field"),
-        (lambda m: m.__setitem__(0, p.MAX_NUMBER + 1), "a number too large to count on"),
+        (lambda m: m[1]["attempt"].__setitem__(0, p.MAX_NUMBER + 1), "too large to count on"),
+        (lambda m: m.__setitem__(0, 2**63), "a request without a successor"),
         (lambda m: m.pop(), "no message"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
