@@ -203,8 +203,7 @@ def as_text(info: RunInfo) -> str:
     if info.pending_reasons and info.status == "running":
         reasons = ", ".join(f"{n} ({reason})" for reason, n in info.pending_reasons.items())
         lines.append(f"  pending: {reasons}")
-    if info.ends.keys() - {_WELL}:
-        ends = ", ".join(f"{n} {end}" for end, n in info.ends.items())
+    if ends := ends_in_words(info.ends):
         lines.append(f"  jobs that ended: {ends}")
     for failure in info.failures[:_FAILURES_SHOWN]:
         what = "given up" if failure.is_given_up else "will be tried again"
@@ -214,6 +213,13 @@ def as_text(info: RunInfo) -> str:
     if len(info.failures) > _FAILURES_SHOWN:
         lines.append(f"  ... and {len(info.failures) - _FAILURES_SHOWN} more have failed")
     return "\n".join(lines)
+
+
+def ends_in_words(ends: Mapping[str, int]) -> str:
+    """Return how jobs have ended and how many of them; nothing if all have ended well."""
+    if not ends.keys() - {_WELL}:
+        return ""
+    return ", ".join(f"{n:,} {end}" for end, n in ends.items())
 
 
 def rough_time(span: timedelta) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.server_support.info import pending_reasons_of, trouble_of
+from adaptive_scheduler.server_support.info import ends_in_words, pending_reasons_of, trouble_of
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
@@ -30,6 +30,8 @@ class RunFigures:
         Jobs that live.
     reasons
         Why jobs are pending, in the scheduler's words, and how many of them.
+    ends
+        How jobs have ended; empty as long as all have ended well.
     elapsed
         Seconds since the start.
     npoints, rate
@@ -54,6 +56,7 @@ class RunFigures:
     jobs_running: int
     jobs_pending: int
     reasons: dict[str, int]
+    ends: str
     elapsed: float
     npoints: int
     rate: float
@@ -92,6 +95,7 @@ def collect_figures(run_manager: RunManager) -> RunFigures:
         jobs_running=n_running,
         jobs_pending=len(jobs) - n_running,
         reasons=dict(Counter(pending_reasons_of(database.queue)).most_common()),
+        ends=ends_in_words(dict(database.state.totals.ends.most_common())),
         elapsed=run_manager.elapsed_time(),
         npoints=tally.npoints,
         rate=0.0 if is_over else tally.rate,

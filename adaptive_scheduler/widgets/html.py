@@ -28,7 +28,7 @@ def strip(figures: RunFigures) -> str:
     return (
         f'<section class="as-strip" aria-label="Run {escape(figures.name)}">'
         f"{_headline(figures)}{_bar(figures)}{_legend(figures)}{_facts(figures)}"
-        f"{_waits(figures)}{_trouble(figures)}"
+        f"{_jobs(figures)}{_trouble(figures)}"
         "</section>"
     )
 
@@ -128,11 +128,13 @@ def _running(figures: RunFigures) -> str:
     return "" if figures.is_over else "running"
 
 
-def _waits(figures: RunFigures) -> str:
-    """Return why jobs wait, on a line that is there as long as the run lives: nothing jumps."""
-    if figures.is_over or figures.status == "not yet started":
-        return ""
-    return f'<p class="as-waits">{escape(_why_jobs_wait(figures))}</p>'
+def _jobs(figures: RunFigures) -> str:
+    """Return what is to say about jobs, on a line that is there as long as the run lives."""
+    is_alive = not figures.is_over and figures.status != "not yet started"
+    sentences = [_why_jobs_wait(figures)] if is_alive else []
+    if figures.ends:
+        sentences.append(f"Jobs that ended: {figures.ends}.")
+    return f'<p class="as-jobs">{escape(" ".join(sentences))}</p>' if sentences else ""
 
 
 def _why_jobs_wait(figures: RunFigures) -> str:

@@ -21,6 +21,7 @@ FIGURES = RunFigures(
     jobs_running=3,
     jobs_pending=2,
     reasons={"Priority": 2},
+    ends="",
     elapsed=3723.0,
     npoints=12345,
     rate=12.5,
@@ -88,6 +89,19 @@ def test_the_line_that_tells_why_jobs_wait_is_always_there():
     assert "No jobs are pending." in strip(replace(FIGURES, jobs_pending=0, reasons={}))
     assert "1 job pending." in strip(replace(FIGURES, jobs_pending=1, reasons={}))
     assert "pending" not in strip(replace(FIGURES, status="finished"))
+
+
+def test_how_jobs_have_ended_is_said_if_not_all_have_ended_well(tmp_path):
+    run = PlayedRun(tmp_path)
+    ends = run.database_manager.state.totals.ends
+    ends["COMPLETED"] = 4
+    assert "Jobs that ended" not in strip(collect_figures(run))
+    ends["TIMEOUT"] = 3
+    ends["OUT_OF_MEMORY"] = 1
+    words = "Jobs that ended: 4 COMPLETED, 3 TIMEOUT, 1 OUT_OF_MEMORY."
+    assert words in strip(collect_figures(run))
+    run.state_word = "finished"
+    assert words in strip(collect_figures(run))
 
 
 def test_reasons_that_are_many_are_counted():
