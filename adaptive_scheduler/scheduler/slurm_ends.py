@@ -54,12 +54,15 @@ def _columns(line: str) -> Iterator[str]:
 
 
 def accounting_commands(job_ids: Collection[str]) -> Iterator[list[str]]:
-    """Yield the commands that look for jobs in the accounting."""
+    """Yield the commands that look for jobs in the accounting.
+
+    In a federation, only the cluster on which a job has run knows how it has ended.
+    """
     ids = sorted(job_ids)
     for start in range(0, len(ids), _IDS_PER_CALL):
         some = ",".join(ids[start : start + _IDS_PER_CALL])
         columns = "JobID,State,ExitCode"
-        yield ["sacct", "-n", "-P", "-X", f"--jobs={some}", f"--format={columns}"]
+        yield ["sacct", "--federation", "-n", "-P", "-X", f"--jobs={some}", f"--format={columns}"]
 
 
 def parse_accounting(stdout: str) -> dict[str, JobEnd]:

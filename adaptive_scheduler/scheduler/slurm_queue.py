@@ -31,9 +31,19 @@ ENDED: Final = frozenset(
         "TIMEOUT",
     }
 )
-#: States of jobs that have begun, and are not ended.
+#: States of jobs that have begun, and are not ended; a job that is revoked here has begun on
+#: another cluster of the federation.
 _STARTED: Final = frozenset(
-    {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
+    {
+        "RUNNING",
+        "COMPLETING",
+        "SUSPENDED",
+        "STOPPED",
+        "SIGNALING",
+        "STAGE_OUT",
+        "RESIZING",
+        "REVOKED",
+    }
 )
 #: States of jobs that have not begun, or will begin again.
 _WAITING: Final = frozenset(
@@ -44,7 +54,6 @@ _WAITING: Final = frozenset(
         "REQUEUE_FED",
         "REQUEUE_HOLD",
         "RESV_DEL_HOLD",
-        "REVOKED",
         "SPECIAL_EXIT",
     }
 )

@@ -103,6 +103,14 @@ def test_many_jobs_are_looked_up_in_few_calls():
     ids = [f"{array}_{index}" for array in range(3) for index in range(400)]
     commands = list(accounting_commands(ids))
     assert len(commands) == 3
-    asked = [i for command in commands for i in command[4].removeprefix("--jobs=").split(",")]
+    words = [word for command in commands for word in command if word.startswith("--jobs=")]
+    asked = [job_id for word in words for job_id in word.removeprefix("--jobs=").split(",")]
     assert sorted(asked) == sorted(ids)
     assert list(accounting_commands([])) == []
+
+
+def test_jobs_that_ran_on_another_cluster_of_the_federation_are_looked_up_there():
+    (command,) = accounting_commands(["67108869"])
+    assert "--federation" in command
+    end = JobEnd(state="FAILED", exit_code=3)
+    assert parse_accounting("67108869|FAILED|3:0\n") == {"67108869": end}
