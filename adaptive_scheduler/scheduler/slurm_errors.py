@@ -26,6 +26,7 @@ _DOUBTFUL = (
     "Connection timed out",
     "Transport endpoint is not connected",
     "Broken pipe",
+    "Host name lookup failure",
     "backup controller in standby",
     "Resource temporarily unavailable",  # there are MaxJobCount jobs
     "temporarily unable to accept job",
@@ -41,6 +42,7 @@ _HINTS = {
     "Invalid feature": "Set `constraint=...` to what `sinfo --format='%N %f'` shows of a node.",
     "generic resource": "Set `gpus=...` or `gres=...` to what `sinfo --format='%N %G'` shows.",
     "node configuration": "`sinfo --Node --long` shows the cores and the memory of each node.",
+    "configuration source": "Log in to a machine that has the configuration of Slurm.",
     "unrecognized option": "Look at the options in `extra_scheduler`.",
 }
 

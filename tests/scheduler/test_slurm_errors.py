@@ -1,4 +1,4 @@
-"""What sbatch says is doubt or refusal. All texts were seen on a real cluster."""
+"""What sbatch says is doubt or refusal. All but that of a failed lookup were seen."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from adaptive_scheduler.scheduler.slurm_errors import failure_of
 from tests.scheduler.test_slurm_arrays import batch_of
 
 FAILED = "sbatch: error: Batch job submission failed: "
+LOOKUP = "sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error: "
+NO_CONFIGURATION = "sbatch: fatal: Could not establish a configuration source"
 DOUBTFUL = [
     f"{FAILED}Socket timed out on send/recv operation",
     f"{FAILED}Unable to contact slurm controller (connect failure)",
     f"{FAILED}Resource temporarily unavailable",
+    f"{LOOKUP}Host name lookup failure\n{NO_CONFIGURATION}",
     f"sbatch: error: If munged is up, restart it\n{FAILED}Protocol authentication error",
 ]
 REFUSED = {
@@ -29,6 +32,7 @@ REFUSED = {
     f"{FAILED}Invalid job array specification": "",
     f"{FAILED}Invalid feature specification": "constraint=",
     "sbatch: error: Invalid generic resource (gres) specification": "gres=",
+    f"{LOOKUP}Unknown host\n{NO_CONFIGURATION}": "has the configuration",
     "sbatch: unrecognized option '--nosuch'": "extra_scheduler",
     f"{FAILED}Something nobody has heard of": "",
 }
