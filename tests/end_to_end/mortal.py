@@ -18,10 +18,14 @@ from typing import Any
 import adaptive
 
 from adaptive_scheduler import RunManager
+from adaptive_scheduler.scheduler import PBS, BaseScheduler
 from adaptive_scheduler.server_support import opening
+from tests.end_to_end.ledger import Noted
 from tests.end_to_end.schedulers import Played
 
 N_LEARNERS = 4
+#: Of each learner whose points are noted.
+N_POINTS = 6
 #: The step after the last.
 END = "after the end"
 #: Seconds after which a manager that has not died gives up.
@@ -34,12 +38,12 @@ class Death:
     Parameters
     ----------
     at
-        The number of the step, counted from 1.
+        The number of the step, counted from 1, or its name.
     steps
         The file that gets the names of the steps, one a line.
     """
 
-    def __init__(self, at: int, steps: Path) -> None:
+    def __init__(self, at: int | str, steps: Path) -> None:
         self._at = at
         self._steps = steps.open("a", buffering=1)
         self._n = 0
@@ -50,7 +54,7 @@ class Death:
         with self._lock:
             self._n += 1
             self._steps.write(f"{step}\n")
-            return self._n == self._at
+            return self._at in (self._n, step)
 
     def come(self) -> None:
         """Kill this process."""
@@ -63,12 +67,12 @@ class Death:
             self.come()
 
 
-class MortalQueue(Played):
+class Mortal(BaseScheduler):
     """Takes jobs, and the manager may die before or after."""
 
-    def __init__(self, folder: Path, death: Death | None = None) -> None:
-        super().__init__(folder, max_cores=N_LEARNERS)
-        self._death = death
+    def __init__(self, death: Death, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._death: Death | None = death
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_death": None}
@@ -79,6 +83,16 @@ class MortalQueue(Played):
         job_ids = super().submit(batch)
         self._death.may_come("after the submission")
         return job_ids
+
+
+class MortalQueue(Mortal, Played):
+    """Its jobs are played."""
+
+
+class MortalPBS(Mortal, PBS):
+    """Its jobs run."""
+
+    min_poll_interval = 0.2
 
 
 def beset(death: Death, folder: Path) -> None:
@@ -133,9 +147,20 @@ def _mortal_change(
     return call
 
 
-def make_run(scheduler: Played, folder: Path) -> RunManager:
+def make_learners(folder: Path, *, are_noted: bool) -> list[adaptive.SequenceLearner]:
+    """Return the learners; where their points are noted, they wait at a gate for the last ones."""
+    if not are_noted:
+        return [adaptive.SequenceLearner(abs, [i]) for i in range(N_LEARNERS)]
+    functions = [
+        Noted(folder / "ledger", i, free=N_POINTS // 2, gate=folder / "gate")
+        for i in range(N_LEARNERS)
+    ]
+    return [adaptive.SequenceLearner(function, list(range(N_POINTS))) for function in functions]
+
+
+def make_run(scheduler: Mortal, folder: Path) -> RunManager:
     """Return the run that all of these managers manage."""
-    learners = [adaptive.SequenceLearner(abs, [i]) for i in range(N_LEARNERS)]
+    learners = make_learners(folder, are_noted=isinstance(scheduler, MortalPBS))
     return RunManager(
         scheduler,
         learners,
@@ -148,14 +173,18 @@ def make_run(scheduler: Played, folder: Path) -> RunManager:
     )
 
 
-def manage(folder: Path, die_at: int, *, compacts: bool) -> None:
+def manage(folder: Path, die_at: int | str, *, compacts: bool, on_pbs: bool) -> None:
     """Manage the run in `folder` until it is over, or death comes."""
     os.chdir(folder)
     death = Death(die_at, folder / "steps")
     beset(death, folder / "run")
     if compacts:
         opening._COMPACT_ABOVE = opening._COMPACT_LINES_PER_LEARNER = 0
-    run = make_run(MortalQueue(folder / "queue", death), folder)
+    if on_pbs:
+        scheduler: Mortal = MortalPBS(death, cores=1, executor_type="sequential")
+    else:
+        scheduler = MortalQueue(death, folder / "queue", max_cores=N_LEARNERS)
+    run = make_run(scheduler, folder)
     run.start()
     run.wait(timeout=_PATIENCE)
     death.may_come(END)
@@ -167,7 +196,8 @@ def _fork_and_tell(order: dict[str, Any]) -> None:
         try:
             with (Path(order["folder"]) / "errors").open("a") as errors:
                 os.dup2(errors.fileno(), 2)
-            manage(Path(order["folder"]), order["die_at"], compacts=order["compacts"])
+            folder = Path(order.pop("folder"))
+            manage(folder, **order)
             os._exit(0)
         finally:
             sys.excepthook(*sys.exc_info())
