@@ -9,10 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from adaptive_scheduler.errors import (
-    SchedulerUnavailableError,
-    SubmissionRejectedError,
-)
+from adaptive_scheduler.errors import SchedulerUnavailableError, SubmissionRejectedError
 from adaptive_scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.command import run_command
