@@ -103,6 +103,7 @@ SIGNATURES = {
         "parse_log_files": "database_manager, scheduler, *, only_last=True",
         "cleanup_scheduler_files": "job_names, scheduler, *, with_progress_bar=True, move_to=None",
         "logs_with_string_or_condition": "error, database_manager",
+        "periodically_clean_ipython_profiles": "scheduler, interval=600",
         "BaseManager.start": "self",
         "BaseManager.cancel": "self",
     },

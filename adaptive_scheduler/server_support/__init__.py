@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         parse_log_files,
     )
     from adaptive_scheduler.server_support.multi_run_manager import MultiRunManager
+    from adaptive_scheduler.server_support.old_profiles import periodically_clean_ipython_profiles
     from adaptive_scheduler.server_support.one_by_one import start_one_by_one
     from adaptive_scheduler.server_support.run_manager import RunManager
     from adaptive_scheduler.server_support.run_with_slurm import slurm_run
@@ -54,6 +55,7 @@ _HOME = {
     "get_allowed_url": "adaptive_scheduler.server_support.addresses",
     "logs_with_string_or_condition": "adaptive_scheduler.server_support.logs",
     "parse_log_files": "adaptive_scheduler.server_support.logs",
+    "periodically_clean_ipython_profiles": "adaptive_scheduler.server_support.old_profiles",
     "slurm_run": "adaptive_scheduler.server_support.run_with_slurm",
     "start_one_by_one": "adaptive_scheduler.server_support.one_by_one",
 }
@@ -70,6 +72,7 @@ __all__ = [
     "get_allowed_url",
     "logs_with_string_or_condition",
     "parse_log_files",
+    "periodically_clean_ipython_profiles",
     "slurm_run",
     "start_one_by_one",
 ]
