@@ -264,6 +264,15 @@ def test_the_doctor_looks_at_a_slurm_cluster(slurm, monkeypatch):
     assert "MaxArraySize" in findings["limits"]["words"]
 
 
+def test_the_doctor_looks_at_pbs(pbs, here, monkeypatch):
+    monkeypatch.setenv("SCHEDULER_SYSTEM", "PBS")
+    findings = {f["subject"]: f for f in json.loads(command("doctor", "--json"))}
+    assert findings["job"]["verdict"] == "good", findings
+    assert findings["connection"]["verdict"] == "good"
+    assert "arrays of" in findings["limits"]["words"]
+    assert not list(here.glob("doctor-*"))
+
+
 def test_help_names_every_command():
     words = command("--help")
     names = ("status", "list", "logs", "cancel", "pause", "resume", "retry", "attach", "doctor")
