@@ -391,6 +391,23 @@ def test_a_compaction_that_fails_changes_nothing(journal, path, monkeypatch):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+def test_a_compaction_that_fails_at_its_last_step_is_gone_on_with(journal, path, monkeypatch):
+    """The new file is in place, and what comes next belongs into that."""
+
+    def fail(folder):
+        raise OSError(errno.EIO, f"Input/output error: {folder}")
+
+    journal.append(released(0))
+    journal.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr("adaptive_scheduler.journal_writer._sync_folder", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            journal.compact([released(7)])
+    journal.append(released(8))
+    journal.flush()
+    assert read(path) == [released(7), released(8)]
+
+
 def test_who_may_not_write_any_more_leaves_the_journal_as_it_is(tmp_path):
     path = tmp_path / "journal.jsonl"
     allowed = [True, False]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,15 +62,16 @@ def read_run(root: str | Path) -> KnownRun:
             f"The run in '{root}' was not begun by a RunManager: start the program again that did."
         )
     keywords: dict[str, Any] = cloudpickle.loads(settings.manager)
+    folder = pack.folder
     scheduler: BaseScheduler = cloudpickle.loads(settings.scheduler)
     scheduler.log_folder = scheduler.log_folder and str(settings.log_folder)
-    scheduler.batch_folder = scheduler.batch_folder and str(pack.folder / scheduler.batch_folder)
+    scheduler.batch_folder = scheduler.batch_folder and str(folder / scheduler.batch_folder)
     return KnownRun(
         pack,
         settings,
         scheduler,
         learners=[pack.read(index).learner for index in range(len(pack))],
-        fnames=[_from_here(fname, pack.folder) for fname in pack.fnames],
+        fnames=_from_here(pack.fnames, folder),
         keywords={
             **keywords,
             "job_name": settings.job_name,
@@ -100,8 +101,11 @@ def remember(keywords: Mapping[str, Any]) -> bytes:
     return bytes(cloudpickle.dumps(dict(keywords)))
 
 
-def _from_here(fname: str | list[str], folder: Path) -> FnameTypes:
-    if isinstance(fname, list):
-        return [str(_from_here(each, folder)) for each in fname]
-    is_here = folder.exists() and folder.samefile(Path.cwd())
-    return fname if is_here else str(folder / fname)
+def _from_here(fnames: Sequence[FnameTypes], folder: Path) -> list[FnameTypes]:
+    """Return file names that were given in a folder as they are called in this process's one."""
+    if folder.exists() and folder.samefile(Path.cwd()):
+        return list(fnames)
+    return [
+        [str(folder / each) for each in fname] if isinstance(fname, list) else str(folder / fname)
+        for fname in fnames
+    ]

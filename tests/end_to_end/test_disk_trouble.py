@@ -10,6 +10,7 @@ import errno
 import gzip
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,13 +19,15 @@ import pytest
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.scheduler import Local
+from adaptive_scheduler.server_support import server
 from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import points, records, said, saved_points
 from tests.end_to_end.schedulers import Played
 from tests.end_to_end.sick_disk import SLOW, OnSickDisk, make_sick
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 #: What a real disk may answer to a write.
 ERRORS = (errno.EIO, errno.ESTALE, errno.EACCES, errno.EDQUOT)
@@ -264,6 +267,34 @@ def test_jobs_whose_script_cant_be_written_are_submitted_when_it_can(make_run, s
     filler.unlink()
     wait_until(scheduler.queue)
     assert run.status() == "running"
+
+
+def test_a_run_whose_submission_waits_for_the_disk_can_be_cancelled(make_run, here, monkeypatch):
+    flush = Journal.flush
+
+    def full(journal):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (here / "queue").mkdir()
+    scheduler = Played(here / "queue")
+    monkeypatch.setattr(server, "_LAST_FLUSH_PATIENCE", 0.1)
+    run = make_run([adaptive.SequenceLearner(abs, [1])], scheduler=scheduler)
+    started = run.database_manager._setup
+    monkeypatch.setattr(
+        run.database_manager,
+        "_setup",
+        lambda: (started(), monkeypatch.setattr(Journal, "flush", full)),
+    )
+    run.start()
+    wait_until(lambda: "No space left on device" in run.info(format="text"))
+    with ThreadPoolExecutor(1) as pool:
+        cancelling = pool.submit(run.cancel)
+        try:
+            cancelling.result(PATIENCE)
+        finally:
+            monkeypatch.setattr(Journal, "flush", flush)
+    wait_until(lambda: run.status() == "cancelled")
+    assert scheduler.queue() == {}  # nothing was submitted that was not written down before
 
 
 def test_a_file_that_cant_be_read_is_put_aside_and_told_at_once(stopped, ledger, gates):

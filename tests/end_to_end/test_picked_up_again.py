@@ -11,9 +11,12 @@ import pytest
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderError, RunFolderLockedError
+from adaptive_scheduler.outbox import Outbox
+from adaptive_scheduler.protocol import Attempt, Done, JobIdentity
 from tests.end_to_end import programs
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import records, send
+from tests.end_to_end.schedulers import Played
 from tests.waiting import wait_until
 
 N_LEARNERS = 3
@@ -94,6 +97,19 @@ def test_who_begins_anew_says_so_and_no_data_is_touched(make_run, ledger):
     assert again.status() == "finished"
     assert ledger.twice() == []  # jobs load what they find
     assert len(list(again.run_folder.root.glob("journal-until-*.jsonl"))) == 1
+
+
+def test_who_removes_the_data_does_not_hear_what_jobs_had_reported(make_run, here, ledger):
+    (here / "queue").mkdir()
+    run = make_run(make_learners(ledger, None), scheduler=Played(here / "queue"))
+    run.run_folder.create()
+    job = JobIdentity("of a run before")
+    Outbox(run.run_folder.outbox).put(Done(job, Attempt(0, 1), {"npoints": N_POINTS}))
+    run.remove_existing_data()
+    run.start()
+    assert run.database_manager.n_done() == 0
+    (aside,) = run.run_folder.root.glob("outbox-until-*")
+    assert len(list(aside.iterdir())) == 1
 
 
 def make_learners(ledger, gate):

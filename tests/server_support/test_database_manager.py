@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 import adaptive
@@ -13,7 +14,7 @@ from adaptive_scheduler import protocol as p
 from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.server_support import outbox_reader
+from adaptive_scheduler.server_support import opening, outbox_reader
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from tests.waiting import wait_until
@@ -80,6 +81,28 @@ def test_who_begins_anew_does_not_hear_what_jobs_had_left(left_alone):
     assert states(manager) == ["ready", "ready"]
     (aside,) = manager.run_folder.root.glob("outbox-until-*")
     assert len(list(aside.iterdir())) == 1
+
+
+def test_a_journal_that_cant_be_made_shorter_is_gone_on_with(make, monkeypatch, caplog):
+    first = make().start()
+    event_loop.call(first.record, assigned())
+    event_loop.call(first.record, j.Done(time=1.0, learner=0))
+    first.cancel()
+    monkeypatch.setattr(opening, "_COMPACT_ABOVE", 0)
+    monkeypatch.setattr(opening, "_COMPACT_LINES_PER_LEARNER", 0)
+    fsync = os.fsync
+
+    def fail_at_first(fd):
+        monkeypatch.setattr(os, "fsync", fsync)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail_at_first)
+    manager = make().start()
+    assert states(manager) == ["done", "ready"]
+    assert "stays as long as it is: [Errno 28] No space left" in caplog.text
+    kinds = [type(record).__name__ for record in j.read_journal(manager.run_folder.journal)]
+    assert kinds == ["ManagerStarted", "Assigned", "Done", "ManagerStarted"]
+    assert states(make().start()) == ["done", "ready"]  # this one makes it shorter
 
 
 def test_a_file_that_holds_no_message_is_kept_aside_once_and_reported(make, monkeypatch):
