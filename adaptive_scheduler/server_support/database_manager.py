@@ -35,7 +35,7 @@ from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.listeners import Listeners
 from adaptive_scheduler.server_support.message_handler import MessageHandler
-from adaptive_scheduler.server_support.opening import keep_aside, open_journal
+from adaptive_scheduler.server_support.opening import check_journal, keep_aside, open_journal
 from adaptive_scheduler.server_support.outbox_reader import OutboxReader, delete
 from adaptive_scheduler.server_support.server import Server
 from adaptive_scheduler.server_support.state import DONE, RunState
@@ -323,6 +323,26 @@ class DatabaseManager(BaseManager):
                 raise unwritable_error(self.run_folder, error) from error
             raise
 
+    @property
+    def _recorded_fnames(self) -> Sequence[FnameTypes]:
+        """As they were given first: who attaches from elsewhere knows them by other paths."""
+        return self.fnames if self.known_pack is None else self.known_pack.fnames
+
+    def check_record(self) -> None:
+        """Check that what the run folder holds is not the record of another run. Blocks.
+
+        Raises
+        ------
+        RunFolderError
+            If it is, and is to be kept, or can't be read.
+        """
+        if self.overwrite_db:
+            return
+        try:
+            check_journal(self.run_folder.journal, self._recorded_fnames)
+        except OSError as error:
+            raise unwritable_error(self.run_folder, error) from error
+
     def _open_journal(self) -> None:
         if self.overwrite_db:
             keep_aside(self.run_folder)
@@ -330,8 +350,7 @@ class DatabaseManager(BaseManager):
         self._journal = open_journal(
             self.run_folder.journal,
             self.state,
-            # As they were given first: who attaches from elsewhere knows them by other paths.
-            self.fnames if self.known_pack is None else self.known_pack.fnames,
+            self._recorded_fnames,
             retry=self.retry_at_start,
             may_write=self._lock.is_ours,
         )

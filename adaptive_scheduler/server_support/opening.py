@@ -85,20 +85,37 @@ def open_journal(
     return journal
 
 
+def check_journal(path: Path, fnames: Sequence[FnameTypes]) -> None:
+    """Check that a journal is of a run with these fnames, as far as its first records tell.
+
+    Raises
+    ------
+    RunFolderError
+        If it is the record of another run, or can't be read.
+    """
+    started = (r for r in j.read_journal(path) if isinstance(r, j.ManagerStarted))
+    if (first := next(started, None)) is not None:
+        _check_digest(path, first, _digest_of(fnames))
+
+
 def _replay(path: Path, state: RunState, digest: str) -> int:
     """Apply all records of a journal, and return how many there were."""
     n_records = 0
     for record in j.read_journal(path):
         n_records += 1
-        if isinstance(record, j.ManagerStarted) and record.fnames_digest != digest:
-            raise RunFolderError(
-                f"'{path}' is the record of a run with other fnames ({record.n_learners} "
-                f"learners, begun on {record.host}). Use another `job_name` or `folder`, or "
-                "begin anew with `overwrite_db=True`: that keeps the old record aside and "
-                "touches no data."
-            )
+        if isinstance(record, j.ManagerStarted):
+            _check_digest(path, record, digest)
         state.apply(record)
     return n_records
+
+
+def _check_digest(path: Path, started: j.ManagerStarted, digest: str) -> None:
+    if started.fnames_digest != digest:
+        raise RunFolderError(
+            f"'{path}' is the record of a run with other fnames ({started.n_learners} learners, "
+            f"begun on {started.host}). Use another `job_name` or `folder`, or begin anew with "
+            "`overwrite_db=True`: that keeps the old record aside and touches no data."
+        )
 
 
 def _compact(journal: Journal, records: Iterable[j.AnyRecord]) -> None:

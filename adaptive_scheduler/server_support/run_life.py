@@ -108,6 +108,7 @@ class RunLife(RunWaiting):
 
     def _start_managers(self) -> None:
         _check_resources(self.scheduler, self.database_manager.groups)
+        self.database_manager.check_record()  # a mistake here must stop no run that goes on
         event_loop.take_over(self.run_folder.root, self)
         try:
             self.database_manager.start()

@@ -61,6 +61,21 @@ def test_a_second_manager_in_the_same_process_takes_over(make_run, ledger, gate)
     assert len(records(j.Submitted)) == 1
 
 
+def test_a_run_with_other_fnames_in_the_same_folder_stops_no_manager(make_run, ledger, gate):
+    first = make_run(make_learners(ledger, gate))
+    mistaken = make_run(
+        make_learners(ledger, gate), [f"other{i}.pickle" for i in range(N_LEARNERS)]
+    )
+    first.start()
+    with pytest.raises(RunFolderError, match="a run with other fnames"):
+        mistaken.start()
+    assert mistaken.status() == "not yet started"
+    assert first.status() == "running"
+    gate.touch()
+    first.wait()
+    assert ledger.twice() == []
+
+
 def test_a_second_process_is_told_who_has_the_run(make_run, ledger, gate):
     first = programs.start(PROGRAM)
     wait_until(ledger.jobs)
