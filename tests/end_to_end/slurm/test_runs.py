@@ -15,13 +15,19 @@ import pytest
 from adaptive.utils import named_product
 
 from adaptive_scheduler import journal as j
-from adaptive_scheduler import utils
+from adaptive_scheduler import slurm_run, utils
 from adaptive_scheduler.errors import SubmissionRejectedError
 from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.scheduler.slurm_client import ask_well
 from tests.end_to_end.ledger import Noted
-from tests.end_to_end.looking import most_at_once, points, records
-from tests.end_to_end.slurm.checks import LONG, NEVER, check_that_all_is_well, overlapping_holds
+from tests.end_to_end.looking import most_at_once, points, records, saved_points
+from tests.end_to_end.slurm.checks import (
+    FREE,
+    LONG,
+    NEVER,
+    check_that_all_is_well,
+    overlapping_holds,
+)
 from tests.waiting import wait_until
 
 
@@ -84,7 +90,7 @@ def test_learners_with_resources_of_their_own_share_arrays_where_these_are_equal
     assert len(list(Path("run-run/scripts").iterdir())) == 2
 
 
-def test_functions_that_say_what_jobs_ask_for_don_t_stop_the_manager(start, ledger):
+def test_one_call_makes_a_run_whose_functions_don_t_stop_the_manager(ledger):
     threads = set()
 
     def partition():
@@ -92,9 +98,12 @@ def test_functions_that_say_what_jobs_ask_for_don_t_stop_the_manager(start, ledg
         return "urgent"
 
     learner = adaptive.SequenceLearner(Noted(ledger.path), list(range(4)))
-    run = start([learner], scheduler=SLURM(cores=1, partition=partition))
+    run = slurm_run([learner], ["data/0.pickle"], name="run", partition=partition, quiet=True)
+    run.start()
     run.wait()
     check_that_all_is_well(run, ledger)
+    assert "--cpus-per-task=2\n" in Path("run-run/scripts/run-0.sbatch").read_text()  # a whole node
+    assert len(run.load_dataframes()) == len(learner.data) == 4
     assert threads
     assert "adaptive-scheduler" not in threads  # that of the event loop
 
@@ -144,17 +153,33 @@ def test_a_job_whose_time_is_nearly_over_saves_and_another_goes_on(stopped, ledg
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("executor", "n_cores"),
-    [("mpi4py", 4), ("ipyparallel", 4), ("dask", 3)],
+    ("executor", "n_cores", "n_workers"),
+    [
+        ("sequential", 1, 1),
+        ("loky", 2, 2),
+        ("mpi4py", 4, 3),  # one process more than workers, as with ipyparallel
+        ("ipyparallel", 4, 3),
+        ("dask", 3, 3),
+    ],
 )
-def test_a_warning_reaches_jobs_with_workers_on_several_nodes(stopped, ledger, executor, n_cores):
+def test_a_warning_and_an_end_reach_the_jobs_of_every_executor(
+    stopped, ledger, executor, n_cores, n_workers
+):
     scheduler = SLURM(cores=n_cores, executor_type=executor)
-    n_workers = 3  # mpi4py and ipyparallel have one process more
     run = stopped(n_workers, scheduler=scheduler, save_interval=NEVER)
-    (job_id,) = ledger.jobs()
-    ask_well(["scancel", "--batch", "--signal=USR1", job_id])  # as Slurm sends its warning
-    wait_until(lambda: run.get_database().attempt[0] == 2, timeout=LONG)
-    Path("gate").touch()
+    (first,) = ledger.jobs()
+    ask_well(["scancel", first])  # SIGTERM for all processes, and SIGKILL after `KillWait`
+    wait_until(lambda: len(ledger.begun()) == FREE + 2 * n_workers, timeout=LONG)
+    assert saved_points(run.learners[0], "data/0.pickle") == ledger.points(0)
+    second = ledger.jobs()[-1]
+    ask_well(["scancel", "--batch", "--signal=USR1", second])  # as Slurm sends its warning
+    wait_until(lambda: len(records(j.Released)) == 2, timeout=LONG)
+    assert [r.reason for r in records(j.Released)] == [
+        "The job got SIGTERM.",
+        "The job got SIGUSR1.",
+    ]
+    run.cancel()
     run.wait(timeout=LONG)
-    check_that_all_is_well(run, ledger)
-    assert [r.reason for r in records(j.Released)] == ["The job got SIGUSR1."]
+    run.load_learners()
+    assert points(run.learners[0]) == ledger.points(0)
+    assert records(j.Failed) == list(overlapping_holds()) == []
