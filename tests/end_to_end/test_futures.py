@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -48,11 +47,7 @@ def inverse(x):
 
 def wait_for(path):
     """Wait until there is such a file; return its name."""
-    deadline = time.monotonic() + 2 * PATIENCE
-    while not Path(path).exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError(path)
-        time.sleep(0.01)
+    wait_until(Path(path).exists, 2 * PATIENCE)
     return Path(path).name
 
 
