@@ -7,6 +7,7 @@ import pytest
 
 from adaptive_scheduler.scheduler import SLURM
 from tests.end_to_end.ledger import Noted
+from tests.end_to_end.looking import said
 from tests.end_to_end.slurm.checks import FREE, N_POINTS
 from tests.waiting import wait_until
 
@@ -41,8 +42,10 @@ def stopped(start, ledger, sequence):
     """Return a function that starts a run and waits until all workers of its job wait."""
 
     def start_and_wait(n_workers=2, **keywords):
-        run = start([sequence], **keywords)
+        run = start([sequence], log_interval=0.2, **keywords)
         wait_until(lambda: len(ledger.begun()) == FREE + n_workers)
+        # What has been evaluated may still be on its way to the job.
+        wait_until(lambda: any(line["npoints"] == FREE for line in said("current status")))
         return run
 
     return start_and_wait
