@@ -1,8 +1,9 @@
 """How many cores a job was given, which may differ from what it has asked for.
 
 Options of the user's for the scheduler win over ours, and a script may be
-submitted by hand. How many cores the host has is never the answer: others use
-them, too.
+submitted by hand. Where the job is bound to some cores of its node, more workers than
+these would only be in each other's way. How many cores the host has is never the
+answer: others use them, too.
 """
 
 from __future__ import annotations
@@ -37,10 +38,18 @@ def given_cores(
         The variables of the job.
     """
     if _OF_LOCAL in environment:
-        return asked
+        return _unless_bound(asked)
     if KINDS[executor_type].spans_nodes:
-        return _slurm_tasks(environment) or _pbs_slots(environment) or asked
-    return _slurm_cores(environment) or _number(environment, "NCPUS") or asked
+        # Its own node is not all that the job has.
+        told = _slurm_tasks(environment) or _pbs_slots(environment)
+        return told or _unless_bound(asked)
+    return _unless_bound(_slurm_cores(environment) or _number(environment, "NCPUS") or asked)
+
+
+def _unless_bound(cores: int) -> int:
+    """Return `cores`, or less if this process may use but a part of its machine, and that less."""
+    usable = len(os.sched_getaffinity(0))
+    return min(cores, usable) if usable < (os.cpu_count() or 1) else cores
 
 
 def _slurm_tasks(environment: Mapping[str, str]) -> int:

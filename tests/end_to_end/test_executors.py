@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import get_args
@@ -11,11 +10,12 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.errors import MaxRestartsReachedError
+from adaptive_scheduler.executors.allocation import given_cores
 from adaptive_scheduler.executors.kinds import KINDS
 from adaptive_scheduler.resources import EXECUTOR_TYPES
 from adaptive_scheduler.scheduler import SLURM, Local
 from tests.end_to_end.ledger import Noted
-from tests.end_to_end.looking import saved_points
+from tests.end_to_end.looking import processes_in, said, saved_points
 from tests.end_to_end.placed import Placed, prepare
 from tests.waiting import wait_until
 
@@ -56,35 +56,21 @@ def workers(here):
     return folder
 
 
+def n_workers(executor):
+    """Return how many workers a job has at home."""
+    cores = given_cores(3, executor, {})  # less than that where the tests may use but two
+    return 1 if executor == "sequential" else cores - KINDS[executor].n_reserved
+
+
 def enough(learner):
     return learner.npoints >= N_POINTS
-
-
-def events(event):
-    lines = [line for log in Path("run-run/logs").glob("*.log") for line in log.open()]
-    return [entry for entry in map(json.loads, lines) if entry["event"] == event]
-
-
-def processes_in(folder):
-    """Return the command of each process that works in a folder, but for those that wait there."""
-    found = []
-    for each in Path("/proc").glob("[0-9]*"):
-        try:
-            command = each.joinpath("cmdline").read_bytes()
-            is_there = each.joinpath("cwd").resolve().is_relative_to(folder)
-        except OSError:
-            continue
-        is_ours = b"local_daemon" in command or b"local_keeper" in command
-        if int(each.name) != os.getpid() and is_there and command and not is_ours:
-            found.append(command)
-    return found
 
 
 @in_places(*AT_HOME, *OVER_NODES)
 def test_learners_reach_their_goals_on_all_nodes(make_run, scheduler, workers):
     executor = scheduler.resources(0).executor_type
-    n_nodes = 1 if isinstance(scheduler, Local) else 2
-    n_meeting = 1 if executor == "sequential" else n_nodes + 1
+    is_local = isinstance(scheduler, Local)
+    n_nodes, n_meeting = (1, min(2, n_workers(executor))) if is_local else (2, 3)
     function = Placed(workers, n_meeting=n_meeting, raises_at=5, is_prepared=True)
     learners = [
         adaptive.SequenceLearner(function, range(N_POINTS + 1)),
@@ -108,27 +94,25 @@ def test_learners_reach_their_goals_on_all_nodes(make_run, scheduler, workers):
     assert len({path.name.partition(".")[0] for path in workers.iterdir()}) == n_nodes
     tries = [x for path in workers.iterdir() for x in path.read_text().split()].count("5")
     assert 1 <= tries <= 3  # the goal may be reached before the last one
-    [start_up] = events("first result")  # one job takes all learners
+    [start_up] = said("first result")  # one job takes all learners
     assert start_up["start_up_time"] > 0
+
+
+def test_a_job_that_is_bound_to_one_core_has_one_worker(make_run, workers):
+    core = min(os.sched_getaffinity(0))
+    bind = f"taskset --pid --cpu-list {core} $$ > /dev/null"
+    learner = adaptive.SequenceLearner(Placed(workers), range(N_POINTS))
+    run = make_run([learner], scheduler=Local(2, max_cores=2, extra_script=bind))
+    run.start()
+    run.wait()
+    assert len(list(workers.iterdir())) == 1
 
 
 @in_places(*AT_HOME[:3], *OVER_NODES)
 def test_a_job_that_is_cancelled_saves_what_came_back(make_run, scheduler, ledger, gate):
     run = stop_in_the_middle(make_run, scheduler, ledger, gate)
     scheduler.cancel_ids(list(scheduler.queue()))
-    wait_until(lambda: events("ends"))
-    sequence = adaptive.SequenceLearner(Noted(ledger.path), range(N_POINTS))
-    assert ledger.points(0) == saved_points(sequence, DATA)
-    run.cancel()  # before another job goes on
-
-
-@pytest.mark.slow
-@in_places(*OVER_NODES)
-def test_a_time_limit_in_the_middle_loses_no_point(make_run, scheduler, ledger, gate):
-    executor = scheduler.resources(0).executor_type
-    limited = SLURM(nodes=2, cores_per_node=2, executor_type=executor, time=60)
-    run = stop_in_the_middle(make_run, limited, ledger, gate)
-    wait_until(lambda: events("told to end") and events("ends"), timeout=150)
+    wait_until(lambda: said("ends"))
     sequence = adaptive.SequenceLearner(Noted(ledger.path), range(N_POINTS))
     assert ledger.points(0) == saved_points(sequence, DATA)
     run.cancel()  # before another job goes on
@@ -149,7 +133,7 @@ def stop_in_the_middle(make_run, scheduler, ledger, gate):
     run.start()
     wait_until(lambda: len(ledger.begun()) > n_free)
     # What has been evaluated may still be on its way to the job.
-    wait_until(lambda: any(entry["npoints"] == n_free for entry in events("current status")))
+    wait_until(lambda: any(entry["npoints"] == n_free for entry in said("current status")))
     return run
 
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from adaptive_scheduler.executors.allocation import given_cores
+
+
+@pytest.fixture(autouse=True)
+def bound_to(monkeypatch):
+    """Have a machine with 64 cores, and return a function that binds this process to some."""
+
+    def bind(n_cores):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(n_cores)))
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    bind(64)
+    return bind
 
 
 @pytest.mark.parametrize(
@@ -42,3 +56,26 @@ def test_pbs_names_a_node_for_each_process(tmp_path):
 def test_a_job_of_local_inside_of_another_is_not_that_job():
     variables = {"ADAPTIVE_SCHEDULER_LOCAL_JOB_ID": "1_0", "SLURM_CPUS_PER_TASK": "64"}
     assert given_cores(3, "process-pool", variables) == 3
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"SLURM_CPUS_PER_TASK": "4"}, {"NCPUS": "4"}, {"PBS_NODEFILE": "none"}]
+)
+@pytest.mark.parametrize("local", [{}, {"ADAPTIVE_SCHEDULER_LOCAL_JOB_ID": "1_0"}])
+def test_a_job_that_is_bound_to_fewer_cores_uses_no_more(bound_to, variables, local):
+    bound_to(2)
+    assert given_cores(4, "process-pool", variables | local) == 2
+    bound_to(8)
+    assert given_cores(4, "process-pool", variables | local) == 4
+
+
+def test_what_one_node_is_bound_to_says_nothing_of_the_others(bound_to):
+    bound_to(1)
+    assert given_cores(3, "dask", {"SLURM_TASKS_PER_NODE": "2(x2)"}) == 4
+    assert given_cores(3, "dask", {"ADAPTIVE_SCHEDULER_LOCAL_JOB_ID": "1_0"}) == 1
+
+
+def test_who_says_that_a_machine_has_more_cores_than_it_has_is_believed(bound_to, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    bound_to(2)
+    assert given_cores(3, "process-pool", {"ADAPTIVE_SCHEDULER_LOCAL_JOB_ID": "1_0"}) == 3
