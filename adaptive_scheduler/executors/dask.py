@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.executors.cluster import GRACE, Cluster
 from adaptive_scheduler.executors.remote import RemoteExecutor
 from adaptive_scheduler.executors.worker import (
-    Preparation,
     WorkerError,
     evaluate,
     is_evaluating,
@@ -35,6 +36,9 @@ _PARTING = 1.0
 _LOOK = 0.05
 #: Options of each worker: no server for browsers, and no limit but that of the job.
 _OPTIONS = ("--nanny", "--nthreads=1", "--no-dashboard", "--memory-limit=0", "--death-timeout=60")
+
+#: Where multiprocessing keeps what a process has been given a name of.
+_SEMAPHORE = re.compile(r"/dev/shm/sem\.mp-\w+$", re.MULTILINE)  # noqa: S108  it is read
 
 #: No point waits behind another at a worker while others are free.
 _CONFIG = {"logging.distributed": "critical", "distributed.scheduler.worker-saturation": 1.0}
@@ -83,6 +87,7 @@ class Dask(Cluster):
                 command, n_workers=self.n_workers, launcher=launcher, output=output
             ) as workers:
                 await self._see_workers(client, workers)
+                await client.register_plugin(_plugin("forget-semaphores", _forget_semaphores))
                 while not self._is_closing:
                     if self._has_next:
                         await self._prepare(client, scheduler, self._next())
@@ -107,7 +112,7 @@ class Dask(Cluster):
         # It would start again, what was evaluated by a worker that is killed.
         await client.cancel(list(self._sent.values()), force=True)
         await _free(client, scheduler)
-        await client.register_plugin(_plugin(executor.preparation))
+        await client.register_plugin(_plugin("prepare", executor.preparation.apply))
 
         def send(future: Future[Any], x: Any) -> None:
             with suppress(RuntimeError):  # the loop has ended
@@ -189,14 +194,24 @@ def _key_options(security: Any, folder: Path) -> list[str]:
     return options
 
 
-def _plugin(preparation: Preparation) -> Any:
-    """Return what prepares each worker when it starts, also one that is started again."""
+def _plugin(name: str, do: Callable[[], None]) -> Any:
+    """Return what each worker does when it starts, also one that is started again, and now."""
     from distributed import WorkerPlugin
 
-    class Prepare(WorkerPlugin):
-        name = "adaptive-scheduler"
+    class Do(WorkerPlugin):
+        def __init__(self) -> None:
+            self.name = f"adaptive-scheduler-{name}"
 
         def setup(self, worker: Any) -> None:  # noqa: ARG002  dask calls it so
-            preparation.apply()
+            do()
 
-    return Prepare()
+    return Do()
+
+
+def _forget_semaphores() -> None:
+    """Take the names from the semaphores that a worker shares with its nanny.
+
+    Both have them by now. With names they would outlive processes that are killed.
+    """
+    for name in set(_SEMAPHORE.findall(Path("/proc/self/maps").read_text())):
+        Path(name).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import ssl
 import stat
@@ -123,6 +124,9 @@ async def test_dask_repeats_a_point_whose_worker_died_and_talks_to_nobody_else(s
     e = Evaluator(workers, die_once)
     assert await e.at_all(range(6)) == list(range(6))
 
+    # What the processes share would be there for ever, if it had names and all were killed.
+    await asyncio.to_thread(wait_until, lambda: not named_semaphores())
+
     # Whoever has no key signed by this job is not heard; only the user can read the keys.
     keys = list(tmp_path.rglob("*.pem"))
     assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
@@ -136,6 +140,16 @@ async def test_dask_repeats_a_point_whose_worker_died_and_talks_to_nobody_else(s
     with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
         await speak(host, int(port), context)
     e.executor.close()
+
+
+def named_semaphores():
+    """Return the files of semaphores that processes of the cluster have."""
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(OSError):  # it has ended
+            maps = Path(f"/proc/{child.pid}/maps").read_text()
+            found |= set(re.findall(r"/dev/shm/sem\.mp-\w+$", maps, re.MULTILINE))
+    return found
 
 
 def command_of(process):
