@@ -78,7 +78,7 @@ pytest: $(VENV)/installed-for-tests  ## run the tests: make pytest PYTEST_ARGS="
 	$(RUN) $(PYTEST) $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: $(VENV)/installed-for-tests  ## have random faults strike a run on Slurm: make soak SOAK_ARGS="--seed 7 --faults 200"
+soak: $(VENV)/installed-for-tests  ## have random faults strike a run: make soak SOAK_ARGS="--scheduler pbs --faults 200"
 	-@$(RUN) tests.cluster.packages
 	$(RUN) tests.soak $(SOAK_ARGS)
 

@@ -151,9 +151,12 @@ def _id_of_job() -> str:
     """Return the id of the job that this process works for; a job that began again has another."""
     if local := os.environ.get("ADAPTIVE_SCHEDULER_LOCAL_JOB_ID"):
         return local
-    array, index = (os.environ.get(f"SLURM_ARRAY_{name}_ID", "") for name in ("JOB", "TASK"))
-    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return f"{array}_{index}" + ("" if restarts == "0" else f" again {restarts}")
+    if job_id := os.environ.get("PBS_JOBID"):
+        restarts = os.environ.get("ADAPTIVE_SCHEDULER_RESTARTS", "0")
+    else:
+        job_id = "_".join(os.environ.get(f"SLURM_ARRAY_{name}_ID", "") for name in ("JOB", "TASK"))
+        restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return job_id + ("" if restarts == "0" else f" again {restarts}")
 
 
 def _pid_of_job() -> int:

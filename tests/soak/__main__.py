@@ -5,14 +5,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from random import SystemRandom
 
+from tests.cluster.pbs.cluster import FakePBS
 from tests.cluster.slurm import temporary_cluster
+from tests.soak.pbs_site import PbsSite
+from tests.soak.site import Site
+from tests.soak.slurm_site import SlurmSite
 from tests.soak.soak import Soak
 
 _ROOT = Path(__file__).parents[2]
@@ -30,6 +36,7 @@ _DISK = "size=24m,mode=700"
 def main() -> int:
     """Soak, print what came out, and return an exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=main.__doc__)
+    parser.add_argument("--scheduler", choices=["slurm", "pbs"], default="slurm")
     parser.add_argument("--seed", type=int, default=None, help="which soak; by default a new one")
     parser.add_argument("--faults", type=int, default=60, help="how many faults strike")
     parser.add_argument("--learners", type=int, default=200)
@@ -45,15 +52,18 @@ def main() -> int:
     if not is_alone:
         print("Without the rights of root, disks are not filled, and the network is not cut.")
     os.environ["PYTHONPATH"] = str(_ROOT)
-    with tempfile.TemporaryDirectory(prefix="soak-") as name, temporary_cluster() as cluster:
+    with (
+        tempfile.TemporaryDirectory(prefix="soak-") as name,
+        temporary_site(options.scheduler, Path(name)) as site,
+    ):
         folder = Path(name)
         (folder / "disk").mkdir()
-        os.environ.update(cluster.environment)
+        os.environ.update(site.environment)
         if is_alone:
             disk = ["mount", "-t", "tmpfs", "-o", _DISK, "tmpfs", str(folder / "disk")]
             subprocess.run(disk, check=True)
         soak = Soak(
-            cluster,
+            site,
             folder,
             seed=seed,
             n_learners=options.learners,
@@ -69,6 +79,20 @@ def main() -> int:
                 subprocess.run(["umount", "--lazy", str(folder / "disk")], check=True)
     print(report)
     return bool(report.wrong or report.lost)
+
+
+@contextlib.contextmanager
+def temporary_site(name: str, folder: Path) -> Iterator[Site]:
+    """Own a scheduler in a folder of its own."""
+    if name == "slurm":
+        with temporary_cluster() as cluster:
+            yield SlurmSite(cluster)
+    else:
+        pbs = FakePBS(folder / "pbs")
+        try:
+            yield PbsSite(pbs)
+        finally:
+            pbs.stop()
 
 
 def _may_be_alone() -> bool:

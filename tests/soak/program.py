@@ -1,6 +1,6 @@
 """The program of a user whose run is soaked.
 
-It is called as ``python -m tests.soak.program FOLDER LEARNERS POINTS``.
+It is called as ``python -m tests.soak.program FOLDER SCHEDULER LEARNERS POINTS``.
 
 Started again, it goes on where it was.
 """
@@ -16,9 +16,10 @@ from typing import Any
 import adaptive
 
 from adaptive_scheduler import RunManager
-from adaptive_scheduler.scheduler import SLURM
+from adaptive_scheduler.scheduler import PBS, SLURM
 from tests.end_to_end.ledger import Noted, value_at
 
+SCHEDULERS = {"pbs": PBS, "slurm": SLURM}
 #: Seconds that each evaluation takes.
 POINT_SECONDS = 0.05
 #: Seconds of work that a job may lose which is killed.
@@ -46,9 +47,10 @@ def fname(folder: Path, index: int) -> str:
     return str(folder / "disk" / "data" / f"{index}.pickle")
 
 
-def main(folder: Path, n_learners: int, n_points: int) -> None:
+def main(folder: Path, scheduler_name: str, n_learners: int, n_points: int) -> None:
     """Run until all is done."""
-    scheduler = SLURM(cores=1, executor_type="sequential", signal_before_end=0)
+    kind = SCHEDULERS[scheduler_name]
+    scheduler = kind(cores=1, executor_type="sequential", signal_before_end=0)
     scheduler.min_poll_interval = 0.5
     run = RunManager(
         scheduler,
@@ -67,4 +69,4 @@ def main(folder: Path, n_learners: int, n_points: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

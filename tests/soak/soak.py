@@ -1,4 +1,4 @@
-"""A run of many learners on a real Slurm, and random faults; in the end every point is counted."""
+"""A run of many learners, and random faults; in the end every point is counted."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from random import Random
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.learners.storage import load_parallel
-from tests.cluster.slurm import SlurmCluster
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.looking import points
 from tests.soak.faults import Faults
 from tests.soak.program import POINT_SECONDS, SAVE_INTERVAL, fname, make_learner
+from tests.soak.site import Site
 from tests.waiting import wait_until
 
 #: Seconds between two looks at faults that last, and at the manager.
@@ -83,7 +83,7 @@ class Soak:
 
     Parameters
     ----------
-    cluster, folder
+    site, folder
         Where it takes place; `folder` has a folder ``disk``.
     seed
         Decides which faults strike, whom, and when.
@@ -97,7 +97,7 @@ class Soak:
 
     def __init__(
         self,
-        cluster: SlurmCluster,
+        site: Site,
         folder: Path,
         *,
         seed: int,
@@ -107,7 +107,7 @@ class Soak:
         owns_disk: bool,
         owns_network: bool,
     ) -> None:
-        self._cluster = cluster
+        self._site = site
         self._folder = folder
         self._seed = seed
         self._random = Random(seed)
@@ -115,7 +115,7 @@ class Soak:
         self._n_points = n_points
         self._say = say
         self._faults = Faults(
-            cluster,
+            site,
             folder / "disk",
             lambda: self._manager,
             self._random,
@@ -130,13 +130,13 @@ class Soak:
 
     def _start_manager(self) -> subprocess.Popen[bytes]:
         self._n_managers += 1
-        numbers = map(str, (self._n_learners, self._n_points))
-        command = [sys.executable, "-m", "tests.soak.program", self._folder, *numbers]
+        words = map(str, (self._site.name, self._n_learners, self._n_points))
+        command = [sys.executable, "-m", "tests.soak.program", self._folder, *words]
         with (self._folder / "manager.errors").open("ab") as errors:
             return subprocess.Popen(
                 command,
                 cwd=self._folder,
-                env={**os.environ, **self._cluster.environment},
+                env={**os.environ, **self._site.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -162,7 +162,7 @@ class Soak:
             self._go_on_for(0.0, deadline)
             while self._lasting:
                 self._go_on_for(_PAUSE, deadline)
-            self._faults.mend()
+            self._site.mend()
             self._say(f"{time.monotonic() - self._begun:6.1f} s  no more faults")
             while not self._is_over(deadline):
                 self._go_on_for(_PAUSE, deadline)
@@ -218,7 +218,7 @@ class Soak:
         wrong = []
         if self._manager.poll() != 0:
             wrong.append(f"the run was not over in time ({self._manager.poll()})")
-        while left := self._what_is_left():
+        while left := self._site.left():
             if time.monotonic() > deadline:
                 wrong.append(f"left behind: {left}")
                 break
@@ -250,11 +250,6 @@ class Soak:
             lost=len(lost),
             wrong=wrong,
         )
-
-    def _what_is_left(self) -> str:
-        queued = self._cluster.run("squeue", "--noheader", check=False).strip()
-        processes = sorted(self._cluster.job_processes())
-        return f"jobs {queued}, processes {processes}" if queued or processes else ""
 
     def _wrong_in_journal(self) -> Iterator[str]:
         """Yield what no journal may hold: two holders of a learner, or learners done twice."""

@@ -44,6 +44,11 @@ class FakePBS:
         with server(self.folder) as pbs:
             return pbs.jobs[job_id]
 
+    def jobs(self) -> list[Job]:
+        """Return what the server knows of all jobs that are no arrays."""
+        with server(self.folder) as pbs:
+            return [job for job in pbs.jobs.values() if not job["is_array"]]
+
     def calls(self, name: str) -> list[list[str]]:
         """Return the arguments with which a command was called."""
         path = self.folder / "calls.jsonl"
