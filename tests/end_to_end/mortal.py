@@ -90,9 +90,17 @@ class MortalQueue(Mortal, Played):
 
 
 class MortalPBS(Mortal, PBS):
-    """Its jobs run."""
+    """Its jobs run, and the manager may die after each look at them, too."""
 
     min_poll_interval = 0.2
+    _n_looks = 0
+
+    def queue(self, *, me_only=True):
+        """Look, and die."""
+        jobs = super().queue(me_only=me_only)
+        self._n_looks += 1
+        self._death.may_come(f"after look {self._n_looks}")
+        return jobs
 
 
 def beset(death: Death, folder: Path) -> None:
