@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import secrets
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from adaptive_scheduler.call_run import CallRun, PackedCall
 from adaptive_scheduler.call_scheduler import check_wishes, cores_of, scheduler_for
 from adaptive_scheduler.call_service import CallService
+from adaptive_scheduler.call_task import SlurmTask
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.server_support.run_manager import RunManager
 from adaptive_scheduler.server_support.validation import check_count, check_job_name
@@ -47,56 +47,6 @@ _OURS: Final = frozenset(
     {"job_name", "folder", "db_fname", "move_old_logs_to", "dependencies", "initializers"}
 )
 _RUN_MANAGER_KEYWORDS: Final = keywords_of(RunManager, without=_OURS, defaults=_DEFAULTS)
-
-
-class SlurmTask(Future[T]):
-    """One call: a `concurrent.futures.Future` that can also be awaited.
-
-    It can be cancelled until a job has it. Asking for its result starts
-    whatever was gathered so far.
-    """
-
-    def __init__(self, service: CallService) -> None:
-        super().__init__()
-        self._service = service
-
-    def result(self, timeout: float | None = None) -> T:
-        """Wait for what the function returns, or raise what it raised.
-
-        Parameters
-        ----------
-        timeout
-            Seconds to wait at most; None waits for ever.
-
-        Raises
-        ------
-        TimeoutError
-            If it isn't there by then.
-        concurrent.futures.CancelledError
-            If the call or its run was cancelled.
-        """
-        self._service.hurry()
-        return super().result(timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for what the function raises; None if it returns. See `result`."""
-        self._service.hurry()
-        return super().exception(timeout)
-
-    def cancel(self) -> bool:
-        """Cancel the call, unless a job has it; return whether it is cancelled."""
-        is_cancelled = super().cancel()
-        if is_cancelled:
-            self._service.forget(self)
-        return is_cancelled
-
-    def __await__(self) -> Generator[Any, None, T]:
-        async def wait() -> T:
-            self._service.hurry()
-            # Interrupting the cell that awaits must not cancel the call.
-            return await asyncio.shield(asyncio.wrap_future(self))
-
-        return wait().__await__()
 
 
 @spelled_out(_RUN_MANAGER_KEYWORDS)
@@ -203,7 +153,7 @@ class SlurmExecutor(Executor):
             **run_manager_kwargs,
             **(extra_run_manager_kwargs or {}),
         }
-        stamp = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"  # noqa: DTZ005  read by people
+        stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = Path(folder or f"{name}-futures").expanduser().absolute() / stamp
         self.run_managers: list[RunManager] = []
         self._service = CallService(f"{name}-executor", self._call_run_of)
