@@ -114,7 +114,7 @@ class CallRun:
         """
         try:
             self.run.start()
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C as well: nobody may wait for ever
             self.fail(error)
             raise
 

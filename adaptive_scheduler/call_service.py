@@ -129,7 +129,7 @@ class CallService:
                 return None
             try:
                 call_run = self._run_of(calls)
-            except BaseException as error:
+            except BaseException as error:  # Ctrl-C as well: nobody may wait for ever
                 for task in calls:
                     if task.set_running_or_notify_cancel():
                         task.set_exception(error)
@@ -165,7 +165,7 @@ class CallService:
                 self._deliver(call_run)
 
     def _begin(self) -> None:
-        with contextlib.suppress(Exception):  # the tasks raise it
+        with contextlib.suppress(Exception):  # whatever it is, the tasks raise it
             call_run = self.make_run()
             if call_run is not None:
                 call_run.start()

@@ -102,7 +102,7 @@ def _replacing(
             with suppress(OSError):  # some file systems have their own idea of permissions
                 temporary.chmod(permissions)
         temporary.replace(target)
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: no half of a file stays
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise

@@ -77,14 +77,20 @@ class LRUCachedCallable:
     ) -> None:
         if max_size < 0:
             raise InvalidInputError(f"The number of results to remember can't be {max_size}.")
-        self._set(function, max_size, with_cloudpickle, SharedFolder(secrets.token_hex(16)))
+        self._set(
+            function,
+            max_size,
+            with_cloudpickle=with_cloudpickle,
+            folder=SharedFolder(secrets.token_hex(16)),
+        )
         self._folder.make(owner=self)
 
     def _set(
         self,
         function: Callable[..., Any],
         max_size: int,
-        with_cloudpickle: bool,  # noqa: FBT001 - as in __init__
+        *,
+        with_cloudpickle: bool,
         folder: SharedFolder,
     ) -> None:
         functools.update_wrapper(self, function)
@@ -164,13 +170,17 @@ class LRUCachedCallable:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         function = _FunctionUnpickler(io.BytesIO(state["function"]), owner=self).load()
-        folder = SharedFolder(state["token"])
-        self._set(function, state["max_size"], state["with_cloudpickle"], folder)
+        self._set(
+            function,
+            state["max_size"],
+            with_cloudpickle=state["with_cloudpickle"],
+            folder=SharedFolder(state["token"]),
+        )
         # Not for this copy alone: a worker gets a new one with every call.
         self._folder.make(owner=None)
 
 
-class _FunctionPickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _FunctionPickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
     """Pickles a function that may refer to its cached self, as recursive ones do."""
 
     def __init__(self, file: IO[bytes], owner: LRUCachedCallable) -> None:

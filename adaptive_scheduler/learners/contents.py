@@ -5,13 +5,14 @@ The format is that of `adaptive`'s ``learner.save``: a pickle of
 read by the other.
 """
 
-# ruff: noqa: SLF001 - `_get_data` and `_set_data` are what every learner must have
+# ruff: noqa: SLF001  `_get_data` and `_set_data` are what every learner must have
 
 from __future__ import annotations
 
 import copy
 import gzip
 import pickle
+import zlib
 from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def decode(content: bytes) -> Any:
         return pickle.loads(pickled)
     except (*NOT_THE_CONTENT, AttributeError):
         raise
-    except Exception as error:
+    except Exception as error:  # torn pickles raise anything, and so may the user's classes
         raise UnreadableContentError(words(error)) from error
 
 
@@ -113,9 +114,7 @@ def decompress(content: bytes) -> bytes:
         return content
     try:
         return gzip.decompress(content)
-    except MemoryError:
-        raise
-    except Exception as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise UnreadableContentError(words(error)) from error
 
 
@@ -137,7 +136,7 @@ def fill(learner: BaseLearner, data: Any) -> None:
             _set_data(learner, data)
         except NOT_THE_CONTENT:
             raise
-        except Exception as error:
+        except Exception as error:  # what is wrong with the data may show up anywhere
             reason = f"it has no data of a {type(learner).__name__} ({words(error)})"
             raise UnreadableContentError(reason) from error
         if _mappings(parts) != mappings:  # some take any data, and fail when asked for points
@@ -156,7 +155,7 @@ def unchanged_on_error(learner: BaseLearner) -> Iterator[None]:
     saved = [(part, _copy_of_state(part, parts)) for part in parts]
     try:
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: a learner is never filled by half
         for part, state in saved:
             vars(part).clear()
             vars(part).update(state)
@@ -187,7 +186,7 @@ def _copy_of_state(learner: BaseLearner, others: list[BaseLearner]) -> dict[str,
     for name, value in vars(learner).items():
         try:
             state[name] = copy.deepcopy(value, memo)
-        except Exception:  # noqa: BLE001 - a lock, a socket: keep the object itself
+        except Exception:  # noqa: BLE001  a lock, a socket: keep the object itself
             state[name] = value
     return state
 

@@ -138,7 +138,7 @@ class DataFile:
     def _content(self) -> dict[Path, bytes]:
         try:
             return {self.path: contents.encode(self.learner)}
-        except Exception as error:
+        except Exception as error:  # pickling runs the user's code
             raise DataFileError(
                 f"The data for {self.path} can't be pickled: {type(error).__name__}: {error}. "
                 "Let the function return values that can."

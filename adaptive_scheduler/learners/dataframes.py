@@ -53,7 +53,7 @@ _FORMATS: Mapping[str, _FileFormat] = {
 }
 
 
-def fname_to_dataframe(fname: FnameTypes, format: _DATAFRAME_FORMATS = "pickle") -> Path:  # noqa: A002
+def fname_to_dataframe(fname: FnameTypes, format: _DATAFRAME_FORMATS = "pickle") -> Path:  # noqa: A002  the public name
     """Return where the dataframe of a learner is: ``dataframe.<name>`` beside its data.
 
     Parameters
@@ -79,7 +79,7 @@ def fname_to_dataframe(fname: FnameTypes, format: _DATAFRAME_FORMATS = "pickle")
 def save_dataframe(
     fname: FnameTypes,
     *,
-    format: _DATAFRAME_FORMATS = "pickle",  # noqa: A002
+    format: _DATAFRAME_FORMATS = "pickle",  # noqa: A002  the public name
     save_kwargs: Mapping[str, Any] | None = None,
     expand_dicts: bool = True,
     atomically: bool = True,
@@ -170,7 +170,7 @@ def load_dataframes(
     *,
     concat: bool = True,
     read_kwargs: Mapping[str, Any] | None = None,
-    format: _DATAFRAME_FORMATS = "pickle",  # noqa: A002
+    format: _DATAFRAME_FORMATS = "pickle",  # noqa: A002  the public name
 ) -> pd.DataFrame | list[pd.DataFrame]:
     """Load the dataframes of many learners.
 
@@ -218,7 +218,7 @@ def load_dataframes(
             raise
         except FileNotFoundError:
             missing.append(str(path))
-        except Exception as error:  # noqa: BLE001 - a torn file can raise anything, by format
+        except Exception as error:  # noqa: BLE001  a torn file can raise anything, by format
             unreadable.append(f"{path} ({type(error).__name__}: {error})")
         else:
             df["fname"] = [fname] * len(df)

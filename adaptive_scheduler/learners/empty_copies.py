@@ -25,7 +25,7 @@ def empty_copy(learner: BaseLearner) -> BaseLearner:
         return learner
     try:
         copy = learner.new()
-    except Exception:  # noqa: BLE001 - without a `new` of its own, a learner travels as it is
+    except Exception:  # noqa: BLE001  without a `new` of its own, a learner travels as it is
         return learner
     return copy if _kinds(copy) == _kinds(learner) else learner
 

@@ -1,6 +1,6 @@
 """A way to fill a `Learner1D` that does not take n² steps for n points."""
 
-# ruff: noqa: SLF001 - what a subclass overrides decides whether this works for it
+# ruff: noqa: SLF001  what a subclass overrides decides whether this works for it
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def _read_learner_file(path: Path, fname: FnameTypes) -> tuple[BaseLearner, Any]
         ) from error
     try:
         learner, initializer = cloudpickle.loads(content)
-    except Exception as error:
+    except Exception as error:  # unpickling runs the user's code
         raise UnpicklableError(
             f"{path} can't be loaded: {type(error).__name__}: {error}"
         ) from error

@@ -62,7 +62,7 @@ class OwnFormatFile(DataFile):
                 return False
             except contents.NOT_THE_CONTENT:
                 raise
-            except Exception as error:
+            except Exception as error:  # the user's own `load`
                 raise contents.UnreadableContentError(contents.words(error)) from error
         return True
 
@@ -71,7 +71,7 @@ class OwnFormatFile(DataFile):
         try:
             with tempfile.TemporaryDirectory() as folder:
                 content = self._save_into(Path(folder))
-        except Exception as error:
+        except Exception as error:  # the user's own `save`
             raise DataFileError(
                 f"{self.path} can't be saved, since {saving} raised {contents.words(error)}. "
                 "What was saved before is still there."

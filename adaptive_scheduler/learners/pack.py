@@ -135,7 +135,7 @@ class Pack:
             return PackedLearner(*cloudpickle.loads(blob))
         except MemoryError:
             raise
-        except Exception as error:
+        except Exception as error:  # unpickling runs the user's code
             raise UnpicklableError(
                 f"Learner {index} of {self.path} can't be loaded: {type(error).__name__}: {error}. "
                 f"What it refers to must be importable for {sys.executable}: install it there, or "

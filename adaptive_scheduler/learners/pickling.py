@@ -40,7 +40,7 @@ def dumps(parts: dict[str, Any], whole: str) -> bytes:
         content: bytes = cloudpickle.dumps(tuple(parts.values()), pickle.HIGHEST_PROTOCOL)
     except MemoryError:
         raise
-    except Exception as error:
+    except Exception as error:  # pickling runs the user's code
         path, culprit, reason = _find_culprit(parts, error)
         raise UnpicklableError(
             f"{whole} can't be sent to the jobs: {path} is a {type(culprit).__name__} that can't "
@@ -75,7 +75,7 @@ def _pickling_error(value: Any) -> Exception | None:
 
     try:
         cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:  # noqa: BLE001 - whatever a user's class raises
+    except Exception as error:  # noqa: BLE001  whatever a user's class raises
         return error
     return None
 

@@ -172,5 +172,5 @@ def _file_names(parts: list[tuple[Any, ...]]) -> Iterator[str]:
 
 def _function(learner: SequenceLearner) -> Callable[[Any], Any]:
     """Return the function of a point; ``learner.function`` takes an index, too."""
-    function: Callable[[Any], Any] = learner._original_function  # noqa: SLF001 - no public name
+    function: Callable[[Any], Any] = learner._original_function  # noqa: SLF001  no public name
     return function

@@ -52,7 +52,7 @@ def shuffle_list(*lists: Iterable[Any], seed: int | None = 0) -> Iterator[tuple[
             f"{lengths} elements."
         )
     order = list(range(len(columns[0]))) if columns else []
-    random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    random.Random(seed).shuffle(order)  # noqa: S311  an order, not a secret
     return iter([tuple(column[i] for i in order) for column in columns])
 
 

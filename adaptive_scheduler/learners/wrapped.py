@@ -128,7 +128,7 @@ class WrappedFunction:
     def _write_ticket(self) -> _Ticket:
         try:
             content: bytes = cloudpickle.dumps(self.function)
-        except Exception as error:
+        except Exception as error:  # pickling runs the user's code
             raise UnpicklableError(
                 f"The function {self.__name__} can't be sent to workers, because it can't be "
                 f"pickled ({type(error).__name__}: {error}). Open files, locks and connections "
