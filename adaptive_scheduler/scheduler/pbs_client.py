@@ -17,6 +17,10 @@ IDS_PER_CALL = 500
 #: What qstat and qdel say of jobs that are gone: no error.
 GONE = ("Unknown Job Id", "Job has finished", "not configured to maintain job history")
 
+#: What is said of a first server that is down, where a second one takes its place.
+#: Where there is none, more words follow.
+_NOISE = frozenset({"Connection refused", "Connection timed out", "Unknown Host."})
+
 #: After these words of qsub the jobs may exist, or may be taken at another
 #: time. All else is the server's decision. Source: the texts of OpenPBS's
 #: pbs_messages.c and pbs_ifl errors about communication, about the server's
@@ -45,11 +49,13 @@ _DOUBTFUL = (
     "Expired credential",
     "Resource temporarily unavailable",
     "timed out",
+    "got an alarm call",  # a hook of the site took too long
 )
 
 #: What to do after some words of qsub.
 _HINTS = {
     "Bad UID": "PBS lets some users, such as root, run no jobs.",
+    "Unauthorized": "PBS does not let you submit jobs, or not from this host.",
     "Unknown queue": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
     "Queue is not enabled": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
     "Access to queue is denied": "See the queues with `qstat -Q`, and set `queue=...` in PBS(...).",
@@ -63,6 +69,9 @@ _HINTS = {
     'cannot be used with "select"': (
         "Say `memory=...`, or the whole of it with `select=...`, instead of `-l` in "
         "`extra_scheduler`."
+    ),
+    "Illegal attribute or resource value": (
+        "Look at `walltime`, `memory`, `select` and `extra_scheduler`."
     ),
     "Unknown resource": "`pbsnodes -av` tells what nodes have under resources_available.",
     "cr, lf": "Lines of `extra_script` end as on Windows; they must end as on Linux.",
@@ -98,7 +107,8 @@ def checked(answer: Finished, *, harmless: Collection[str] = ()) -> Finished:
 
 
 def _is_harmless(answer: Finished, harmless: Collection[str]) -> bool:
-    complaints = [line for line in answer.stderr.splitlines() if line.strip()]
+    lines = (line.strip() for line in answer.stderr.splitlines())
+    complaints = [line for line in lines if line and line not in _NOISE]
     return bool(complaints) and all(any(h in line for h in harmless) for line in complaints)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -18,7 +19,12 @@ from adaptive_scheduler.scheduler import PBS, pbs_mark
 from adaptive_scheduler.scheduler.command import Finished
 from adaptive_scheduler.scheduler.jobs import Batch
 from adaptive_scheduler.scheduler.pbs_arrays import array_option, blocks
-from adaptive_scheduler.scheduler.pbs_client import failure_of, takes_no_wide_lines
+from adaptive_scheduler.scheduler.pbs_client import (
+    GONE,
+    checked,
+    failure_of,
+    takes_no_wide_lines,
+)
 from adaptive_scheduler.scheduler.pbs_script import (
     Dialect,
     parse_submit,
@@ -370,6 +376,36 @@ def test_other_complaints_say_nothing_of_wide_lines(said):
     assert not takes_no_wide_lines(Finished(["qstat"], 153, "", said))
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("qstat: Unknown Job Id 1.s", 153),
+        ("qstat: 1.s Job has finished, use -x or -H to obtain historical job information", 35),
+        ("qstat: Unknown Job Id 1.s\n\nqstat: 2.s Job has finished, use -x", 35),
+        ("Connection refused\nqstat: Unknown Job Id 1.s", 153),  # a second server has said it
+    ],
+)
+def test_that_a_job_is_gone_is_a_good_answer(said, code):
+    answer = Finished(["qstat"], code, "", f"{said}\n")
+    assert checked(answer, harmless=GONE) is answer
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("Connection refused\nqstat: cannot connect to server s (errno=15010)", 255),
+        ("qstat: Unknown Job Id 1.s\nqstat: cannot connect to server s (errno=15010)", 255),
+        ("No Permission.\nqstat: cannot connect to server s (errno=15007)", 255),
+        ("Connection refused", 255),
+        ("qstat: End of File", 1),
+        ("qstat: Unauthorized Request", 159),
+    ],
+)
+def test_nothing_else_is_taken_for_the_end_of_a_job(said, code):
+    with pytest.raises(SchedulerUnavailableError, match=re.escape(f"`qstat` failed: {said}")):
+        checked(Finished(["qstat"], code, "", said), harmless=GONE)
+
+
 DOUBTFUL = [a for a in answers("server_down_refused") if "qsub" in a.command]
 REFUSED = [
     a
@@ -398,6 +434,10 @@ def test_when_the_server_is_down_nothing_is_known(answer):
         "qsub: Failed to save job/resv, refer server logs for details",
         "qsub: No free connections",
         "qsub: Batch protocol error",
+        "qsub: End of File",
+        "Connection refused\nqsub: cannot connect to server pbs.lab:15001 (errno=15010)",
+        "No Permission.\nqsub: cannot connect to server pbs (errno=15007)",
+        "qsub: request rejected as filter hook 'h' got an alarm call. Please inform Admin",
     ],
 )
 def test_trouble_of_the_server_is_no_refusal(said):
@@ -411,7 +451,12 @@ def test_trouble_of_the_server_is_no_refusal(said):
         ("would exceed complex's per-user limit of jobs in 'Q' state", "max_simultaneous_jobs"),
         ("Maximum number of jobs for project p already in queue long", "max_simultaneous_jobs"),
         ("would exceed per-user limit on resource ncpus in queue long", "Ask for less"),
+        ("would exceed queue generic's per-user limit", "max_simultaneous_jobs"),
         ("Access to queue is denied", "qstat -Q"),
+        ("Unknown queue", "qstat -Q"),
+        ("Queue is not enabled", "qstat -Q"),
+        ("Unauthorized Request", "does not let you"),
+        ("Illegal attribute or resource value Resource_List.select", "`select`"),
         ("Job rejected by all possible destinations", "qstat -Qf"),
         ("Invalid Account", "-A account"),
         ("script contains cr, lf", "Windows"),

@@ -118,6 +118,21 @@ def test_a_job_that_the_server_holds_says_why():
     assert queue_of({"3.s": job})["3.s"]["reason"] == comment
 
 
+@pytest.mark.parametrize(
+    ("states", "is_alive", "is_running"),
+    [("QHWTM", True, False), ("RESU", True, True), ("FXC", False, False)],
+)
+def test_what_states_mean(states, is_alive, is_running):
+    for state in states:
+        job = queue_of({"3.s": {"job_state": state}})["3.s"]
+        assert (job["alive"], job["running"]) == (is_alive, is_running)
+
+
+def test_servers_have_names_with_dots_and_ports():
+    queue = queue_of(parse_jobs(record("3.pbs-2.lab:15001", [("job_state", "R")], is_wide=True)))
+    assert list(queue) == ["3.pbs-2.lab:15001"]
+
+
 @pytest.mark.parametrize("state", ["Z", "", "Running"])
 def test_a_state_nobody_has_heard_of_is_alive(state):
     assert queue_of({"3.s": {"job_state": state}})["3.s"]["alive"]
