@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.server_support.entries import (
-    CANCELLED,
-    DELAYED,
-    DONE,
-    FAILED,
-    READY,
-    RUNNING,
-    WAITING,
-)
+from adaptive_scheduler.server_support.entries import DONE, RUNNING
 from adaptive_scheduler.server_support.estimate import time_left
 from adaptive_scheduler.server_support.history import Sample, read_history
-from adaptive_scheduler.server_support.info import Failure, RunInfo
+from adaptive_scheduler.server_support.info import RunInfo, info_of_state
 
 if TYPE_CHECKING:
     from adaptive_scheduler.outside import OutsideView
@@ -34,35 +27,23 @@ def info_of(view: OutsideView) -> RunInfo:
     """
     state, now = view.state, time.time()
     samples = read_history(view.folder.history).samples
-    is_alive = view.state.ended is None
-    jobs = [job for job in state.jobs.values() if job.job_id not in state.leaving]
-    n_started = sum(job.started is not None for job in jobs)
-    counts = state.counts
-    return RunInfo(
+    is_running = view.status == "running"
+    info = info_of_state(
+        state,
         name=view.settings.job_name,
         folder=str(view.folder.root),
         status=view.status,
-        n_learners=len(state.learners),
-        n_done=counts[DONE],
-        n_running=counts[RUNNING],
-        n_ready=counts[READY],
-        n_waiting=counts[WAITING] + counts[DELAYED],
-        n_failed=counts[FAILED],
-        n_cancelled=counts[CANCELLED],
-        jobs_running=n_started if is_alive else 0,
-        jobs_pending=len(jobs) - n_started if is_alive else 0,
         elapsed_time=_elapsed(view, samples, now),
         npoints=samples[-1].npoints if samples else sum(e.npoints or 0 for e in state.learners),
-        rate=_rate(samples) if view.status == "running" else 0.0,
+    )
+    is_over = state.ended is not None
+    return replace(
+        info,
+        jobs_running=0 if is_over else info.jobs_running,
+        jobs_pending=0 if is_over else info.jobs_pending,
+        rate=_rate(samples) if is_running else 0.0,
         core_hours=samples[-1].core_seconds / 3600 if samples else 0.0,
-        time_left=_time_left(view, now) if view.status == "running" else None,
-        is_paused=state.is_paused,
-        learner_troubles={e.index: e.trouble for e in state.learners if e.trouble},
-        failures=[
-            Failure(e.index, e.fails, e.state == FAILED, e.error)
-            for e in sorted(state.learners, key=lambda e: (e.state != FAILED, e.index))
-            if e.fails or e.state == FAILED
-        ],
+        time_left=_time_left(view, now) if is_running else None,
     )
 
 

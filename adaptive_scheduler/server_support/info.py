@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from adaptive_scheduler.server_support.entries import (
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import QueuedJob
     from adaptive_scheduler.server_support.run_manager import RunManager
+    from adaptive_scheduler.server_support.state import RunState
 
 #: Failures that are shown in words; the others are counted.
 _FAILURES_SHOWN = 3
@@ -37,6 +38,11 @@ class Failure:
     fails: int
     is_given_up: bool
     error: str
+
+    def __str__(self) -> str:
+        times = "once" if self.fails == 1 else f"{self.fails} times"
+        what = "given up" if self.is_given_up else "will be tried again"
+        return f"failed {times}, {what}: {self.error}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,22 +117,41 @@ class RunInfo:
         return self.status in ("running", "left alone")
 
 
-def collect_info(run_manager: RunManager) -> RunInfo:
-    """Return how a run is: call it on the event loop."""
-    database = run_manager.database_manager
-    state, counts = database.state, database.state.counts
+def info_of_state(
+    state: RunState,
+    *,
+    name: str,
+    folder: str,
+    status: str,
+    elapsed_time: float,
+    npoints: int,
+    ailing: Iterable[int] | None = None,
+) -> RunInfo:
+    """Return how a run is, as far as its record tells.
+
+    Parameters
+    ----------
+    state
+        The record.
+    name, folder, status, elapsed_time, npoints
+        What does not stand there, see `RunInfo`.
+    ailing
+        Learners that failed last time or have trouble; all are looked at if not given.
+    """
+    counts = state.counts
     jobs = [job for job in state.jobs.values() if job.job_id not in state.leaving]
     n_started = sum(job.started is not None for job in jobs)
-    tally = run_manager.recorder.tally(time.time())
+    indices = range(len(state.learners)) if ailing is None else sorted(ailing)
+    learners = [state.learners[index] for index in indices]
     failures = [
         Failure(entry.index, entry.fails, entry.state == FAILED, entry.error)
-        for entry in state.learners
+        for entry in learners
         if entry.state == FAILED or entry.fails > 0
     ]
     return RunInfo(
-        name=run_manager.job_name,
-        folder=str(run_manager.run_folder.root),
-        status=run_manager.status(),
+        name=name,
+        folder=folder,
+        status=status,
         n_learners=len(state.learners),
         n_done=counts[DONE],
         n_running=counts[RUNNING],
@@ -136,19 +161,37 @@ def collect_info(run_manager: RunManager) -> RunInfo:
         n_cancelled=counts[CANCELLED],
         jobs_running=n_started,
         jobs_pending=len(jobs) - n_started,
+        elapsed_time=elapsed_time,
+        npoints=npoints,
+        ends=dict(state.totals.ends.most_common()),
+        is_paused=state.is_paused,
+        learner_troubles={e.index: e.trouble for e in learners if e.trouble},
+        failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
+    )
+
+
+def collect_info(run_manager: RunManager) -> RunInfo:
+    """Return how a run is: call it on the event loop."""
+    database, recorder = run_manager.database_manager, run_manager.recorder
+    tally = recorder.tally(time.time())
+    info = info_of_state(
+        database.state,
+        name=run_manager.job_name,
+        folder=str(run_manager.run_folder.root),
+        status=run_manager.status(),
         elapsed_time=run_manager.elapsed_time(),
         npoints=tally.npoints,
+        ailing=recorder.ailing,
+    )
+    return replace(
+        info,
         rate=tally.rate,
         cpu=tally.cpu,
         memory=tally.memory,
         core_hours=tally.core_seconds / 3600,
         time_left=tally.time_left,
         pending_reasons=dict(Counter(pending_reasons_of(database.queue)).most_common()),
-        ends=dict(state.totals.ends.most_common()),
         trouble=trouble_of(run_manager),
-        is_paused=state.is_paused,
-        learner_troubles={e.index: e.trouble for e in state.learners if e.trouble},
-        failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
     )
 
 
@@ -205,11 +248,7 @@ def as_text(info: RunInfo) -> str:
         lines.append(f"  pending: {reasons}")
     if ends := ends_in_words(info.ends):
         lines.append(f"  jobs that ended: {ends}")
-    for failure in info.failures[:_FAILURES_SHOWN]:
-        what = "given up" if failure.is_given_up else "will be tried again"
-        lines.append(
-            f"  learner {failure.learner} failed {failure.fails} times, {what}: {failure.error}"
-        )
+    lines += [f"  learner {f.learner} {f}" for f in info.failures[:_FAILURES_SHOWN]]
     if len(info.failures) > _FAILURES_SHOWN:
         lines.append(f"  ... and {len(info.failures) - _FAILURES_SHOWN} more have failed")
     return "\n".join(lines)

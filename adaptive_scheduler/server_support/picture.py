@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from adaptive_scheduler.server_support.info import Failure, RunInfo, rough_time
+from adaptive_scheduler.server_support.info import RunInfo, rough_time
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -81,13 +81,18 @@ def _title(info: RunInfo, width: int) -> Text:
     left = Text.assemble(
         (info.name, "bold"),
         "  ",
-        (info.status, _STYLES.get(info.status, "bold blue")),
+        (_status(info), _STYLES.get(info.status, "bold blue")),
         f"  {timedelta(seconds=round(info.elapsed_time))}",
     )
     if info.status == "running":
         right = "time left: unknown" if info.time_left is None else _left(info.time_left)
         left.append(right.rjust(max(len(right) + 2, width - left.cell_len)))
     return left
+
+
+def _status(info: RunInfo) -> str:
+    is_paused = info.is_paused and info.status == "running"
+    return "paused: nothing new is submitted" if is_paused else info.status
 
 
 def _left(span: timedelta) -> str:
@@ -149,10 +154,13 @@ def _rows(info: RunInfo, more: Mapping[str, str]) -> Iterator[tuple[str, str, st
         yield title, words, "dim"
     if info.trouble:
         yield "trouble", info.trouble, "yellow"
+    for learner, trouble in list(info.learner_troubles.items())[:_FAILURES_SHOWN]:
+        yield f"learner {learner}", trouble, "yellow"
+    if (n_others := len(info.learner_troubles) - _FAILURES_SHOWN) > 0:
+        yield "", f"... and {n_others:,} more have trouble", ""
     for failure in info.failures[:_FAILURES_SHOWN]:
-        yield f"learner {failure.learner}", _failure(failure), "red" if failure.is_given_up else ""
-    n_others = len(info.failures) - _FAILURES_SHOWN
-    if n_others > 0:
+        yield f"learner {failure.learner}", str(failure), "red" if failure.is_given_up else ""
+    if (n_others := len(info.failures) - _FAILURES_SHOWN) > 0:
         yield "", f"... and {n_others:,} more have failed", ""
 
 
@@ -172,9 +180,3 @@ def _points(info: RunInfo) -> str:
         parts += [] if info.memory is None else [f"memory {info.memory:.0f} %"]
     parts += [f"{info.core_hours:,.2g} core-hours"] if info.core_hours else []
     return "   ".join(parts)
-
-
-def _failure(failure: Failure) -> str:
-    times = "once" if failure.fails == 1 else f"{failure.fails} times"
-    what = "given up" if failure.is_given_up else "will be tried again"
-    return f"failed {times}, {what}: {failure.error}"

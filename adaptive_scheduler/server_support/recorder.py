@@ -15,7 +15,7 @@ import numpy as np
 
 from adaptive_scheduler.learners.goals import Goal, n_possible
 from adaptive_scheduler.server_support.base_manager import BaseManager
-from adaptive_scheduler.server_support.entries import DONE, RUNNING, LearnerEntry
+from adaptive_scheduler.server_support.entries import DONE, FAILED, RUNNING, LearnerEntry
 from adaptive_scheduler.server_support.estimate import (
     Report,
     finish_time,
@@ -96,6 +96,8 @@ class Recorder(BaseManager):
         self._changed: set[int] = set()
         self._earlier: dict[int, tuple[int, float]] = {}
         self._running: set[int] = set()
+        #: Learners that have failed last time, or whose jobs are hindered: few of many.
+        self.ailing: set[int] = set()
         self.history = History()
         n_learners = len(database_manager.learners)
         self._npoints = np.zeros(n_learners, np.int64)
@@ -220,6 +222,8 @@ class Recorder(BaseManager):
         self._rate[index] = _or_nan(_number(figures.get("npoints/s")))
         self._cpu[index] = _or_nan(_number(figures.get("cpu_usage")))
         self._memory[index] = _or_nan(_number(figures.get("mem_usage")))
+        is_ailing = entry.fails > 0 or entry.state == FAILED or bool(entry.trouble)
+        (self.ailing.add if is_ailing else self.ailing.discard)(index)
         if entry.state == RUNNING:
             self._running.add(index)
             if npoints and loss is not None:

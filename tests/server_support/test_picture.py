@@ -85,6 +85,14 @@ def test_trouble_and_the_first_failures_are_shown():
     assert "... and 2 more have failed" in text
 
 
+def test_a_pause_and_what_hinders_jobs_are_shown():
+    troubles = dict.fromkeys(range(4), "the disk is full")
+    text = "\n".join(drawn(info(is_paused=True, learner_troubles=troubles)))
+    assert "paused: nothing new is submitted" in text
+    assert "learner 2  the disk is full" in text
+    assert "... and 1 more have trouble" in text
+
+
 @pytest.mark.parametrize("width", [30, 60, 80, 100, 200])
 def test_no_line_is_wider_than_the_terminal(width):
     failures = [Failure(3, 2, is_given_up=True, error="ValueError: " + "very " * 50)]

@@ -88,6 +88,18 @@ def test_cores_are_counted_while_jobs_have_them(clock):
     assert run.recorder.tally(clock.now).core_seconds == 400
 
 
+def test_learners_that_fail_or_have_trouble_are_known_without_a_look_at_all(clock):
+    run = Run(100)
+    first, second = run.job(0), run.job(1)
+    first.failed()
+    second.send(p.Status(second.identity, second.holding, {}, "the disk is full"))
+    run.recorder.tally(clock.now)
+    assert run.recorder.ailing == {0, 1}
+    second.status()
+    run.recorder.tally(clock.now)
+    assert run.recorder.ailing == {0}
+
+
 def test_samples_make_a_history(clock):
     run = Run(100)
     job = run.job(0)
