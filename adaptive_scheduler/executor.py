@@ -17,7 +17,11 @@ from adaptive_scheduler.call_service import CallService
 from adaptive_scheduler.call_task import SlurmTask
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.server_support.run_manager import RunManager
-from adaptive_scheduler.server_support.validation import check_count, check_job_name
+from adaptive_scheduler.server_support.validation import (
+    check_count,
+    check_job_name,
+    check_scheduler,
+)
 from adaptive_scheduler.signatures import check_keywords, keywords_of, spelled_out
 
 if TYPE_CHECKING:
@@ -146,6 +150,7 @@ class SlurmExecutor(Executor):
         if scheduler is None:
             scheduler = scheduler_for(wishes, extra_scheduler_kwargs or {})
         else:
+            check_scheduler(scheduler)
             check_wishes(wishes, extra_scheduler_kwargs or {}, SlurmExecutor)
         self.scheduler: BaseScheduler = scheduler
         self._run_keywords = {

@@ -77,6 +77,8 @@ def test_an_unknown_keyword_is_an_error_at_once():
         {"executor_type": "none"},
         {"partition": "gpu"},
         {"extra_run_manager_kwargs": {"learners": []}},
+        {"scheduler": "SLURM"},
+        {"scheduler": Local},
         {"scheduler": Local(), "memory": "4G"},
         {"scheduler": Local(), "extra_scheduler_kwargs": {"time": 60}},
     ],

@@ -63,8 +63,7 @@ def check_scheduler(scheduler: object) -> None:
         raise InvalidInputError(f"`scheduler` is the class {name}: give {name}(...) instead.")
     if not isinstance(scheduler, Scheduler):
         raise InvalidInputError(
-            f"`scheduler` is one such as Local(cores=1), not a {type(scheduler).__name__}. It is "
-            "the first argument, before the learners and their file names."
+            f"`scheduler` is one such as Local(cores=1), not a {type(scheduler).__name__}."
         )
 
 

@@ -102,7 +102,7 @@ def test_a_scheduler_is_no_class():
     v.check_scheduler(Local())
     with refused(r"the class Local: give Local\(\.\.\.\) instead"):
         v.check_scheduler(Local)
-    with refused("not a list. It is the first argument"):
+    with refused("such as .*, not a list"):
         v.check_scheduler(learners(1))
 
 
