@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,22 @@ import psutil
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.scheduler import Local
+from tests.cluster.processes import is_alive, send
 from tests.waiting import wait_until
+
+__all__ = [
+    "family",
+    "is_alive",
+    "loaded",
+    "most_at_once",
+    "points",
+    "processes_in",
+    "records",
+    "said",
+    "saved_points",
+    "send",
+    "wait_for_empty_queue",
+]
 
 
 def points(learner: Any) -> set[Any]:
@@ -77,20 +91,6 @@ def family(pid: int) -> list[int]:
         process = psutil.Process(pid)
         return [pid, *(child.pid for child in process.children(recursive=True))]
     return []
-
-
-def send(signum: signal.Signals, pids: list[int]) -> None:
-    """Send a signal to processes; some may have ended."""
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signum)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process lives; one that only waits to be noticed does not."""
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def most_at_once(journal: Path = Path("run-run/journal.jsonl")) -> int:
