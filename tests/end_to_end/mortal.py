@@ -18,7 +18,7 @@ from typing import Any
 import adaptive
 
 from adaptive_scheduler import RunManager
-from adaptive_scheduler.scheduler import PBS, BaseScheduler
+from adaptive_scheduler.scheduler import PBS, BaseScheduler, Local
 from adaptive_scheduler.server_support import opening
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.schedulers import Played
@@ -103,6 +103,19 @@ class MortalPBS(Mortal, PBS):
         return jobs
 
 
+class MortalLocal(Mortal, Local):
+    """Its jobs run, on this machine."""
+
+
+def make_scheduler(kind: str, death: Death, folder: Path) -> Mortal:
+    """Return a scheduler whose jobs are "played", or run on "pbs" or "local"."""
+    if kind == "pbs":
+        return MortalPBS(death, cores=1, executor_type="sequential")
+    if kind == "local":
+        return MortalLocal(death, cores=1, max_cores=2, executor_type="sequential")
+    return MortalQueue(death, folder / "queue", max_cores=N_LEARNERS)
+
+
 def beset(death: Death, folder: Path) -> None:
     """Let death come at whatever this process does to the files in `folder`."""
     os.write = _mortal_write(death, folder, os.write)
@@ -168,7 +181,7 @@ def make_learners(folder: Path, *, are_noted: bool) -> list[adaptive.SequenceLea
 
 def make_run(scheduler: Mortal, folder: Path) -> RunManager:
     """Return the run that all of these managers manage."""
-    learners = make_learners(folder, are_noted=isinstance(scheduler, MortalPBS))
+    learners = make_learners(folder, are_noted=not isinstance(scheduler, MortalQueue))
     return RunManager(
         scheduler,
         learners,
@@ -181,18 +194,14 @@ def make_run(scheduler: Mortal, folder: Path) -> RunManager:
     )
 
 
-def manage(folder: Path, die_at: int | str, *, compacts: bool, on_pbs: bool) -> None:
+def manage(folder: Path, die_at: int | str, *, compacts: bool, jobs: str) -> None:
     """Manage the run in `folder` until it is over, or death comes."""
     os.chdir(folder)
     death = Death(die_at, folder / "steps")
     beset(death, folder / "run")
     if compacts:
         opening._COMPACT_ABOVE = opening._COMPACT_LINES_PER_LEARNER = 0
-    if on_pbs:
-        scheduler: Mortal = MortalPBS(death, cores=1, executor_type="sequential")
-    else:
-        scheduler = MortalQueue(death, folder / "queue", max_cores=N_LEARNERS)
-    run = make_run(scheduler, folder)
+    run = make_run(make_scheduler(jobs, death, folder), folder)
     run.start()
     run.wait(timeout=_PATIENCE)
     death.may_come(END)

@@ -80,10 +80,10 @@ class Managers:
             end = json.loads(line)
             self._ends.pop(end["folder"]).set_result(end["code"])
 
-    async def manage(self, folder, *, die_at=0, compacts=False, on_pbs=False):
+    async def manage(self, folder, *, die_at=0, compacts=False, jobs="played"):
         """Have a manager manage the run in `folder`; return its exit code, or minus its signal."""
         self._ends[str(folder)] = asyncio.get_running_loop().create_future()
-        order = {"folder": str(folder), "die_at": die_at, "compacts": compacts, "on_pbs": on_pbs}
+        order = {"folder": str(folder), "die_at": die_at, "compacts": compacts, "jobs": jobs}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         return await self._ends[str(folder)]
 

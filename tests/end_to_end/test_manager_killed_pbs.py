@@ -23,7 +23,7 @@ async def test_managers_that_are_killed_start_no_job_of_pbs_twice(pbs, here, led
     async with Managers.open() as managers:
 
         async def manage(**how):
-            return await managers.manage(here, on_pbs=True, **how)
+            return await managers.manage(here, jobs="pbs", **how)
 
         for step in EARLY:
             assert await manage(die_at=step) == -signal.SIGKILL, errors(here)
