@@ -16,15 +16,14 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler.learners.storage import load_parallel
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.looking import points
+from tests.soak.cost import Strike, most_again
 from tests.soak.faults import Faults
-from tests.soak.program import POINT_SECONDS, SAVE_INTERVAL, fname, make_learner
+from tests.soak.program import fname, make_learner
 from tests.soak.site import Site
 from tests.waiting import wait_until
 
 #: Seconds between two looks at faults that last, and at the manager.
 _PAUSE = 0.05
-#: Points that a fault may cost a job, and those that were under way.
-_MOST_AGAIN = round(SAVE_INTERVAL / POINT_SECONDS) + 2
 #: Seconds between two faults, at most.
 _CALM = 1.5
 
@@ -45,6 +44,8 @@ class Report:
         Evaluations that have come to their end.
     again
         Those among them that had been made before: the work that was lost.
+    most_again
+        How many those may be, by the faults that have struck.
     loaded
         Points in the data that was loaded in the end.
     lost
@@ -61,6 +62,7 @@ class Report:
     n_managers: int
     computed: int
     again: int
+    most_again: int
     loaded: int
     lost: int
     wrong: list[str] = field(default_factory=list)
@@ -71,7 +73,8 @@ class Report:
             f"{self.faults.total():6} faults survived",
             *(f"{n:8} x {kind}" for kind, n in sorted(self.faults.items())),
             f"{self.n_jobs:6} jobs, {self.n_managers} managers",
-            f"{self.computed:6} points computed, {self.again} of them a second time",
+            f"{self.computed:6} points computed",
+            f"{self.again:6} of them a second time, {self.most_again} may be",
             f"{self.loaded:6} points loaded",
             f"{self.lost:6} points lost",
         ]
@@ -124,7 +127,7 @@ class Soak:
         )
         self._begun = time.monotonic()
         self._lasting: dict[str, tuple[float, Iterator[float]]] = {}
-        self._count: Counter[str] = Counter()
+        self._strikes: list[Strike] = []
         self._n_managers = 0
         self._manager = self._start_manager()
 
@@ -184,8 +187,9 @@ class Soak:
             self._go_on_for(_PAUSE, deadline)
         self._say(f"{time.monotonic() - self._begun:6.1f} s  {kind}")
         fault = self._faults.kinds[kind]()
-        self._lasting[kind] = (time.monotonic() + next(fault), fault)
-        self._count[kind] += 1
+        begin, seconds = time.monotonic(), next(fault)
+        self._lasting[kind] = (begin + seconds, fault)
+        self._strikes.append(Strike(kind, begin, begin + seconds))
         self._go_on_for(self._random.uniform(0.0, _CALM), deadline)
 
     def _go_on_for(self, seconds: float, deadline: float) -> None:
@@ -234,13 +238,14 @@ class Soak:
         if len(loaded) != self._n_learners * self._n_points:
             wrong.append(f"{len(loaded)} points instead of {self._n_learners * self._n_points}")
         again = len(returned) - len(set(returned))
-        if again > _MOST_AGAIN * self._count.total():
-            wrong.append(f"{again} points were computed again: more than was not saved")
+        if again > (bound := most_again(self._strikes, self._n_points)):
+            wrong.append(f"{again} points were computed again, and not {bound} at most")
         wrong += self._wrong_in_journal()
         return Report(
             seed=self._seed,
             seconds=seconds,
-            faults=self._count,
+            faults=Counter(strike.kind for strike in self._strikes),
+            most_again=bound,
             n_learners=self._n_learners,
             n_jobs=len(ledger.jobs()),
             n_managers=self._n_managers,
