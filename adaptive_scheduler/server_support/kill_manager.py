@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
+from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.logs import LogReader, matches
 from adaptive_scheduler.server_support.validation import check_count, check_interval
@@ -76,6 +77,7 @@ class KillManager(BaseManager):
         self._reader = LogReader()
         self._lines: dict[str, list[str]] = {}
         self._tries: dict[str, int] = {}
+        self._said: set[str] = set()
 
     async def _manage(self) -> None:
         while True:
@@ -106,15 +108,27 @@ class KillManager(BaseManager):
                 # A condition is one on all lines: they are kept, not read again.
                 new = self._lines.setdefault(job_id, []) + new
                 self._lines[job_id] = new
-            if job_id in self._tries or matches(self.error, new):
+            if job_id in self._tries or self._matches(new):
                 found.append(job_id)
         return found
+
+    def _matches(self, lines: list[str]) -> bool:
+        try:
+            return matches(self.error, lines)
+        except Exception as error:  # noqa: BLE001  the user's function: other jobs are looked at
+            self._warn_once(f"The function that looks for errors has raised {error!r}.")
+            return False
+
+    def _warn_once(self, words: str) -> None:
+        if words not in self._said:
+            log.warning("%s", words)
+        self._said.add(words)
 
     def _new_lines(self, path: Path) -> list[str]:
         try:
             return self._reader.new_lines(path)
         except OSError as error:  # other jobs are looked at all the same, and this one again
-            log.warning("What a job has printed can't be read: %s", error)
+            self._warn_once(f"What a job has printed can't be read: {error}")
             return []
 
     async def _kill(self, lost: dict[str, list[Path]]) -> None:
@@ -123,16 +137,19 @@ class KillManager(BaseManager):
         log.warning("Cancelling jobs whose output matches: %s", ", ".join(lost))
         try:
             await asyncio.to_thread(self.scheduler.cancel_ids, list(lost))
-        except SchedulerUnavailableError as error:
-            log.warning("%s", error)
+        except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the looking
+            log.warning("Jobs whose output matches can't be cancelled: %s", error)
             return
         self.cancelled += [job_id for job_id in lost if job_id not in self.cancelled]
         if self.move_to is not None:
-            await asyncio.to_thread(self._move, lost, self.move_to)
+            try:
+                await asyncio.to_thread(self._move, lost, self.move_to)
+            except OSError as error:
+                self._warn_once(f"The output of jobs that were cancelled can't be moved: {error}")
 
     def _move(self, lost: dict[str, list[Path]], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for path in [path for paths in lost.values() for path in paths]:
             if path.exists():
-                path.rename(folder / path.name)
+                shutil.move(path, folder / path.name)
                 self._reader.forget(path)

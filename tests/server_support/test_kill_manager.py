@@ -23,7 +23,7 @@ class Site(Manager):
         for number in range(n_jobs):
             Job(self, number).hello()
         self.cancelled = []
-        self.is_down = False
+        self.is_down = None
         self.n_asked = 0
 
     def output(self, number):
@@ -36,7 +36,7 @@ class Site(Manager):
     def cancel_ids(self, job_ids):
         self.n_asked += 1
         if self.is_down:
-            raise SchedulerUnavailableError("no answer")
+            raise self.is_down
         self.cancelled += job_ids
 
 
@@ -127,12 +127,14 @@ def test_output_that_cannot_be_read_keeps_no_other_from_being_read(site, watch):
     assert manager.state_of_task() == "running"
 
 
-def test_a_scheduler_that_does_not_answer_is_asked_again_and_then_left(site, watch):
-    site.is_down = True
+@pytest.mark.parametrize("error", [SchedulerUnavailableError("no answer"), KeyError("odd")])
+def test_a_scheduler_that_does_not_answer_is_asked_again_and_then_left(site, watch, error):
+    site.is_down = error
     site.prints(0, b"srun: error: x\n")
     manager = watch(max_cancel_tries=3)
     wait_until(lambda: site.n_asked == 3)
     looks(manager)
+    assert manager.state_of_task() == "running"
     assert site.n_asked == 3
     assert manager.cancelled == []
 
@@ -142,6 +144,32 @@ def test_the_output_of_cancelled_jobs_is_moved(site, watch, tmp_path):
     watch(move_to=tmp_path / "bad")
     wait_until((tmp_path / "bad" / "sweep-0-0.out").exists)
     assert not site.output(0).exists()
+
+
+def test_output_that_cannot_be_moved_is_told_and_stays(site, watch, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    site.prints(0, b"srun: error: x\n")
+    manager = watch(move_to=tmp_path / "file" / "bad")
+    wait_until(lambda: manager.cancelled)
+    looks(manager)
+    assert manager.state_of_task() == "running"
+    assert caplog.text.count("can't be moved: [Errno 20] Not a directory") == 1
+    assert site.output(0).exists()
+
+
+def test_a_function_that_raises_keeps_no_other_job_from_being_looked_at(site, watch, caplog):
+    def is_lost(lines):
+        if "odd" in lines:
+            raise ValueError("what is that?")
+        return "lost" in lines
+
+    site.prints(0, b"odd\n")
+    site.prints(1, b"well\n")
+    manager = watch(is_lost)
+    looks(manager)
+    site.prints(1, b"lost\n")
+    wait_until(lambda: manager.cancelled == ["1"])
+    assert caplog.text.count("has raised ValueError('what is that?')") == 1
 
 
 def test_jobs_that_are_gone_are_forgotten(site, watch):
