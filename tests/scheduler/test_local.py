@@ -25,10 +25,8 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.scheduler import Local, LocalMockScheduler, local_client, local_socket
 from adaptive_scheduler.scheduler.local_processes import identify, is_alive
 from adaptive_scheduler.scheduler.local_spool import open_spool
-from tests.scheduler.contract import SchedulerContract, alive, exists, make_batch
+from tests.scheduler.contract import HOLD, SchedulerContract, alive, exists, make_batch
 from tests.waiting import wait_until
-
-HOLD = "until [ -e go ]; do sleep 0.05; done"
 
 
 class LocalSite:

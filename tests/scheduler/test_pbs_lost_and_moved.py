@@ -6,20 +6,8 @@ import pytest
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler import PBS
-from tests.scheduler.contract import alive, exists, make_batch
+from tests.scheduler.contract import HOLD, alive, exists, make_batch
 from tests.waiting import wait_until
-
-HOLD = "until [ -e go ]; do sleep 0.05; done"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "work"
-
-
-@pytest.fixture
-def scheduler(pbs):
-    return PBS(1, signal_before_end=0)
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from adaptive_scheduler.scheduler.pbs_records import parse_records
 from adaptive_scheduler.scheduler.pbs_select import PbsResources, walltime_seconds
 from adaptive_scheduler.scheduler.pbs_site import default_walltimes
 from adaptive_scheduler.scheduler.pbs_warning import warning_lines_by_queue
-from tests.scheduler.contract import alive, make_batch
+from tests.scheduler.contract import HOLD, alive, make_batch
 from tests.scheduler.pbs_answers import answer_to
 from tests.waiting import wait_until
 
 DEFAULT = "resources_default.walltime"
 LONGEST = "resources_max.walltime"
 #: A script that lives until it is warned.
-LISTEN = "trap 'touch warned; exit' USR1; until [ -e go ]; do sleep 0.05; done"
+LISTEN = f"trap 'touch warned; exit' USR1; {HOLD}"
 
 
 # What the site says.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from contextlib import contextmanager
 
 import pytest
 
 from adaptive_scheduler.scheduler import SLURM
-from tests.scheduler.contract import ODD_NAMES, SchedulerContract, alive, exists
+from tests.scheduler.contract import IN_ITS_SESSION, ODD_NAMES, SchedulerContract, alive
 from tests.waiting import wait_until
 
 
@@ -47,6 +45,11 @@ def site(slurm, tmp_path):
 class TestSLURM(SchedulerContract):
     """What differs is Slurm's own way, or that of the small cluster of the tests."""
 
+    # This cluster knows the processes of a job by their session. Real ones
+    # use cgroups, from which no process gets away; that would need root.
+    workers = IN_ITS_SESSION
+    forgets_what_never_began = True
+
     @pytest.mark.parametrize("name", [name for name in ODD_NAMES if "\\" not in name])
     def test_a_folder_may_have_any_name(self, site, scheduler, submit, name):
         super().test_a_folder_may_have_any_name(site, scheduler, submit, name)
@@ -59,36 +62,3 @@ class TestSLURM(SchedulerContract):
         site.cluster.run("scontrol", "update", f"jobid={job_id}", "endtime=now+1")
         wait_until(lambda: job_id not in alive(scheduler), timeout=120)
         assert scheduler.ends([job_id])[job_id].state == "TIMEOUT"
-
-    @pytest.mark.parametrize("how", ["cancel", "kill the main process"])
-    def test_workers_end_with_their_job(self, site, scheduler, running, how):
-        # This cluster knows the processes of a job by their session. Real ones
-        # use cgroups, from which no process gets away; that would need root.
-        script = """
-            note() { echo $BASHPID >> pids; }
-            (note; exec sleep 1000) &
-            (note; exec nohup sleep 1000) > /dev/null 2>&1 &
-            (note; trap '' TERM; until [ -e never ]; do sleep 0.05; done) &
-            echo $$ > main
-            until [ $(wc -l < pids) = 3 ]; do sleep 0.05; done
-        """
-        (job_id,) = running(script)
-        workers = [int(pid) for pid in (site.folder / "pids").read_text().split()]
-        assert all(map(exists, workers))
-        if how == "cancel":
-            scheduler.cancel_ids([job_id])
-        else:
-            os.kill(int((site.folder / "main").read_text()), signal.SIGKILL)
-        wait_until(lambda: job_id not in alive(scheduler))
-        assert not any(map(exists, workers))
-
-    def test_jobs_that_wait_can_be_cancelled(self, site, scheduler, submit, running):
-        running(n=site.n_cores)
-        waiting = submit("touch started", 50)
-        scheduler.cancel_ids(waiting)
-        wait_until(lambda: not set(waiting) & alive(scheduler))
-        (site.folder / "go").touch()
-        wait_until(lambda: not alive(scheduler))
-        assert not (site.folder / "started").exists()
-        # Slurm forgets members of an array that were cancelled before they began.
-        assert {end.state for end in scheduler.ends(waiting).values()} <= {"CANCELLED"}

@@ -9,12 +9,10 @@ import pytest
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.scheduler import PBS
-from tests.scheduler.contract import alive, make_batch
+from tests.scheduler.contract import HOLD, alive, make_batch
 from tests.scheduler.test_pbs import PbsSite
 from tests.scheduler.test_pbs import TestPBS as PbsContract
 from tests.waiting import wait_until
-
-HOLD = "until [ -e go ]; do sleep 0.05; done"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.pbs.commands import tell_keeper
-from tests.cluster.pbs.state import Job, create, server
+from tests.cluster.pbs.state import BLANK, Job, create, server
 from tests.cluster.processes import find, kill_all
 
 
@@ -124,7 +124,7 @@ class FakePBS:
         with server(self.folder) as pbs:
             number = pbs.new_number()
             some = {"owner": owner, "name": name, "state": "H", "hold": "u"}
-            job = _BLANK | {"id": f"{number}.pbs-head"} | some | fields
+            job = BLANK | {"id": f"{number}.pbs-head"} | some | fields
             pbs.jobs[job["id"]] = job
             return job["id"]
 
@@ -132,35 +132,3 @@ class FakePBS:
         """End all that was started here."""
         mark = f"FAKE_PBS={self.folder}".encode()
         kill_all(lambda: find(lambda environment: mark in environment))
-
-
-#: A job of which nothing is known.
-_BLANK: Job = {
-    "select": "1:ncpus=1",
-    "chunks": [(1, 1)],
-    "cores": 1,
-    "queue": "workq",
-    "walltime": None,
-    "out": "/x.o",
-    "err": "/x.e",
-    "join": "n",
-    "keep": "n",
-    "workdir": "/",
-    "created": 0.0,
-    "changed": 0.0,
-    "began": None,
-    "comment": "",
-    "status": None,
-    "substate": 20,
-    "run_count": 0,
-    "nodes": None,
-    "is_moved": False,
-    "is_torque": False,
-    "keeper": None,
-    "wish": None,
-    "is_array": False,
-    "array": None,
-    "index": None,
-    "script": "",
-    "arguments": "",
-}

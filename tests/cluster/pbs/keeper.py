@@ -38,7 +38,9 @@ def keep(folder: Path, job_id: str) -> None:
     with file:
         shell = _start(folder, job, file)
     status, end = _watch(folder, job, shell)
-    _kill(shell.pid, signal.SIGKILL)
+    while _session(shell.pid):
+        _kill(shell.pid, signal.SIGKILL)
+        time.sleep(_TICK)
     with server(folder) as pbs:
         job = pbs.jobs.get(job_id, {"keeper": None})
         if job["keeper"] != os.getpid():

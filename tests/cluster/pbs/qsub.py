@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.pbs.state import SERVER, Job, Server, server
+from tests.cluster.pbs.state import BLANK, SERVER, Job, Server, server
 
 USAGE = (
     "usage: qsub [-a date_time] [-A account_string] [-c interval]\n"
@@ -165,7 +165,7 @@ def _job(pbs: Server, options: dict[str, list[str]], number: int) -> Job:
     name = options.get("-N", ["STDIN"])[-1]
     workdir = str(Path.cwd())
     now = time.time()
-    return {
+    return BLANK | {
         "id": f"{number}.{SERVER}",
         "name": name,
         "owner": pwd.getpwuid(os.getuid()).pw_name,
@@ -183,19 +183,7 @@ def _job(pbs: Server, options: dict[str, list[str]], number: int) -> Job:
         "workdir": workdir,
         "created": now,
         "changed": now,
-        "began": None,
-        "comment": "",
-        "status": None,
         "substate": 10,
-        "run_count": 0,
-        "nodes": None,
-        "is_moved": False,
-        "is_torque": False,
-        "keeper": None,
-        "wish": None,
-        "is_array": False,
-        "array": None,
-        "index": None,
     }
 
 

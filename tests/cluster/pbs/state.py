@@ -43,6 +43,37 @@ _NO_CORES = "Not Running: Insufficient amount of resource: ncpus"
 
 Job = dict[str, Any]
 
+#: A job of which nothing is known yet.
+BLANK: Job = {
+    "select": "1:ncpus=1",
+    "chunks": [(1, 1)],
+    "cores": 1,
+    "queue": "workq",
+    "walltime": None,
+    "out": "/x.o",
+    "err": "/x.e",
+    "join": "n",
+    "keep": "n",
+    "workdir": "/",
+    "created": 0.0,
+    "changed": 0.0,
+    "began": None,
+    "comment": "",
+    "status": None,
+    "substate": 20,
+    "run_count": 0,
+    "nodes": None,
+    "is_moved": False,
+    "is_torque": False,
+    "keeper": None,
+    "wish": None,
+    "is_array": False,
+    "array": None,
+    "index": None,
+    "script": "",
+    "arguments": "",
+}
+
 
 class Server:
     """The jobs in a folder, while the lock is held."""
