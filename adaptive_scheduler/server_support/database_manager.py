@@ -32,6 +32,7 @@ from adaptive_scheduler.server_support.addresses import (
     raise_descriptor_limit,
 )
 from adaptive_scheduler.server_support.base_manager import BaseManager
+from adaptive_scheduler.server_support.dependencies import check_dependencies
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.listeners import Listeners
 from adaptive_scheduler.server_support.message_handler import MessageHandler
@@ -41,7 +42,6 @@ from adaptive_scheduler.server_support.server import Server
 from adaptive_scheduler.server_support.state import DONE, RunState
 from adaptive_scheduler.server_support.tables import database_rows
 from adaptive_scheduler.server_support.validation import (
-    check_dependencies,
     check_folders,
     check_initializers,
     check_learners,
