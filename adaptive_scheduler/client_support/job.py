@@ -75,7 +75,7 @@ async def run_job(options: JobOptions) -> int:
             )
             exit_code = await _run_attempt(run, desk)
         note("ends", reason=interrupted.result().reason if interrupted.done() else "nothing left")
-    except Exception:
+    except Exception:  # also where users look, and not only on stderr
         logging.getLogger("adaptive_scheduler.job").exception("the job itself failed")
         raise
     finally:
@@ -95,7 +95,7 @@ async def _run_attempt(run: AttemptRun, desk: Desk) -> int:
     await desk.report(report)
     if isinstance(report, Failed):
         with contextlib.suppress(OSError):  # the disk is full, and the journal has it, too
-            print(report.traceback or report.error, file=sys.stderr)  # noqa: T201
+            sys.stderr.write(f"{report.traceback or report.error}\n")
         return 1
     return 0
 

@@ -15,6 +15,7 @@ module                 executor
 `ipyparallel`          ``"ipyparallel"``: a controller beside the job and its engines
 `worker_processes`     programs that a job starts on all of its cores
 `ties`                 processes that end with their parent
+`shared_memory`        memory that must not outlive who shares it
 `kinds`                what each of them needs
 `allocation`           how many cores a job was given
 ====================== ============================================================

@@ -93,30 +93,22 @@ class Cluster(Workers):
 
     async def _open_again_and_again(self) -> None:
         while not self._is_closing:
-            if not self._has_next:
+            if (first := self._unserved) is None:
                 await self._pause()
                 continue
-            first = self._wanted
             try:
                 with temporary_folder(self._spread.scratch) as scratch:
                     await self._open(scratch)
             except Exception as error:  # noqa: BLE001  whatever others raise ends the attempt
-                for executor in (first, self._served):
-                    if executor is not None:
-                        executor.lose(f"The workers of {self.name} were lost: {error}")
+                for executor in {first, self._served or first}:
+                    executor.lose(f"The workers of {self.name} were lost: {error}")
                 if self._wanted is first:
                     self._served = first
 
     @property
-    def _has_next(self) -> bool:
-        """Whether there is a learner that is not served yet."""
-        return self._wanted is not None and self._wanted is not self._served
-
-    def _next(self) -> RemoteExecutor:
-        """Return the executor of the learner to be served now."""
-        assert self._wanted is not None  # noqa: S101  `_has_next`
-        self._served = self._wanted
-        return self._served
+    def _unserved(self) -> RemoteExecutor | None:
+        """The executor of a learner that is to be served, and isn't yet."""
+        return self._wanted if self._wanted is not self._served else None
 
     @abc.abstractmethod
     async def _open(self, scratch: Path) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.executors.cluster import GRACE, Cluster
 from adaptive_scheduler.executors.remote import RemoteExecutor
+from adaptive_scheduler.executors.shared_memory import forget_names
 from adaptive_scheduler.executors.worker import (
     WorkerError,
     evaluate,
@@ -37,8 +38,8 @@ _LOOK = 0.05
 #: Options of each worker: no server for browsers, and no limit but that of the job.
 _OPTIONS = ("--nanny", "--nthreads=1", "--no-dashboard", "--memory-limit=0", "--death-timeout=60")
 
-#: Where multiprocessing keeps what a process has been given a name of.
-_SEMAPHORE = re.compile(r"/dev/shm/sem\.mp-\w+$", re.MULTILINE)  # noqa: S108  it is read
+#: What a worker shares with its nanny: semaphores of multiprocessing, each with a name.
+_SEMAPHORES = r"sem\.mp-\w+"
 
 #: No point waits behind another at a worker while others are free.
 _CONFIG = {"logging.distributed": "critical", "distributed.scheduler.worker-saturation": 1.0}
@@ -87,10 +88,11 @@ class Dask(Cluster):
                 command, n_workers=self.n_workers, launcher=launcher, output=output
             ) as workers:
                 await self._see_workers(client, workers)
-                await client.register_plugin(_plugin("forget-semaphores", _forget_semaphores))
+                forget = partial(forget_names, _SEMAPHORES)
+                await client.register_plugin(_plugin("forget-semaphores", forget))
                 while not self._is_closing:
-                    if self._has_next:
-                        await self._prepare(client, scheduler, self._next())
+                    if (executor := self._unserved) is not None:
+                        await self._prepare(client, scheduler, executor)
                     workers.check()
                     await self._pause()
                 await _part(scheduler, workers)
@@ -107,6 +109,7 @@ class Dask(Cluster):
 
     async def _prepare(self, client: Any, scheduler: Any, executor: RemoteExecutor) -> None:
         """Send the function to each worker, also to those that are yet to come."""
+        self._served = executor
         for task in self._sent:
             task.cancel()
         # It would start again, what was evaluated by a worker that is killed.
@@ -164,7 +167,7 @@ async def _free(client: Any, scheduler: Any) -> None:
         await asyncio.sleep(_LOOK)
     if busy:
         await client.run(_kill_worker, workers=busy, nanny=True, on_error="ignore")
-    while not scheduler.workers.keys().isdisjoint(busy):  # noqa: ASYNC110
+    while not scheduler.workers.keys().isdisjoint(busy):  # noqa: ASYNC110  dask tells nobody
         await asyncio.sleep(_LOOK)
 
 
@@ -206,12 +209,3 @@ def _plugin(name: str, do: Callable[[], None]) -> Any:
             do()
 
     return Do()
-
-
-def _forget_semaphores() -> None:
-    """Take the names from the semaphores that a worker shares with its nanny.
-
-    Both have them by now. With names they would outlive processes that are killed.
-    """
-    for name in set(_SEMAPHORE.findall(Path("/proc/self/maps").read_text())):
-        Path(name).unlink(missing_ok=True)

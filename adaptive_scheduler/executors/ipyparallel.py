@@ -80,10 +80,10 @@ class IPyParallel(Cluster):
                 *processes,
             )
             while not self._is_closing:
-                if self._has_next:
+                if (executor := self._unserved) is not None:
                     if not await _is_free(client):
                         break  # an engine can't be told to drop what it does
-                    await self._prepare(client, self._next(), *processes)
+                    await self._prepare(client, executor, *processes)
                 for each in processes:
                     each.check()
                 if len(client.ids) < self.n_workers:
@@ -105,6 +105,7 @@ class IPyParallel(Cluster):
         self, client: Any, executor: RemoteExecutor, *processes: WorkerProcesses
     ) -> None:
         """Send the function to each engine."""
+        self._served = executor
         prepared = client[:].apply_async(_prepare, executor.preparation)
         await self._see(prepared.ready, "Not all engines are prepared", *processes)
         if not prepared.ready():

@@ -7,22 +7,21 @@ makes them so, before the job's program begins.
 from __future__ import annotations
 
 import atexit
-import re
 import signal
 import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.executors.base import Workers
 from adaptive_scheduler.executors.lifeline import Lifeline, Lifelines
 from adaptive_scheduler.executors.remote import RemoteExecutor, Send
+from adaptive_scheduler.executors.shared_memory import forget_names
 from adaptive_scheduler.executors.worker import Preparation, WorkerError, evaluate, hold, portable
 
-#: Where MPICH keeps what the ranks of a node share.
-_SHARED_MEMORY = re.compile(r"/dev/shm/mpich_shm_\w+$", re.MULTILINE)  # noqa: S108  it is read
+#: What the ranks of a node share with MPICH.
+_SHARED_MEMORY = r"mpich_shm_\w+"
 #: Seconds for which the end of a job waits for workers that still evaluate.
 _PARTING = 2.0
 
@@ -35,7 +34,7 @@ class MPIWorkers(Workers):
 
     def __init__(self) -> None:
         super().__init__(_world_size() - 1)
-        _forget_shared_memory()
+        forget_names(_SHARED_MEMORY)
         _end_in_peace()
         self._lifelines = Lifelines(self._mourn)
         self._pool: Any = None
@@ -141,20 +140,10 @@ def _prepare_rank(preparation: Preparation, lifeline: Lifeline) -> None:
     from mpi4py import MPI
 
     preparation.apply()
-    _forget_shared_memory()
+    forget_names(_SHARED_MEMORY)
     _end_in_peace()
     name = f"with MPI rank {MPI.COMM_WORLD.rank} on {socket.gethostname()}"
     hold(lambda: lifeline.hold(name))
-
-
-def _forget_shared_memory() -> None:
-    """Take the name from the memory that MPICH shares between the ranks of a node.
-
-    All have it by now. With a name it would outlive ranks that are killed,
-    and a later job that gets the same name could not begin.
-    """
-    for name in set(_SHARED_MEMORY.findall(Path("/proc/self/maps").read_text())):
-        Path(name).unlink(missing_ok=True)
 
 
 def _end_in_peace() -> None:

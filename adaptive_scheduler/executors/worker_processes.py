@@ -76,7 +76,7 @@ class WorkerProcesses:
     async def end(self) -> None:
         """Wait until all have ended."""
         for process in self._processes:
-            while process.poll() is None:  # noqa: ASYNC110
+            while process.poll() is None:  # noqa: ASYNC110  no event tells
                 await asyncio.sleep(_LOOK)
 
     def close(self) -> None:
