@@ -125,8 +125,9 @@ class RunFolder:
             self.journal.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
-                f"The run folder '{self.root}' can't be used: {error.strerror} "
-                f"({error.filename}). Name another one with `folder=...`."
+                f"'{error.filename}' can't be used for the run in '{self.root}': "
+                f"{error.strerror}. Name another folder: `folder=...` for all of the run, or "
+                "`log_folder`, `batch_folder` or `db_fname` where you gave one."
             ) from error
 
     def _check_that_it_is_ours(self) -> None:

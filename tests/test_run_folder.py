@@ -129,6 +129,14 @@ def test_a_file_in_the_way_is_an_error_that_names_it(tmp_path, part):
         RunFolder.at(tmp_path / "sweep-run").create()
 
 
+@pytest.mark.parametrize("part", ["logs", "scripts", "journal"])
+def test_a_folder_of_the_users_that_cannot_be_made_is_named(tmp_path, part):
+    in_the_way = tmp_path / "obstacle"
+    in_the_way.touch()
+    with pytest.raises(RunFolderError, match=r"^'.*obstacle.* can't be used .*log_folder"):
+        RunFolder.at(tmp_path / "run", **{part: in_the_way / "x" / "y"}).create()
+
+
 def test_a_private_file_is_for_its_owner_and_replaces_the_one_before(tmp_path):
     path = tmp_path / "connection.json"
     path.write_text("an older one that everybody can read")
