@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import adaptive
+import psutil
 import pytest
 
 from adaptive_scheduler.errors import MaxRestartsReachedError
@@ -118,7 +119,19 @@ def test_a_job_that_is_cancelled_saves_what_came_back(make_run, scheduler, ledge
     run.cancel()  # before another job goes on
 
 
-def stop_in_the_middle(make_run, scheduler, ledger, gate):
+@in_places(("local", "dask"))
+def test_a_job_that_is_killed_leaves_nothing(make_run, scheduler, ledger, gate):
+    run = stop_in_the_middle(make_run, scheduler, ledger, gate, job_manager_interval=1)
+    family = psutil.Process(ledger.begun()[0].pid).parents()
+    next(p for p in family if "adaptive_scheduler.run_learner" in p.cmdline()).kill()
+    wait_until(lambda: len(ledger.jobs()) == 2)
+    left = {path.name for path in Path("run-run/scratch").iterdir()}
+    assert left == {ledger.jobs()[1]}  # what the other needs; `scheduler` looks for the rest
+    gate.touch()
+    run.wait()
+
+
+def stop_in_the_middle(make_run, scheduler, ledger, gate, *, job_manager_interval=NEVER):
     """Return a run whose learner goes no further than to its middle."""
     n_free = 6
     sequence = adaptive.SequenceLearner(Noted(ledger.path, free=n_free, gate=gate), range(N_POINTS))
@@ -128,7 +141,7 @@ def stop_in_the_middle(make_run, scheduler, ledger, gate):
         url=URL,
         kill_on_error=None,
         save_interval=NEVER,
-        job_manager_interval=NEVER,
+        job_manager_interval=job_manager_interval,
     )
     run.start()
     wait_until(lambda: len(ledger.begun()) > n_free)
