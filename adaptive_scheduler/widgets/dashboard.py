@@ -30,8 +30,9 @@ def in_notebook() -> bool:
 class Dashboard:
     """How a run does: a live widget in a notebook, text in a terminal.
 
-    A saved or exported notebook shows the last state as HTML. There may be
-    several dashboards of one run.
+    A saved or exported notebook shows HTML: how the run ended, or, while it goes
+    on, how it was when the cell was executed. There may be several dashboards of
+    one run.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from html import escape
 from importlib.resources import files
@@ -55,7 +56,8 @@ def static_page(figures: RunFigures, failures: Iterable[tuple[int, str]]) -> str
         f"<thead><tr><th>learner</th><th>last error</th></tr></thead><tbody>{rows}</tbody></table>"
     )
     style = f"<style>{asset('theme.css')}{asset('strip.css')}</style>"
-    return f'{style}<div class="as-root">{strip(figures)}{table if shown else ""}</div>'
+    stamp = f'<p class="as-waits">As of {time.strftime("%Y-%m-%d %H:%M:%S")}.</p>'
+    return f'{style}<div class="as-root">{strip(figures)}{table if shown else ""}{stamp}</div>'
 
 
 def _headline(figures: RunFigures) -> str:

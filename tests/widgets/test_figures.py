@@ -125,6 +125,7 @@ def test_a_page_without_javascript_shows_what_has_failed():
     page = static_page(FIGURES, [(i, f"error {i}") for i in range(25)])
     assert "error 3" in page
     assert "15 more" in page
+    assert "As of 20" in page
     assert "<style>" in page
 
 
