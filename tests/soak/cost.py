@@ -20,6 +20,7 @@ _GRACE = 6.0
 #: Faults that end a job, and the points that this costs.
 _ENDS_A_JOB = {
     "a job is killed": _UNSAVED,
+    "a job is killed and requeued": _UNSAVED,
     "a job gets SIGTERM": _UNDER_WAY,
     "a job is cancelled by somebody": _UNDER_WAY,
     "a job is requeued": _UNDER_WAY,

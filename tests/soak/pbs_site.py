@@ -57,7 +57,7 @@ class PbsSite:
 
         return {
             "a job is cancelled by somebody": on_a_job(self._qdel),
-            "a job is requeued": on_a_job(self._pbs.requeue),
+            "a job is killed and requeued": on_a_job(self._pbs.requeue),
             "a job reaches its walltime": on_a_job(self._pbs.reach_walltime),
             "a node is lost": lambda: self._lose_node(random),
             "the server stops": lambda: _while(self._pbs.hung(), random),

@@ -19,6 +19,7 @@ FULL = "the disk is full"
         ("a job gets SIGTERM", 1),
         ("a job is requeued", 1),
         ("a job is killed", 12),
+        ("a job is killed and requeued", 12),
         ("a node is lost", 80),
     ],
 )
