@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 from children import Child
 from released import VERSION, add_option, released_python
@@ -37,12 +39,21 @@ CASES = [
 ]
 #: Executors of which one core directs the others.
 DIRECTED = ("mpi4py", "ipyparallel")
+#: An executor, whose it is, and a function.
+Case: TypeAlias = tuple[str, str, str]
 #: By this factor, at most, an evaluation of the large function takes longer.
 WORST = 1.2
 
 
 def rate_of(
-    python: Path, side: str, executor: str, function: str, *, workers: int, seconds: float
+    child: Child,
+    folder: Path,
+    side: str,
+    executor: str,
+    function: str,
+    *,
+    workers: int,
+    seconds: float,
 ) -> float:
     """Return how many evaluations a second there are."""
     cores = workers + (executor in DIRECTED)
@@ -50,12 +61,26 @@ def rate_of(
     if side != PLAIN:
         options |= {"slots": 1, "python_executable": None}
     work = ("sequence", {"function": function, "seconds": seconds, "workers": workers})
+    child.ask("run", folder=str(folder), work=work, **options)
+    return float(json.loads((folder / "rate.json").read_text()))
+
+
+def measure_round(
+    pythons: Mapping[str, Path], cases: Iterable[Case], **options: Any
+) -> Iterator[tuple[Case, float]]:
+    """Yield the rate of each case. One process of each side starts the runs of a round."""
     with (
-        tempfile.TemporaryDirectory(dir=CACHE, ignore_cleanup_errors=True) as folder,
-        Child(python, SCRIPTS[side], folder=Path(folder)) as child,
+        tempfile.TemporaryDirectory(dir=CACHE, ignore_cleanup_errors=True) as name,
+        ExitStack() as stack,
     ):
-        child.ask("run", folder=folder, work=work, **options)
-        return float(json.loads(Path(folder, "rate.json").read_text()))
+        children = {
+            side: stack.enter_context(Child(python, SCRIPTS[side], folder=Path(name)))
+            for side, python in pythons.items()
+        }
+        for executor, side, function in cases:
+            folder = Path(tempfile.mkdtemp(dir=name))
+            rate = rate_of(children[side], folder, side, executor, function, **options)
+            yield (executor, side, function), rate
 
 
 def main() -> None:
@@ -63,7 +88,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     add_option(parser)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each figure and round")
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each figure and round")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -71,30 +96,24 @@ def main() -> None:
     report = Report("evaluations")
     report.note(
         f"Evaluations a second with {arguments.workers} workers ('sequential' has one) in the "
-        f"{arguments.seconds:g} s after the first points; medians of {arguments.rounds} rounds;\n"
-        "the bars are medians of what was compared within a round.\n"
+        f"{arguments.seconds:g} s after they have warmed up;\n"
+        f"medians of {arguments.rounds} rounds, for the bars of what was compared within each.\n"
         "The small function returns its argument; the large one closes over 10 MB."
     )
-    rates: dict[tuple[str, str, str], list[float]] = {}
+    rates: dict[Case, list[float]] = {}
+    pythons = {OURS: here, RELEASED: released, PLAIN: here}
+    cases = [(*case, function) for case in CASES for function in FUNCTIONS]
     for _ in range(arguments.rounds):
-        for executor, side in CASES:
-            for function in FUNCTIONS:
-                python = released if side == RELEASED else here
-                rate = rate_of(
-                    python,
-                    side,
-                    executor,
-                    function,
-                    workers=arguments.workers,
-                    seconds=arguments.seconds,
-                )
-                rates.setdefault((executor, side, function), []).append(rate)
+        options = {"workers": arguments.workers, "seconds": arguments.seconds}
+        for case, rate in measure_round(pythons, cases, **options):
+            rates.setdefault(case, []).append(rate)
+        cases.reverse()  # what the machine does meanwhile favours nobody
     show(report, rates)
     if arguments.json:
         report.save(arguments.json)
 
 
-def show(report: Report, rates: dict[tuple[str, str, str], list[float]]) -> None:
+def show(report: Report, rates: dict[Case, list[float]]) -> None:
     """Print the figures and the bars."""
     report.table(
         "Evaluations a second",

@@ -25,6 +25,8 @@ WorkName: TypeAlias = tuple[str, dict[str, Any]]
 _N_ELEMENTS = 10_000_000 // 8
 #: More points than can be evaluated while we look.
 _MANY = 100_000
+#: Seconds that workers get to be there: one may evaluate the first points before another is.
+_WARM_UP = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,24 @@ def large(x: float, array: np.ndarray[Any, Any]) -> float:
 
 
 class Stopwatch:
-    """A goal that ends a runner some seconds after its first points, when all workers are up."""
+    """A goal that ends a runner some seconds after its workers have warmed up."""
 
     def __init__(self, seconds: float, n_workers: int, out: Path) -> None:
         self._seconds = seconds
         self._n_first = n_workers
         self._out = out
+        self._first_points: float | None = None
         self._started: float | None = None
 
     def __call__(self, learner: Any) -> bool:
         """Whether the time is over."""
         now = time.perf_counter()
-        if self._started is None:
+        if self._first_points is None:
             if learner.npoints >= self._n_first:
+                self._first_points = now
+            return False
+        if self._started is None:
+            if now - self._first_points >= _WARM_UP:
                 self._started, self._n_first = now, learner.npoints
             return False
         if now - self._started < self._seconds and not learner.done():
