@@ -2,7 +2,7 @@
 
 With the rights to do so the Debian packages are installed; without, those of Slurm
 are unpacked into a folder of this project, where the tests find them as well. A
-browser can only be installed.
+browser, and what makes networks, can only be installed.
 """
 
 # ruff: noqa: T201  a command prints
@@ -32,9 +32,16 @@ _LIBRARIES = ("libmunge2", "libhwloc15", "liblua5.1-0")
 BROWSERS = ("chromium", "chromium-browser")
 _BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
 
+#: What the tests make hosts and cables of.
+_NETWORK_PACKAGES = ("iproute2",)
+
 HOW_TO_GET_A_BROWSER = (
     "The tests of the dashboard need Chromium. On Debian: "
     "`sudo apt-get install chromium fonts-dejavu-core`."
+)
+HOW_TO_GET_NETWORKS = (
+    "The tests of broken networks need the program `ip`, and the rights of root. On Debian: "
+    "`sudo apt-get install iproute2`."
 )
 HOW_TO_GET_THEM = (
     "The tests start a Slurm cluster of their own, in a temporary folder and without root, and "
@@ -112,7 +119,7 @@ def browser() -> str | None:
 
 def main() -> int:
     """Get the programs, unless they are there; return an exit code."""
-    return max(_get_slurm(), _get_browser())
+    return max(_get_slurm(), _get_browser(), _get_networks())
 
 
 def _get_slurm() -> int:
@@ -132,12 +139,22 @@ def _get_slurm() -> int:
 def _get_browser() -> int:
     if browser() is not None:
         return 0
+    return _get_by_apt("There is no browser.", _BROWSER_PACKAGES, HOW_TO_GET_A_BROWSER)
+
+
+def _get_networks() -> int:
+    if shutil.which("ip") is not None:
+        return 0
+    return _get_by_apt("There is no program `ip`.", _NETWORK_PACKAGES, HOW_TO_GET_NETWORKS)
+
+
+def _get_by_apt(lack: str, packages: Sequence[str], way_out: str) -> int:
     if shutil.which("apt-get") is None or _root() is None:
-        return _complain("There is no browser.", HOW_TO_GET_A_BROWSER)
+        return _complain(lack, way_out)
     try:
-        _install(_BROWSER_PACKAGES)
+        _install(packages)
     except subprocess.CalledProcessError as error:
-        return _complain(f"`{' '.join(map(str, error.cmd))}` failed.", HOW_TO_GET_A_BROWSER)
+        return _complain(f"`{' '.join(map(str, error.cmd))}` failed.", way_out)
     return 0
 
 
