@@ -28,16 +28,17 @@ _PACKAGES = ("slurm-wlm", "munge")
 _PARTS = ("slurm-client", "slurmd", "slurmctld", "slurm-wlm-basic-plugins", "munge")
 _LIBRARIES = ("libmunge2", "libhwloc15", "liblua5.1-0")
 
-#: What the tests of the dashboard look at pages with, and the letters that they see there.
+#: What the tests of the dashboard look at pages with, the letters that they see there, and
+#: what the node.js of Playwright, which steers the browser, is linked with.
 BROWSERS = ("chromium", "chromium-browser")
-_BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core")
+_BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core", "libatomic1")
 
 #: What the tests make hosts and cables of.
 _NETWORK_PACKAGES = ("iproute2",)
 
 HOW_TO_GET_A_BROWSER = (
     "The tests of the dashboard need Chromium. On Debian: "
-    "`sudo apt-get install chromium fonts-dejavu-core`."
+    "`sudo apt-get install chromium fonts-dejavu-core libatomic1`."
 )
 HOW_TO_GET_NETWORKS = (
     "The tests of broken networks need the program `ip`, and the rights of root. On Debian: "
