@@ -19,6 +19,7 @@ from adaptive_scheduler.scheduler.local_cores import usable_cores
 from adaptive_scheduler.scheduler.pbs_site import PbsSite
 from adaptive_scheduler.scheduler.slurm_client import ask_well
 from adaptive_scheduler.scheduler.slurm_site import parse_config, read_partitions
+from adaptive_scheduler.wording import counted
 
 #: Bytes that should be free where runs and their data are.
 _ROOM = 1 << 30
@@ -111,8 +112,8 @@ def _limits(scheduler: BaseScheduler) -> list[str]:
     if isinstance(scheduler, PBS):
         site = PbsSite()
         cores = site.nodes.values()
-        size = f"{len(cores)} nodes, {sum(cores)} cores, at most {max(cores)} on a node"
-        return [size, f"arrays of {site.max_array_size} jobs"]
+        size = f"{counted(len(cores), 'node')}, {counted(sum(cores), 'core')}"
+        return [f"{size}, at most {max(cores)} on a node", f"arrays of {site.max_array_size} jobs"]
     return [f"{usable_cores()} cores of this machine may be used"]
 
 

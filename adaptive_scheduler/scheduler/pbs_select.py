@@ -10,6 +10,7 @@ from typing import Final
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.resources import Resources, seconds_of
+from adaptive_scheduler.wording import counted
 
 #: A unit must be said: numbers alone are bytes to PBS, and megabytes to Slurm.
 _MEMORY = re.compile(r"(\d+) *(?:([kmgtp])i?b?|b)", re.IGNORECASE | re.ASCII)
@@ -161,7 +162,7 @@ class PbsResources(Resources):
 
     def __str__(self) -> str:
         queue = "" if self.queue is None else f", queue {self.queue!r}"
-        return f"{self.cores} cores each{queue}"
+        return f"{counted(self.cores, 'core')} each{queue}"
 
 
 def own_resources(resources: Resources) -> PbsResources:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.resources import Resources
+from adaptive_scheduler.wording import counted
 
 #: Options that would make sbatch speak to clusters at which nobody looks.
 _OTHER_CLUSTERS = re.compile(r"--clusters?(=|\s|$)|-M")
@@ -125,7 +126,7 @@ class SlurmResources(Resources):
 
     def __str__(self) -> str:
         partition = "" if self.partition is None else f", partition {self.partition!r}"
-        return f"{self.cores} cores each{partition}"
+        return f"{counted(self.cores, 'core')} each{partition}"
 
 
 def _check_quotes(option: str) -> None:

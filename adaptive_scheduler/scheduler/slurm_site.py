@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.scheduler.slurm_client import ask_well
 from adaptive_scheduler.scheduler.slurm_resources import SlurmResources
+from adaptive_scheduler.wording import counted
 
 #: Slurm's own defaults, for sites whose configuration can't be read.
 DEFAULT_MAX_ARRAY_SIZE = 1001
@@ -173,17 +174,16 @@ def _obstacle(partition: Partition, wanted: SlurmResources) -> str:
     """Return why a job can't run in a partition; nothing if it can."""
     if wanted.is_on_one_node:
         largest = partition.cores_of_largest_node
-        return _at_most(partition, f"{largest} cores on a node") if wanted.cores > largest else ""
-    if wanted.nodes is None:
+        is_too_large, most = wanted.cores > largest, f"{counted(largest, 'core')} on a node"
+    elif wanted.nodes is None:
         total = partition.n_cores
-        return _at_most(partition, f"{total} cores") if wanted.cores > total else ""
-    cores = wanted.cores // wanted.nodes
-    count = sum(n for cores_there, n in partition.nodes if cores_there >= cores)
-    return _at_most(partition, f"{count} nodes of {cores} cores") if wanted.nodes > count else ""
-
-
-def _at_most(partition: Partition, size: str) -> str:
-    return f"partition '{partition.name}' has no more than {size}"
+        is_too_large, most = wanted.cores > total, counted(total, "core")
+    else:
+        cores = wanted.cores // wanted.nodes
+        count = sum(n for cores_there, n in partition.nodes if cores_there >= cores)
+        is_too_large = wanted.nodes > count
+        most = f"{counted(count, 'node')} of {counted(cores, 'core')}"
+    return f"partition '{partition.name}' has no more than {most}" if is_too_large else ""
 
 
 def _nodes(wanted: SlurmResources) -> str:

@@ -14,6 +14,7 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.scheduler.core import Scheduler
 from adaptive_scheduler.scheduler.jobs import Batch
+from adaptive_scheduler.wording import counted
 
 
 def check_on_path(command: str, system: str) -> None:
@@ -83,8 +84,8 @@ def submission_error(
             f"It is not known whether {command} has submitted jobs of '{batch.job_name}':\n{quoted}"
         )
     hint = next((hint for phrase, hint in hints.items() if phrase in words), "")
-    n = len(batch.numbers)
+    jobs = counted(len(batch.numbers), "job")
     return SubmissionRejectedError(
-        f"{command} refused the jobs of '{batch.job_name}' ({n} jobs, {batch.resources}):\n"
+        f"{command} refused the jobs of '{batch.job_name}' ({jobs}, {batch.resources}):\n"
         f"{quoted}\nScript: {batch.script_path}. {hint}".rstrip()
     )

@@ -37,10 +37,10 @@ def given_up_report(
         The data files of all learners.
     """
     worst = max(failed, key=lambda entry: (entry.fails, entry.ended or 0.0))
-    plural = "s were" if len(failed) > 1 else " was"
+    were = "were" if len(failed) > 1 else "was"
     name = fname_to_str(fnames[worst.index])
     lines = [
-        f"Run '{job_name}' has failed: {len(failed)} of {len(fnames)} learner{plural} given up.",
+        f"Run '{job_name}' has failed: {len(failed)} of {len(fnames)} learners {were} given up.",
         *_causes(failed),
         "",
         f"Learner {worst.index} ('{name}') failed {worst.fails} times, at last {_where(worst)}:",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.widgets.words import counted
+from adaptive_scheduler.wording import counted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager

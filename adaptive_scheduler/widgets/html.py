@@ -8,7 +8,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.widgets.words import NOTHING, SIGNS, STATES, counted, short_number, span
+from adaptive_scheduler.widgets.words import NOTHING, SIGNS, STATES, short_number, span
+from adaptive_scheduler.wording import counted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.widgets.figures import RunFigures

@@ -12,7 +12,8 @@ from adaptive_scheduler.server_support.entries import FAILED, RUNNING
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.widgets.attempts import AttemptStory, attempts_at
 from adaptive_scheduler.widgets.log_lines import LogFollower
-from adaptive_scheduler.widgets.words import SIGNS, counted
+from adaptive_scheduler.widgets.words import SIGNS
+from adaptive_scheduler.wording import counted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.entries import LearnerEntry

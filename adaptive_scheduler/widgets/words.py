@@ -61,8 +61,3 @@ def size(n_bytes: float) -> str:
             return f"{n_bytes:.3g} {unit}"
         n_bytes /= _STEP
     return f"{n_bytes:.3g} {_SIZES[-1]}"
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number of things: "1 job", "2 jobs"."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -158,7 +158,7 @@ def test_what_slurm_refuses_is_told_in_its_words(submit, keywords, words):
         ({"cores": 3}, "3 cores on one node: partition 'main' has no more than 2 cores"),
         (
             {"cores": None, "nodes": 2, "cores_per_node": 1, "partition": "single"},
-            "2 nodes: partition 'single' has no more than 1 nodes of 1 cores",
+            "2 nodes: partition 'single' has no more than 1 node of 1 core",
         ),
         (
             {"cores": None, "nodes": 2, "cores_per_node": 3},

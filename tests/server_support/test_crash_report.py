@@ -31,7 +31,7 @@ def report(tmp_path, *entries):
 
 def test_it_tells_what_failed_where_and_what_the_function_raised(tmp_path):
     text = report(tmp_path, failed(3))
-    assert text.startswith("Run 'sweep' has failed: 1 of 40 learner was given up.")
+    assert text.startswith("Run 'sweep' has failed: 1 of 40 learners was given up.")
     for words in (
         "Learner 3 ('data/3.pickle') failed 2 times",
         "in job sweep-3 (id 7_3) on node7",
