@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.journal_writer import Journal
-from adaptive_scheduler.protocol import JobIdentity
+from adaptive_scheduler.protocol import MAX_NUMBER, JobIdentity
 
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 counts = st.integers(0, 2**63 - 1)
 times = st.floats(0, 1e12)
 names = st.text(max_size=20)
-jobs = st.builds(JobIdentity, names, counts)
+jobs = st.builds(JobIdentity, names, st.integers(0, MAX_NUMBER))
 
 BY_TYPE = {
     "float": times,
