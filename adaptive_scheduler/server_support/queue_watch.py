@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler import journal as j
@@ -14,6 +14,7 @@ from adaptive_scheduler.server_support.logs import last_lines
 from adaptive_scheduler.server_support.state import JobEntry, RunState
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder import RunFolder
     from adaptive_scheduler.scheduler.base import JobEnd, QueuedJob
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
 
@@ -49,8 +50,10 @@ async def note_queue(
         except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
             log.warning("How jobs have ended can't be found out: %r", error)
             ends = {}
+        excused = await asyncio.to_thread(_excused, database.run_folder, gone, ends)
         for job in gone:
-            await _record_gone(database, job, ends.get(job.job_id))
+            is_excused = job.job_id in excused
+            await _record_gone(database, job, ends.get(job.job_id), is_excused=is_excused)
         # A job that was killed could not do it.
         await asyncio.to_thread(remove_scratch_of, database.run_folder.root, ids)
     await database.flushed(_DISK_PATIENCE)
@@ -66,10 +69,32 @@ def gone_jobs(state: RunState, queue: Mapping[str, QueuedJob], asked_at: float) 
     ]
 
 
-async def _record_gone(database: DatabaseManager, job: JobEntry, end: JobEnd | None) -> None:
+def _excused(
+    run_folder: RunFolder, gone: Iterable[JobEntry], ends: Mapping[str, JobEnd]
+) -> set[str]:
+    """Return the ids of the jobs that are gone without a trace, but for one of them.
+
+    They were never seen running, have written nothing, and nothing is known of their
+    end. As a rule somebody has cancelled them while they were pending: PBS without a
+    history remembers nothing of that, nor does Slurm of members of an array. One
+    counts, so that a run in which jobs vanish again and again comes to an end.
+    """
+    traceless = [
+        job.job_id
+        for job in gone
+        if job.started is None
+        and job.job_id not in ends
+        and not run_folder.output_of(job.job_name, job.job_id).exists()
+    ]
+    return set(traceless[1:])
+
+
+async def _record_gone(
+    database: DatabaseManager, job: JobEntry, end: JobEnd | None, *, is_excused: bool
+) -> None:
     is_stopping = database.handler.is_stopping
     was_cancelled = end is not None and job.started is None and end.state == "CANCELLED"
-    is_no_fault = was_cancelled or (end is not None and end.is_no_fault)
+    is_no_fault = is_excused or was_cancelled or (end is not None and end.is_no_fault)
     never_worked = database.state.is_failed_start(job)
     is_failed_start = never_worked and not is_stopping and not is_no_fault
     output = ""

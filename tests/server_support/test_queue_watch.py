@@ -143,6 +143,23 @@ async def test_a_job_that_the_site_has_ended_was_no_failure(database):
 
 
 @in_a_loop
+async def test_pending_jobs_that_somebody_has_cancelled_together_are_one_failed_start(database):
+    database.submit(0, 1, 2)
+    await note_queue(database, {}, NOW)
+    assert len(database.gone()) == 3
+    assert database.state.totals.failed_starts_in_a_row == 1
+
+
+@in_a_loop
+async def test_jobs_that_have_run_or_written_something_are_failed_starts_each(database):
+    database.submit(0, 1, 2)
+    await note_queue(database, {str(i): seen(i, running=i == 0) for i in range(3)}, NOW)
+    database.run_folder.output_of("sweep-1", "1").write_text("module: command not found\n")
+    await note_queue(database, {}, 2 * NOW)
+    assert database.state.totals.failed_starts_in_a_row == 3
+
+
+@in_a_loop
 async def test_the_scheduler_is_asked_once_how_all_of_them_ended(database):
     for number in range(3):
         working(database, number)

@@ -63,6 +63,20 @@ def test_a_job_that_is_cancelled_by_somebody_else_saves_and_another_goes_on(
     assert len(ledger.jobs()) == 2
 
 
+def test_pending_jobs_that_somebody_else_cancels_are_submitted_again(cluster, start, ledger, gate):
+    functions = [Noted(ledger.path, index, free=0, gate=gate) for index in range(10)]
+    learners = [adaptive.SequenceLearner(function, [0, 1]) for function in functions]
+    run = start(learners, max_fails_per_job=3)
+    wait_until(lambda: len(records(j.Assigned)) == 4)  # each of the four nodes has one job
+    cluster.run("scancel", "--state=PENDING", "--name=run")
+    # Slurm remembers nothing of these six, and they have not failed.
+    wait_until(lambda: len(records(j.JobGone)) == 6)
+    wait_until(lambda: sum(len(record.job_ids) for record in records(j.Submitted)) == 16)
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+
+
 def test_a_job_that_is_requeued_saves_and_gets_its_learner_back(cluster, stopped, ledger, gate):
     run = stopped(save_interval=NEVER, max_simultaneous_jobs=1)
     (job_id,) = ledger.jobs()
