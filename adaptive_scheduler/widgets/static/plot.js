@@ -109,7 +109,7 @@ class Chart {
     return {
       width,
       height: HEIGHT,
-      padding: [8, 8, 0, 0],
+      padding: [8, 28, 0, 0], // on the right there is room for half of a time
       cursor: { sync: { key: this.sync }, drag: { x: true, y: false }, points: { size: 6 } },
       hooks: { setCursor: [() => this.tell()] },
       legend: { show: curves.length > 1, live: true },

@@ -117,13 +117,14 @@ class Showcase:
         figures = {"npoints": npoints, "latest_loss": 0.8 / (npoints + 1), "npoints/s": 0.21}
         self.handler.answer(kind(job, attempt, figures | {"cpu_usage": 96.5, "mem_usage": 3.25}))
 
-    def _gone(self, index):
-        gone = j.JobGone(time=self.now, job_id=f"4711_{index}", end="COMPLETED", is_certain=True)
+    def _gone(self, index, end):
+        job_id = f"4711_{index}"
+        gone = j.JobGone(time=self.now, job_id=job_id, end=end, state=end, is_certain=True)
         self.state.apply(gone)
 
     def _done(self, index, lot):
         self._report(p.Done, index, 1, ago=AGE * (1 - lot / 2))
-        self._gone(index)
+        self._gone(index, "COMPLETED")
 
     def _running(self, index, lot):
         self._report(p.Status, index, lot, ago=9_000 * lot, number=1 + (index % 7 == 0))
@@ -132,7 +133,7 @@ class Showcase:
         for number in range(1, times + 1):
             job, attempt = self._begun(index, 7_000 * (lot + 1) - 60 * number, number)
             self.handler.answer(p.Failed(job, attempt, ERRORS[index % 3], "Traceback ..."))
-        self._gone(index)
+        self._gone(index, "FAILED")
 
     def _delayed(self, index, lot):
         self._failed(index, lot, times=2)
