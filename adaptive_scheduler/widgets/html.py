@@ -124,7 +124,7 @@ def _core_hours(hours: float) -> str:
 
 
 def _rate(figures: RunFigures) -> str:
-    return f"{short_number(figures.rate)} a second" if figures.rate else ""
+    return f"{short_number(figures.rate)}/s" if figures.rate else ""
 
 
 def _running(figures: RunFigures) -> str:

@@ -73,7 +73,7 @@ def test_the_strip_says_everything_in_words():
         "16 learners",
         "2 h 00 min",
         "12,345",
-        "12.5 a second",
+        "12.5/s",
         "2 jobs pending: 2 Priority.",
         "31.2",
         "97 %",
