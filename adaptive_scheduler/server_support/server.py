@@ -172,7 +172,9 @@ class Server:
             request = p.decode_request(data)
         except (ValueError, msgspec.DecodeError) as error:
             self.n_dropped += 1
-            log.warning("Dropped a message that is none of ours: %s", error)
+            if self.n_dropped.bit_count() == 1:  # the 1st, 2nd, 4th, ...: nothing floods the log
+                so_far = "Messages that are none of ours, and dropped: %d; the last: %s"
+                log.warning(so_far, self.n_dropped, error)
             return
         try:
             answer = self._handle(request)

@@ -178,7 +178,7 @@ class Bomb:
 
 
 @in_a_loop
-async def test_nonsense_from_a_job_is_counted_and_dropped(tmp_path):
+async def test_nonsense_from_a_job_is_counted_and_dropped(tmp_path, caplog):
     nonsense = [
         [b""],
         [b"hello"],
@@ -194,7 +194,8 @@ async def test_nonsense_from_a_job_is_counted_and_dropped(tmp_path):
         for frames in nonsense:
             await peer.send_multipart(frames)
         assert await ask(peer, STATUS) == p.Accepted()
-        assert site.server.n_dropped == len(nonsense)
+        assert site.server.n_dropped == len(nonsense) == 8
+        assert caplog.text.count("none of ours") == 4  # the 1st, 2nd, 4th and 8th
         assert site.heard == [STATUS]
         assert not (tmp_path / "exploded").exists()
 
