@@ -42,6 +42,9 @@ def make_run(name, n_learners=4, first_raises=None, **keywords):
     )
 """
 
+#: Two runs that are looked at together.
+RUNS = ("first", "second")
+
 #: A cell that computes. What the status bar says of the kernel is true of its last message only.
 BUSY_CELL = ".jp-InputArea-prompt:has-text('[*]')"
 
@@ -87,6 +90,33 @@ def test_the_dashboard_of_a_real_run_changes_while_a_cell_computes(lab, chromium
     (output,) = saved.cells[1].outputs
     assert "finished" in output.data["text/html"]
     assert "finished" in output.data["text/plain"]
+
+
+def test_runs_stand_behind_each_other_and_each_is_steered_in_its_tab(lab, chromium, spool):
+    make = "from adaptive_scheduler import MultiRunManager\n"
+    make += "runs = MultiRunManager([make_run('first'), make_run('second', n_learners=2)])\n"
+    lab.write("several.ipynb", RUN, make + "runs.start_all()\nruns.info()")
+
+    def act(visit):
+        page = visit.page
+        visit.open_lab(lab.url("several.ipynb"))
+        visit.run_all()
+        first, second = (page.get_by_label(f"Run {name}", exact=True) for name in RUNS)
+        expect(first).to_contain_text("2 running")
+        expect(second).not_to_be_visible()
+        page.get_by_role("tab", name="second", exact=True).click()
+        expect(second).to_contain_text("2 learners")
+        expect(first).not_to_be_visible()
+        visit.screenshot("several")
+        page.get_by_role("button", name="Pause", exact=True).locator("visible=true").click()
+        expect(second.locator(".as-status")).to_have_text("paused")
+        for name in RUNS:
+            (lab.notebooks / name / "gate").touch()
+        page.get_by_role("tab", name="first", exact=True).click()
+        expect(first.locator(".as-status")).to_have_text("finished")
+
+    chromium.look(act)
+    wait_until(lambda: not jobs_of("first"))
 
 
 #: What these pages ask for or stumble over, whatever they show. Voila loads the extensions
