@@ -46,12 +46,22 @@ def _up(cluster: SlurmCluster) -> int:
         raise RuntimeError(f"There is a cluster in {cluster.folder} already.")
     if cluster.conf.exists():
         cluster.down()  # what is left of one that was not ended
-    cluster.up()
+    _begin(cluster)
     print(f"# A cluster with {cluster.config.nodes} nodes lives in {cluster.folder}. To use it:")
     for name, value in _changes(cluster).items():
         print(f"export {name}={shlex.quote(value)}")
     print(f"# Its end: python -m tests.cluster.slurm down --folder {cluster.folder}")
     return 0
+
+
+def _begin(cluster: SlurmCluster) -> None:
+    """Bring up the whole of a cluster, or leave nothing of it."""
+    try:
+        cluster.up()
+    except BaseException:
+        if cluster.conf.exists():
+            cluster.down()
+        raise
 
 
 def _down(cluster: SlurmCluster) -> int:
@@ -64,7 +74,7 @@ def _down(cluster: SlurmCluster) -> int:
 def _shell(cluster: SlurmCluster) -> int:
     is_new = not cluster.processes()
     if is_new:
-        cluster.up()
+        _begin(cluster)
     shell = os.environ.get("SHELL", "/bin/sh")
     print(f"sbatch, squeue and the others speak to {cluster.folder}; `exit` ends it.")
     try:

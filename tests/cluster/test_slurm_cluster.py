@@ -89,6 +89,20 @@ def test_a_shell_in_a_cluster_ends_with_it():
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("command", ["up", "shell"])
+def test_nothing_is_left_of_a_cluster_that_can_not_begin(tmp_path, command):
+    broken = tmp_path / "slurmd"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    folder = Path(f"/tmp/broken-{os.getpid()}")
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    failed = by_hand(command, "--nodes=1", f"--folder={folder}", env=environment)
+    assert failed.returncode == 1
+    assert "slurmd of the cluster" in failed.stderr
+    assert SlurmCluster(folder).processes() == set()
+    assert not folder.exists()
+
+
 def test_a_folder_without_a_cluster_is_left_alone(tmp_path):
     (tmp_path / "precious").touch()
     assert by_hand("down", f"--folder={tmp_path}").returncode == 1
