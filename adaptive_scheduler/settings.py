@@ -96,7 +96,7 @@ class JobSettings:
         for name in ("goal", "runner_kwargs"):
             try:
                 cloudpickle.dumps(getattr(self, name))
-            except Exception as error:
+            except Exception as error:  # pickling runs the user's code
                 raise UnpicklableError(
                     f"`{name}` must be pickled to travel to the jobs, but can't be: {error}"
                 ) from error

@@ -93,7 +93,7 @@ def remember(keywords: Mapping[str, Any]) -> bytes:
     for name, value in keywords.items():
         try:
             cloudpickle.dumps(value)
-        except Exception as error:
+        except Exception as error:  # pickling runs the user's code
             raise UnpicklableError(
                 f"`{name}` must be pickled, to be known to who attaches to the run, but can't be: "
                 f"{error}"

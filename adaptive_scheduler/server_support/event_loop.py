@@ -151,7 +151,7 @@ async def _leave_all(tenants: Sequence[Tenant]) -> None:
             await asyncio.wait_for(tenant.leave(), _PARTING)
         except TimeoutError:
             log.error("%r did not end what was under way, and is left as it is.", tenant)  # noqa: TRY400
-        except Exception:
+        except Exception:  # the other tenants must not suffer from it
             log.exception("%r could not end what was under way.", tenant)
 
     await asyncio.gather(*map(leave, tenants))

@@ -191,7 +191,7 @@ class RunLife(RunWaiting):
         except RunFolderLockedError:  # somebody else manages the run, and its jobs, by now
             self._outcome = None
             raise
-        except Exception:
+        except Exception:  # raised again: no job is left without a manager
             self._outcome = "failed"
             await self._cancel_jobs()
             raise
