@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.whole_lines import whole_lines
+
 #: Seconds after which an evaluation that waits gives up: nobody will let it go on.
 _PATIENCE = 120.0
 _PAUSE = 0.01
@@ -63,9 +65,7 @@ class Ledger:
 
     def entries(self, event: str, learner: int | None = None) -> list[Entry]:
         """Return what was written down, in order."""
-        if not self.path.exists():
-            return []
-        found = [Entry(**json.loads(line)) for line in self.path.read_text().splitlines()]
+        found = [Entry(**json.loads(line)) for line in whole_lines(self.path)]
         return [
             Entry(**{**vars(e), "x": _hashable(e.x)})
             for e in found

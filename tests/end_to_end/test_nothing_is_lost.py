@@ -14,6 +14,7 @@ from adaptive_scheduler.scheduler import Local
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import family, is_alive, points, saved_points, send
 from tests.waiting import wait_until
+from tests.whole_lines import whole_lines
 
 N_POINTS = 40
 #: Evaluations that go through before the world stops.
@@ -126,7 +127,7 @@ def test_a_file_that_cannot_be_read_is_put_aside_and_reported(make_run, ledger):
     assert aside.read_bytes() == b"no data of adaptive"
     run.load_learners()
     assert points(run.learners[0]) <= ledger.points(0)
-    log = Path(run.get_database().log_fname[0]).read_text().splitlines()
+    log = whole_lines(Path(run.get_database().log_fname[0]))
     (said,) = [e for e in map(json.loads, log) if e["level"] == "error"]
     assert str(aside) in said["file"]
 

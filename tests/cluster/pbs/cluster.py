@@ -12,6 +12,7 @@ from typing import Any
 from tests.cluster.pbs.commands import tell_keeper
 from tests.cluster.pbs.state import BLANK, Job, create, server
 from tests.cluster.processes import find, kill_all
+from tests.whole_lines import whole_lines
 
 
 class FakePBS:
@@ -51,8 +52,7 @@ class FakePBS:
 
     def calls(self, name: str) -> list[list[str]]:
         """Return the arguments with which a command was called."""
-        path = self.folder / "calls.jsonl"
-        calls = map(json.loads, path.read_text().splitlines()) if path.exists() else []
+        calls = map(json.loads, whole_lines(self.folder / "calls.jsonl"))
         return [arguments for command, *arguments in calls if command == name]
 
     @contextmanager
