@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunFolderError
-from adaptive_scheduler.journal_follower import JournalFollower
 from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
 from adaptive_scheduler.learners.paths import fname_to_paths
@@ -31,16 +29,14 @@ from adaptive_scheduler.server_support.addresses import (
     published_addresses,
     raise_descriptor_limit,
 )
-from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.dependencies import check_dependencies
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.listeners import Listeners
 from adaptive_scheduler.server_support.message_handler import MessageHandler
 from adaptive_scheduler.server_support.opening import check_journal, keep_aside, open_journal
 from adaptive_scheduler.server_support.outbox_reader import OutboxReader, delete
+from adaptive_scheduler.server_support.record_view import RecordView
 from adaptive_scheduler.server_support.server import Server
-from adaptive_scheduler.server_support.state import DONE, RunState
-from adaptive_scheduler.server_support.tables import database_rows
 from adaptive_scheduler.server_support.validation import (
     check_folders,
     check_initializers,
@@ -49,14 +45,13 @@ from adaptive_scheduler.server_support.validation import (
 from adaptive_scheduler.taking_over import take_lock
 
 if TYPE_CHECKING:
-    import pandas as pd
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.paths import FnameTypes
     from adaptive_scheduler.scheduler.base import BaseScheduler, QueuedJob
 
 
-class DatabaseManager(BaseManager):
+class DatabaseManager(RecordView):
     """Keeps the record of a run, and gives learners to the jobs that ask.
 
     Parameters
@@ -108,32 +103,30 @@ class DatabaseManager(BaseManager):
         run_folder: RunFolder | None = None,
         max_log_lines: int = 500,
     ) -> None:
-        super().__init__()
         check_learners(learners, fnames)
         check_dependencies(dependencies, len(learners))
         check_initializers(initializers, len(learners))
         scheduler.check_n_learners(len(learners))
         self.listening = parse_url(url, is_local=scheduler.is_local)
+        super().__init__(
+            run_folder
+            or RunFolder.beside(
+                Path(db_fname or "running.json"),
+                logs=scheduler.log_folder or None,
+                scripts=scheduler.batch_folder or None,
+            ),
+            fnames=list(fnames),
+            groups=[scheduler.group(i) for i in range(len(learners))],
+            dependencies={i: list(d) for i, d in (dependencies or {}).items()},
+        )
+        _check_that_files_can_lie_there(self.run_folder, self.fnames)
         self.url = url
         self.scheduler = scheduler
         self.learners = list(learners)
-        self.fnames = list(fnames)
-        self.dependencies = {i: list(d) for i, d in (dependencies or {}).items()}
         self.overwrite_db = overwrite_db
         self.initializers = initializers
         self.with_progress_bar = with_progress_bar
         self.max_log_lines = max_log_lines
-        self.run_folder = run_folder or RunFolder.beside(
-            Path(db_fname or "running.json"),
-            logs=scheduler.log_folder or None,
-            scripts=scheduler.batch_folder or None,
-        )
-        folder = self.run_folder
-        needed = [folder.root, folder.logs, folder.scripts, folder.journal.parent]
-        check_folders(needed, "The run's files")
-        paths = (path for fname in self.fnames for path in fname_to_paths(fname))
-        check_folders((path.parent for path in paths), "Data files")
-        self.groups = [scheduler.group(i) for i in range(len(learners))]
         #: Where the learners come from, if this run was picked up by its folder.
         self.known_pack: Pack | None = None
         #: Learners that get new tries at the start; None for all that have failed.
@@ -142,10 +135,7 @@ class DatabaseManager(BaseManager):
         self.take_over = False
         #: Who is told what happens.
         self.listeners = Listeners()
-        self.state = RunState(self.groups, dependencies=self.dependencies)
         self.handler = self._make_handler()
-        self._follower: JournalFollower | None = None
-        self._following = threading.Lock()
         self.outbox = Outbox(self.run_folder.outbox)
         self.outbox_reader = OutboxReader(self.outbox, self._note_message, self.flushed)
         #: What is known of the jobs in the queue, by id, as of the last look.
@@ -193,45 +183,7 @@ class DatabaseManager(BaseManager):
         """Handle what jobs have left while nobody listened."""
         await self.outbox_reader.read()
 
-    # For those who only look.
-
-    def follow(self) -> None:
-        """Show what the journal says, as long as another process writes it. Blocks."""
-        self._follower = JournalFollower(self.run_folder.journal, from_start=True)
-        self.refresh()
-
-    @property
-    def is_following(self) -> bool:
-        """Whether this manager has only looked so far."""
-        return self._follower is not None and self.task is None
-
-    def refresh(self) -> None:
-        """Read what another manager has written since; one's own state is always fresh. Blocks."""
-        if self._follower is None or self.task is not None:
-            return
-        with self._following:
-            n_files = self._follower.n_files
-            records = self._follower.new_records()
-            is_another = self._follower.n_files != n_files
-            event_loop.call(self._note_what_is_new, records, is_another)
-
-    def _note_what_is_new(self, records: Sequence[j.AnyRecord], is_another: bool) -> None:  # noqa: FBT001  `event_loop.call` has no keywords
-        if is_another:
-            self._begin_state()
-        for record in records:
-            self.state.apply(record)
-
-    def _begin_state(self) -> None:
-        """Forget everything, to be told it from the start; those who watch go on watching."""
-        state = RunState(
-            self.groups, dependencies=self.dependencies, max_fails=self.state.max_fails
-        )
-        state.take_watchers(self.state)
-        self.state = state
-        self.handler = self._make_handler()
-
-    def _make_handler(self) -> MessageHandler:
-        return MessageHandler(self.state, self.record, self.listeners.cancel, self.listeners.steer)
+    # Who manages.
 
     def other_holder(self) -> Holder | None:
         """Return who manages the run in another process, or elsewhere in this one."""
@@ -249,37 +201,6 @@ class DatabaseManager(BaseManager):
             raise locked_error(self.run_folder, read_holder(self.run_folder))
 
     # For users.
-
-    def n_done(self) -> int:
-        """Return how many learners have reached their goals."""
-        self.refresh()
-        return event_loop.call(lambda: self.state.counts[DONE])
-
-    def n_unscheduled(self) -> int:
-        """Return how many learners no job has or is done with."""
-        self.refresh()
-        return event_loop.call(lambda: self.state.n_unscheduled)
-
-    def is_done(self) -> bool:
-        """Return whether all learners have reached their goals."""
-        self.refresh()
-        return event_loop.call(lambda: self.state.counts[DONE] == len(self.learners))
-
-    def as_dicts(self) -> list[dict[str, Any]]:
-        """Return the record as a list with a dictionary for each learner."""
-        self.refresh()
-        return event_loop.call(database_rows, self)
-
-    def as_df(self) -> pd.DataFrame:
-        """Return the record as a table with a row for each learner."""
-        import pandas as pd
-
-        return pd.DataFrame(self.as_dicts())
-
-    @property
-    def failed(self) -> list[dict[str, Any]]:
-        """The rows of `as_dicts` of learners that have been given up."""
-        return [row for row in self.as_dicts() if row["state"] == "failed"]
 
     def update(self, queue: Mapping[str, Any] | None = None) -> None:
         """Look at the queue now, or take note of a `queue` that was just looked at.
@@ -307,7 +228,7 @@ class DatabaseManager(BaseManager):
         self.run_folder.create()
         try:
             take_lock(self._lock, self.run_folder, take_over=self.take_over)
-            self._open_journal()
+            self._journal = self._open_journal()
             if self.known_pack is None:
                 write_pack(
                     self.run_folder.pack,
@@ -316,7 +237,7 @@ class DatabaseManager(BaseManager):
                     initializers=self.initializers,
                     sys_path=[str(Path(entry).absolute()) for entry in sys.path],
                 )
-            event_loop.run(self._open_server())
+            event_loop.run(self._open_server(self._journal))
         except BaseException as error:
             self._close()
             if isinstance(error, OSError) and not isinstance(error, AdaptiveSchedulerError):
@@ -343,11 +264,18 @@ class DatabaseManager(BaseManager):
         except OSError as error:
             raise unwritable_error(self.run_folder, error) from error
 
-    def _open_journal(self) -> None:
+    def _begin_state(self) -> None:
+        super()._begin_state()
+        self.handler = self._make_handler()
+
+    def _make_handler(self) -> MessageHandler:
+        return MessageHandler(self.state, self.record, self.listeners.cancel, self.listeners.steer)
+
+    def _open_journal(self) -> Journal:
         if self.overwrite_db:
             keep_aside(self.run_folder)
         event_loop.call(self._begin_state)
-        self._journal = open_journal(
+        return open_journal(
             self.run_folder.journal,
             self.state,
             self._recorded_fnames,
@@ -355,13 +283,12 @@ class DatabaseManager(BaseManager):
             may_write=self._lock.is_ours,
         )
 
-    async def _open_server(self) -> None:
-        assert self._journal is not None  # noqa: S101  opened before
+    async def _open_server(self, journal: Journal) -> None:
         # What jobs have left comes before what they say now.
         handled = await self.outbox_reader.handle()
-        await asyncio.to_thread(self._journal.flush)
+        await asyncio.to_thread(journal.flush)
         await asyncio.to_thread(delete, handled)
-        server = Server(self._handle, self._journal, self._confirm, self.listeners.hurry)
+        server = Server(self._handle, journal, self._confirm, self.listeners.hurry)
         port = server.start(self.listening.host, self.listening.port)
         connection = p.Connection(
             addresses=published_addresses(self.listening, port),
@@ -419,3 +346,10 @@ class DatabaseManager(BaseManager):
             )
         self.handler.forget(job.job_id)
         return False
+
+
+def _check_that_files_can_lie_there(folder: RunFolder, fnames: Sequence[FnameTypes]) -> None:
+    needed = [folder.root, folder.logs, folder.scripts, folder.journal.parent]
+    check_folders(needed, "The run's files")
+    paths = (path for fname in fnames for path in fname_to_paths(fname))
+    check_folders((path.parent for path in paths), "Data files")

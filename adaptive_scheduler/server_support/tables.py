@@ -9,21 +9,21 @@ from adaptive_scheduler.learners.paths import fname_to_str
 from adaptive_scheduler.server_support.state import DONE, RUNNING, LearnerEntry
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.server_support.database_manager import DatabaseManager
+    from adaptive_scheduler.server_support.record_view import RecordView
 
 
-def database_rows(database: DatabaseManager) -> list[dict[str, Any]]:
+def database_rows(record: RecordView) -> list[dict[str, Any]]:
     """Return a row for each learner: call it on the event loop."""
-    return [_row(database, entry) for entry in database.state.learners]
+    return [_row(record, entry) for entry in record.state.learners]
 
 
-def _row(database: DatabaseManager, entry: LearnerEntry) -> dict[str, Any]:
+def _row(record: RecordView, entry: LearnerEntry) -> dict[str, Any]:
     job_id = None if entry.job is None else entry.job.job_id
     output = None
     if job_id is not None:
-        output = str(database.run_folder.output_of(entry.job_name, job_id))
+        output = str(record.run_folder.output_of(entry.job_name, job_id))
     return {
-        "fname": fname_to_str(database.fnames[entry.index]),
+        "fname": fname_to_str(record.fnames[entry.index]),
         "job_id": job_id,
         "is_pending": entry.state == RUNNING,
         "is_done": entry.state == DONE,
@@ -31,7 +31,7 @@ def _row(database: DatabaseManager, entry: LearnerEntry) -> dict[str, Any]:
         "job_name": entry.job_name or None,
         "output_logs": [] if output is None else [output],
         "start_time": None if entry.started is None else datetime.fromtimestamp(entry.started),  # noqa: DTZ006  shown to people
-        "depends_on": list(database.dependencies.get(entry.index, ())),
+        "depends_on": list(record.dependencies.get(entry.index, ())),
         "state": entry.state,
         "attempt": entry.attempt,
         "fails": entry.fails,
