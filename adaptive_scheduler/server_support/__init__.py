@@ -6,7 +6,8 @@ module               subject
 `run_manager`        a run from start to finish
 `multi_run_manager`  several of them
 `database_manager`   who has which learner
-`record_view`        what the record says, of a run of one's own or another's
+`record_view`        what the record of a run says, whoever writes it
+`record_keeping`     how it grows by what happens
 `job_manager`        submits jobs and watches the queue
 `kill_manager`       cancels jobs whose output says that they are lost
 `state`              what is believed about learners and jobs

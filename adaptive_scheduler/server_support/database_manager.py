@@ -9,13 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
-from adaptive_scheduler.errors import AdaptiveSchedulerError, RunFolderError
+from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
 from adaptive_scheduler.learners.paths import fname_to_paths
-from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.run_folder import RunFolder, unwritable_error, write_private
 from adaptive_scheduler.run_folder_lock import (
     Holder,
@@ -31,11 +29,9 @@ from adaptive_scheduler.server_support.addresses import (
 )
 from adaptive_scheduler.server_support.dependencies import check_dependencies
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.listeners import Listeners
-from adaptive_scheduler.server_support.message_handler import MessageHandler
 from adaptive_scheduler.server_support.opening import check_journal, keep_aside, open_journal
-from adaptive_scheduler.server_support.outbox_reader import OutboxReader, delete
-from adaptive_scheduler.server_support.record_view import RecordView
+from adaptive_scheduler.server_support.outbox_reader import delete
+from adaptive_scheduler.server_support.record_keeping import RecordKeeper
 from adaptive_scheduler.server_support.server import Server
 from adaptive_scheduler.server_support.validation import (
     check_folders,
@@ -48,10 +44,10 @@ if TYPE_CHECKING:
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.paths import FnameTypes
-    from adaptive_scheduler.scheduler.base import BaseScheduler, QueuedJob
+    from adaptive_scheduler.scheduler.base import BaseScheduler
 
 
-class DatabaseManager(RecordView):
+class DatabaseManager(RecordKeeper):
     """Keeps the record of a run, and gives learners to the jobs that ask.
 
     Parameters
@@ -133,55 +129,8 @@ class DatabaseManager(RecordView):
         self.retry_at_start: Collection[int] | None = None
         #: Whether a manager on a host that can't be asked counts as dead.
         self.take_over = False
-        #: Who is told what happens.
-        self.listeners = Listeners()
-        self.handler = self._make_handler()
-        self.outbox = Outbox(self.run_folder.outbox)
-        self.outbox_reader = OutboxReader(self.outbox, self._note_message, self.flushed)
-        #: What is known of the jobs in the queue, by id, as of the last look.
-        self.queue: dict[str, QueuedJob] = {}
-        #: Tokens of submissions whose answer is awaited.
-        self.submitting: set[str] = set()
         self._lock = RunFolderLock(self.run_folder)
-        self._journal: Journal | None = None
-        self._server: Server | None = None
         self._stopping = asyncio.Event()
-
-    # For other managers, on the event loop.
-
-    def record(self, record: j.AnyRecord) -> None:
-        """Let a record take effect, write it down soon, and tell who listens."""
-        if self._journal is None:
-            raise RunFolderError("The record of this run is not open; call `start()` first.")
-        self.state.apply(record)
-        self._journal.append(record)
-        if self._server is not None:
-            self._server.commit_soon()
-        self.listeners.change()
-
-    async def flushed(self, patience: float | None = None) -> bool:
-        """Wait until all that was recorded lies on disk, or for some seconds; return whether."""
-        if self._server is not None:
-            try:
-                await asyncio.wait_for(self._server.flushed(), patience)
-            except TimeoutError:
-                return False
-        return True
-
-    @property
-    def disk_trouble(self) -> str:
-        """What can't be read or written in the run folder at the moment; empty if all can."""
-        error = None if self._server is None else self._server.disk_error
-        if error is not None:
-            return f"The journal can't be written: {error}"
-        return self.outbox_reader.trouble
-
-    def _note_message(self, message: p.Message) -> None:
-        self.handler.answer(message)
-
-    async def read_outbox(self) -> None:
-        """Handle what jobs have left while nobody listened."""
-        await self.outbox_reader.read()
 
     # Who manages.
 
@@ -264,13 +213,6 @@ class DatabaseManager(RecordView):
         except OSError as error:
             raise unwritable_error(self.run_folder, error) from error
 
-    def _begin_state(self) -> None:
-        super()._begin_state()
-        self.handler = self._make_handler()
-
-    def _make_handler(self) -> MessageHandler:
-        return MessageHandler(self.state, self.record, self.listeners.cancel, self.listeners.steer)
-
     def _open_journal(self) -> Journal:
         if self.overwrite_db:
             keep_aside(self.run_folder)
@@ -322,30 +264,6 @@ class DatabaseManager(RecordView):
         """Do what `cancel` does, on the event loop."""
         self._stopping.set()
         await self.over()
-
-    def _handle(self, request: p.Request) -> p.Answer:
-        answer = self.handler.handle(request)
-        if isinstance(answer, p.NothingLeft | p.Stop):
-            self.listeners.hurry()
-        return answer
-
-    def _confirm(self, request: p.Request, answer: p.Answer) -> bool:
-        """Take an assignment back if a job that could not reach us has claimed the learner.
-
-        The record of the assignment is on disk, and such a job reads the
-        journal after it has left its claim: one of the two sees the other.
-        """
-        if not isinstance(answer, p.Assigned) or not isinstance(request.message, p.Hello):
-            return True
-        if request.message.holding is not None or not self.outbox.is_claimed(answer.attempt):
-            return True
-        entry, job = self.state.learners[answer.attempt.learner], request.message.job
-        if entry.is_held_by(job, answer.attempt.number):  # it may have been told otherwise since
-            self.record(
-                j.Released(time=time.time(), learner=entry.index, reason="Claimed by another job.")
-            )
-        self.handler.forget(job.job_id)
-        return False
 
 
 def _check_that_files_can_lie_there(folder: RunFolder, fnames: Sequence[FnameTypes]) -> None:
