@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, Self, TypeAlias, TypeVar, get_args
 
 from adaptive_scheduler.errors import InvalidInputError
 
@@ -81,6 +81,19 @@ class Resources:
                 raise InvalidInputError(
                     f"`extra_env_vars` holds strings such as 'NAME=value', not {assignment!r}."
                 )
+
+    @classmethod
+    def of(cls, resources: Resources) -> Self:
+        """Return resources that are of this kind.
+
+        Raises
+        ------
+        InvalidInputError
+            If another scheduler has made them.
+        """
+        if not isinstance(resources, cls):
+            raise InvalidInputError(f"These are no {cls.__name__}: {resources!r}.")
+        return resources
 
 
 def clock_time(time: str | float | timedelta) -> str:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.resources import Resources, ResourceTable, clock_time, seconds_of
+from adaptive_scheduler.scheduler.pbs_select import PbsResources
+from adaptive_scheduler.scheduler.slurm_resources import SlurmResources
 
 
 def table(**wishes):
@@ -54,6 +56,13 @@ def test_lists_become_hashable_so_that_resources_can_be_compared():
     assert t.resources(0) == t.resources(1) == Resources(extra_env_vars=("A=1",))
     assert hash(t.resources(0)) == hash(t.resources(1))
     assert t.group(0) == t.group(1) != t.group(2)
+
+
+def test_no_scheduler_works_with_the_resources_of_another():
+    wanted = SlurmResources(cores=2)
+    assert SlurmResources.of(wanted) is Resources.of(wanted) is wanted
+    with pytest.raises(InvalidInputError, match=r"These are no PbsResources: SlurmResources\("):
+        PbsResources.of(wanted)
 
 
 def test_wishes_that_a_kind_of_resources_does_not_have_are_not_its_business():

@@ -36,7 +36,7 @@ from adaptive_scheduler.scheduler.pbs_script import (
     simpler,
     submit_command,
 )
-from adaptive_scheduler.scheduler.pbs_select import PbsResources, own_resources
+from adaptive_scheduler.scheduler.pbs_select import PbsResources
 from adaptive_scheduler.scheduler.pbs_site import PbsSite
 from adaptive_scheduler.scheduler.pbs_warning import warning_lines, warning_lines_by_queue
 from adaptive_scheduler.scheduler.script import JobVariables
@@ -139,7 +139,7 @@ class PBS(BaseScheduler):
             If a job uses several nodes, and pbsnodes does not say how large they are.
             With `cores_per_node` it is not asked.
         """
-        wanted = own_resources(super().resources(index))
+        wanted = PbsResources.of(super().resources(index))
         if wanted.is_on_one_node or wanted.cores_per_node or wanted.select:
             return wanted
         cores = self._site.cores_per_node
@@ -161,7 +161,7 @@ class PBS(BaseScheduler):
                 "The qsub on PATH submits to Slurm, and tells jobs nothing of PBS. Use "
                 "`scheduler.SLURM`."
             )
-        wanted = own_resources(resources)
+        wanted = PbsResources.of(resources)
         if wanted.select is not None:
             return
         with suppress(SchedulerUnavailableError):
@@ -175,7 +175,7 @@ class PBS(BaseScheduler):
 
     def script_head(self, resources: Resources) -> list[str]:
         """Return the option lines with which a job script asks for `resources`."""
-        wanted = own_resources(resources)
+        wanted = PbsResources.of(resources)
         head = [f"{self.directive} {option}" for option in self._options(wanted)]
         return [*head, *warning_lines(wanted.seconds, self.signal_before_end)]
 
@@ -226,7 +226,7 @@ class PBS(BaseScheduler):
         if self._dialect is None:
             is_torque = self._site.is_torque
             self._dialect = Dialect(is_torque, writes_at_once=not is_torque)
-        resources = own_resources(batch.resources)
+        resources = PbsResources.of(batch.resources)
         text = sent_script(batch, block, self._site_warning(resources))
         command = submit_command(batch, block, self._options(resources), self._dialect)
         answer = run_command(command, timeout=pbs_client.TIMEOUT, text=text)

@@ -165,19 +165,6 @@ class PbsResources(Resources):
         return f"{counted(self.cores, 'core')} each{queue}"
 
 
-def own_resources(resources: Resources) -> PbsResources:
-    """Return resources that `PBS` has made.
-
-    Raises
-    ------
-    InvalidInputError
-        If another scheduler has.
-    """
-    if not isinstance(resources, PbsResources):
-        raise InvalidInputError(f"These resources are not for PBS: {resources!r}.")
-    return resources
-
-
 def is_walltime(text: str) -> bool:
     """Whether a text is a time as PBS writes it."""
     return _TIME.fullmatch(text) is not None

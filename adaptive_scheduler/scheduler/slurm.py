@@ -148,8 +148,7 @@ class SLURM(BaseScheduler):
         SchedulerUnavailableError
             If it asks for all cores of a node, and sinfo does not say how many that are.
         """
-        wanted = super().resources(index)
-        assert isinstance(wanted, SlurmResources)  # noqa: S101  `_resources_kind`
+        wanted = SlurmResources.of(super().resources(index))
         if wanted.nodes is None or wanted.cores_per_node is not None:
             return wanted
         cores = min(p.cores_of_each_node for p in self._site.chosen(wanted.partition))
@@ -161,10 +160,9 @@ class SLURM(BaseScheduler):
         Where sinfo does not answer, it is left to sbatch to say so.
         """
         super().check(resources)
-        assert isinstance(resources, SlurmResources)  # noqa: S101  made by `resources`
         check_on_path("sbatch", "Slurm")
         with suppress(SchedulerUnavailableError):
-            self._site.check(resources)
+            self._site.check(SlurmResources.of(resources))
 
     def script_head(self, resources: Resources) -> list[str]:
         """Return the option lines with which a job script asks for `resources`."""
@@ -172,8 +170,7 @@ class SLURM(BaseScheduler):
         return [*options, *([NOT_YET] if self._warning(resources) else [])]
 
     def _options(self, resources: Resources) -> Iterator[str]:
-        assert isinstance(resources, SlurmResources)  # noqa: S101  made by `resources`
-        yield from resources.options()
+        yield from SlurmResources.of(resources).options()
         yield "--requeue" if self.requeue else "--no-requeue"
         yield "--open-mode=append"  # a job that is requeued goes on with its output
         if seconds := self._warning(resources):
