@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import warnings
 from collections import deque
 from collections.abc import Collection, Hashable
 from contextlib import suppress
@@ -41,6 +40,7 @@ from adaptive_scheduler.scheduler.pbs_site import PbsSite
 from adaptive_scheduler.scheduler.pbs_warning import warning_lines, warning_lines_by_queue
 from adaptive_scheduler.scheduler.script import JobVariables
 from adaptive_scheduler.scheduler.submitting import check_batch, check_on_path, make_log_folder
+from adaptive_scheduler.user_warning import warn_user
 
 #: What qsub says of an array that is too large for the server, or for one of its queues.
 _TOO_LARGE = "Array job exceeds server or queue size limit"
@@ -143,9 +143,8 @@ class PBS(BaseScheduler):
         if wanted.is_on_one_node or wanted.cores_per_node or wanted.select:
             return wanted
         cores = self._site.cores_per_node
-        warnings.warn(
-            f"`cores_per_node` is not given: guessed {cores}, as most nodes in pbsnodes have.",
-            stacklevel=2,
+        warn_user(
+            f"`cores_per_node` is not given: guessed {cores}, as most nodes in pbsnodes have."
         )
         return replace(wanted, cores_per_node=cores)
 

@@ -232,8 +232,9 @@ def test_options_of_users_reach_qsub(pbs, folder):
 def test_how_many_cores_a_node_has_is_guessed_and_said(pbs):
     pbs.set(nodes={"a": 4, "b": 4, "c": 16})
     scheduler = PBS(8, executor_type="mpi4py")
-    with pytest.warns(UserWarning, match="guessed 4"):
+    with pytest.warns(UserWarning, match="guessed 4") as said:
         assert "#PBS -l select=2:ncpus=4:mpiprocs=4" in scheduler.job_script()
+    assert {warning.filename for warning in said} == {__file__}
     assert (
         "select=1:ncpus=8:mpiprocs=8"
         in PBS(8, cores_per_node=16, executor_type="mpi4py").job_script()
