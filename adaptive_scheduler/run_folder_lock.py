@@ -65,13 +65,12 @@ class RunFolderLock:
             os.close(fd)
             raise locked_error(self._folder, previous)
         self._fd = fd
-        self._sign()
+        self._sign(fd)
 
-    def _sign(self) -> None:
+    def _sign(self, fd: int) -> None:
         """Write down who has the lock; who can't (the disk is full) does not have it."""
-        assert self._fd is not None  # noqa: S101  it was just locked
         try:
-            _write_holder(self._fd)
+            _write_holder(fd)
         except OSError:
             self.release()
             raise

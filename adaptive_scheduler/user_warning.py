@@ -15,5 +15,5 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         frame = frame.f_back
         level += 1
-    # In a thread of ours there is no such line, and Python shows none.
+    # In a thread of ours there is no such line: Python shows one of its own.
     warnings.warn(message, category, stacklevel=level)
