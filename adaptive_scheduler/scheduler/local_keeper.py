@@ -262,7 +262,7 @@ def _become_the_job(order: Order, output: int) -> NoReturn:
             os.dup2(descriptor, standard)
         handle_signals_as_new()
         environment = order.environment | {MARK: order.mark}
-        os.execvpe("bash", ["bash", order.script], environment)  # noqa: S606
+        os.execvpe("bash", ["bash", order.script], environment)  # noqa: S606  the user's own
     except OSError as error:
         os.write(output, f"The job's script could not be started: {error}\n".encode())
     finally:

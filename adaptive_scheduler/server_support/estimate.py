@@ -24,6 +24,9 @@ from adaptive_scheduler.learners.goals import Complete, For, Loss, NPoints, Unti
 _LEAST_SHARE = 0.1
 #: The slowest fall of a loss, as a power of the number of points, that tells when it ends.
 _SLOWEST_FALL = 0.05
+#: By how many powers of e more points than now may be foretold. Nobody lives to see e**100 times
+#: as many, and e**710 is no float.
+_LARGEST_POWER = 100.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,9 +89,8 @@ def _points_for_loss(goal: float, report: Report) -> float | None:
     power = math.log(loss / report.loss) / math.log(report.npoints / npoints)
     if power < _SLOWEST_FALL:
         return None
-    # Beyond any number that a float holds is beyond all that anybody waits for.
     exponent = math.log(report.loss / goal) / power
-    return report.npoints * math.exp(exponent) if exponent < 100 else None  # noqa: PLR2004
+    return report.npoints * math.exp(exponent) if exponent < _LARGEST_POWER else None
 
 
 def share_done(goal: Callable[[Any], bool], report: Report) -> float | None:

@@ -150,7 +150,7 @@ async def _leave_all(tenants: Sequence[Tenant]) -> None:
         try:
             await asyncio.wait_for(tenant.leave(), _PARTING)
         except TimeoutError:
-            log.error("%r did not end what was under way, and is left as it is.", tenant)  # noqa: TRY400
+            log.error("%r did not end what was under way, and is left as it is.", tenant)  # noqa: TRY400  all is said
         except Exception:  # the other tenants must not suffer from it
             log.exception("%r could not end what was under way.", tenant)
 

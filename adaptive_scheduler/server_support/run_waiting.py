@@ -89,7 +89,7 @@ class RunWaiting(RunControl):
         except TimeoutError:
             event = "The script ends, though the scheduler does not answer"
         except AdaptiveSchedulerError as error:
-            print(f"Run '{self.job_name}' has failed: {error}", file=sys.stderr)  # noqa: T201
+            print(f"Run '{self.job_name}' has failed: {error}", file=sys.stderr)  # noqa: T201  as below
         if not self.task.done():
             self._explain(event)
             await self.database_manager.flushed(_LAST_FLUSH)
