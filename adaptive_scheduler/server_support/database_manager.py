@@ -232,13 +232,21 @@ class DatabaseManager(RecordKeeper):
         await asyncio.to_thread(delete, handled)
         server = Server(self._handle, journal, self._confirm, self.listeners.hurry)
         port = server.start(self.listening.host, self.listening.port)
+        try:
+            await asyncio.to_thread(self._publish, server, port)
+        except BaseException:
+            await server.stop()
+            raise
+        self._server = server
+
+    def _publish(self, server: Server, port: int) -> None:
+        """Tell the jobs where the manager is, and by which keys both sides prove who they are."""
         connection = p.Connection(
             addresses=published_addresses(self.listening, port),
             manager_key=server.manager_keys.public,
             job_keys=server.job_keys,
         )
         write_private(self.run_folder.connection, connection.to_json())
-        self._server = server
 
     async def _manage(self) -> None:
         assert self._server is not None  # noqa: S101  `_setup` has opened it

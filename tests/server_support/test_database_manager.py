@@ -11,10 +11,12 @@ import pytest
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
+from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.server_support import opening, outbox_reader
+from adaptive_scheduler.server_support import database_manager, opening, outbox_reader
+from adaptive_scheduler.server_support.addresses import get_allowed_url
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from tests.waiting import wait_until
@@ -32,12 +34,12 @@ def make(tmp_path, monkeypatch, local_spool):
     monkeypatch.chdir(tmp_path)
     managers = []
 
-    def make(**keywords):
+    def make(url=None, **keywords):
         for manager in managers:
             manager.cancel()
         learners = [adaptive.SequenceLearner(function, range(3)) for _ in range(2)]
         fnames = ["0.pickle", "1.pickle"]
-        managers.append(DatabaseManager(None, Local(), "run.json", learners, fnames, **keywords))
+        managers.append(DatabaseManager(url, Local(), "run.json", learners, fnames, **keywords))
         return managers[-1]
 
     yield make
@@ -103,6 +105,19 @@ def test_a_journal_that_cant_be_made_shorter_is_gone_on_with(make, monkeypatch, 
     kinds = [type(record).__name__ for record in j.read_journal(manager.run_folder.journal)]
     assert kinds == ["ManagerStarted", "Assigned", "Done", "ManagerStarted"]
     assert states(make().start()) == ["done", "ready"]  # this one makes it shorter
+
+
+def test_who_could_not_publish_its_address_can_start_again_at_the_same(make, monkeypatch):
+    manager = make(get_allowed_url())
+
+    def fail(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database_manager, "write_private", fail)
+        with pytest.raises(RunFolderError, match="No space left"):
+            manager.start()
+    assert states(manager.start()) == ["ready", "ready"]
 
 
 def test_a_file_that_holds_no_message_is_kept_aside_once_and_reported(make, monkeypatch):
