@@ -188,6 +188,7 @@ class JobWas(Record, frozen=True, tag="job-was"):
     started: float | None = None
     has_worked: bool = False
     is_leaving: bool = False
+    is_interrupted: bool = False
     last_learner: int | None = None
 
 

@@ -20,6 +20,10 @@ class QueuedJob(TypedDict):
     alive: bool
     #: Whether it has been started.
     running: bool
+    #: Whether it is in line for a start, so that nothing of it runs now.
+    pending: bool
+    #: Whether the scheduler has put it aside since it could not start it, and won't try again.
+    stuck: bool
     #: Why it is pending, held or has ended, in the scheduler's words.
     reason: str
     #: Of a `Batch`, where the scheduler keeps it; else empty.

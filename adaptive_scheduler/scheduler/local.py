@@ -164,6 +164,8 @@ class Local(BaseScheduler):
                 state=state,
                 alive=True,
                 running=state != "PENDING",
+                pending=state == "PENDING",
+                stuck=False,
                 reason=reason,
                 token=token,
             )

@@ -20,8 +20,12 @@ _ID = re.compile(r"(?P<job>\d+)(?P<brackets>\[(?P<index>\d*)\])?(?P<server>\.\S+
 ENDED: Final = frozenset({"F", "X", "C"})
 #: Running, exiting, suspended, suspended by the user of the machine.
 _STARTED: Final = frozenset({"R", "E", "S", "U"})
-#: Queued, held, waiting for its time, in transit, moved to another server, array begun.
-_WAITING: Final = frozenset({"Q", "H", "W", "T", "M", "B"})
+#: Queued, held, waiting for its time.
+_PENDING: Final = frozenset({"Q", "H", "W"})
+#: In transit, moved to another server (where it may run), array begun.
+_ELSEWHERE: Final = frozenset({"T", "M", "B"})
+#: What the server says of a job that it holds: it has tried to start it 21 times.
+_STUCK: Final = "job held, too many failed attempts to run"
 #: What members that wait are told of their array: no reason.
 _BEGUN: Final = "Job Array Began"
 
@@ -86,6 +90,8 @@ def _queued(parts: JobId, attributes: Attributes, array: Attributes) -> QueuedJo
         state=state,
         alive=state not in ENDED,
         running=is_running,
+        pending=state in _PENDING,
+        stuck=state == "H" and _comment(attributes, array).startswith(_STUCK),
         reason=_reason(state, attributes, array),
         token=token,
     )
@@ -101,18 +107,22 @@ def _name_and_token(parts: JobId, attributes: Attributes) -> tuple[str, str]:
 
 def _reason(state: str, attributes: Attributes, array: Attributes) -> str:
     # Only the server knows why it holds a job; users hold theirs themselves.
-    comment = attributes.get("comment") or array.get("comment", "")
+    comment = _comment(attributes, array)
     if state == "H":
         kinds = attributes.get("Hold_Types") or array.get("Hold_Types", "")
         words = {"u": "held by the user", "o": "held by an operator", "s": "held by the system"}
         return comment or words.get(kinds, "held")
     if state == "W":
         return comment or f"waits until {attributes.get('Execution_Time', 'its time')}"
-    if state not in _WAITING:
+    if state not in _PENDING | _ELSEWHERE:
         return comment
     if comment.startswith(_BEGUN):
         return "waits for its turn: its array has begun"
     return comment or "not looked at yet"
+
+
+def _comment(attributes: Attributes, array: Attributes) -> str:
+    return attributes.get("comment") or array.get("comment", "")
 
 
 def ours(job_ids: Iterable[str]) -> list[str]:

@@ -45,18 +45,16 @@ _STARTED: Final = frozenset(
         "REVOKED",
     }
 )
-#: States of jobs that have not begun, or will begin again.
-_WAITING: Final = frozenset(
-    {
-        "PENDING",
-        "CONFIGURING",
-        "REQUEUED",
-        "REQUEUE_FED",
-        "REQUEUE_HOLD",
-        "RESV_DEL_HOLD",
-        "SPECIAL_EXIT",
-    }
+#: States of jobs of which nothing runs: they have not begun, or will begin again.
+_PENDING: Final = frozenset(
+    {"PENDING", "CONFIGURING", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 )
+#: States of jobs that will begin again, and may still be ending.
+_REQUEUED: Final = frozenset({"REQUEUED", "REQUEUE_FED"})
+#: Why Slurm itself has put a pending job aside, until somebody releases it: its launch has
+#: failed, it was requeued too often. That people hold a job has other words.
+# Source: the reasons that slurmctld gives, and squeue(1), "JOB REASON CODES".
+_STUCK: Final = frozenset({"launch failed requeued held", "JobHoldMaxRequeue"})
 #: What squeue writes for "nothing".
 _NOTHING: Final = frozenset({"None", "(null)", "N/A", ""})
 
@@ -102,6 +100,8 @@ def parse_queue(stdout: str) -> dict[str, QueuedJob]:
             state=state,
             alive=state not in ENDED,
             running=state in _STARTED,
+            pending=state in _PENDING,
+            stuck=state in _PENDING and reason.replace("_", " ") in _STUCK,
             reason=_reason(state, reason),
             token=token,
         )
@@ -111,4 +111,4 @@ def parse_queue(stdout: str) -> dict[str, QueuedJob]:
 def _reason(state: str, reason: str) -> str:
     if reason not in _NOTHING:
         return reason
-    return "not looked at yet" if state in _WAITING else ""
+    return "not looked at yet" if state in _PENDING | _REQUEUED else ""

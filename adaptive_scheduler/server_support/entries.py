@@ -69,6 +69,8 @@ class JobEntry:
     last_learner: int | None = None
     #: Whether it has ever had a learner.
     has_worked: bool = False
+    #: Whether it let go of its learner early; it may have been put back into the queue.
+    is_interrupted: bool = False
     #: Whether it was submitted before this manager started, by whatever clock.
     is_inherited: bool = False
 

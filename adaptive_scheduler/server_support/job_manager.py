@@ -387,7 +387,12 @@ class JobManager(BaseManager):
             await self._wait()
             if time.time() >= self._next_look:
                 await self._look()
-        if left := sorted(set(state.jobs) - state.leaving):
+        left = [
+            job_id
+            for job_id, job in state.jobs.items()
+            if job_id not in state.leaving or job.is_interrupted
+        ]
+        if left:
             try:
                 await asyncio.to_thread(self.scheduler.cancel_ids, left)
             except SchedulerUnavailableError as error:

@@ -97,12 +97,17 @@ class LearnerTable:
         """Yield the groups that have ready learners, with these in the order to take them."""
         return ((group, ready) for group, ready in self._ready.items() if ready)
 
-    def next_ready(self, number: int) -> int | None:
-        """Return the learner that job `number` takes next: its own, or the first of its group."""
+    def next_ready(self, number: int, had_before: int | None = None) -> int | None:
+        """Return the learner that job `number` takes next.
+
+        The one that it `had_before` it was put back into the queue, else its own,
+        else the first of its group.
+        """
         ready = self._ready.get(self.groups[number]) if number < len(self.groups) else None
         if not ready:
             return None
-        return number if number in ready else next(iter(ready))
+        preferred = (index for index in (had_before, number) if index in ready)
+        return next(preferred, next(iter(ready)))
 
     def is_given_up(self, index: int) -> bool:
         """Whether a learner will not be run, as things are."""

@@ -123,7 +123,9 @@ class MessageHandler:
             if entry.job == hello.job:
                 return p.Assigned(attempt_of(entry))
             return self._assign(entry, hello)  # requeued: it gets its learner back
-        index = state.next_ready(hello.number)
+        is_requeued = job is not None and hello.job.restarts > job.restarts
+        had_before = job.last_learner if job is not None and is_requeued else None
+        index = state.next_ready(hello.number, had_before)
         return (
             self._send_away(hello) if index is None else self._assign(state.learners[index], hello)
         )

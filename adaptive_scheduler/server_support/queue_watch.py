@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler import journal as j
+from adaptive_scheduler.scheduler.jobs import JobEnd
 from adaptive_scheduler.scratch import remove_scratch_of
 from adaptive_scheduler.server_support.logs import last_lines
 from adaptive_scheduler.server_support.state import JobEntry, RunState
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder import RunFolder
-    from adaptive_scheduler.scheduler.base import JobEnd, QueuedJob
+    from adaptive_scheduler.scheduler.jobs import QueuedJob
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
 
 log = logging.getLogger(__name__)
@@ -32,16 +33,15 @@ async def note_queue(
     """Take note of the queue as it was at some time after `asked_at`.
 
     Jobs that are gone are recorded with how they ended and what their output
-    says. Submissions that were in doubt are found by their tokens.
+    says. Submissions that were in doubt are found by their tokens. Jobs that the
+    scheduler could not start, and has put aside, are taken out of the queue.
     """
     state = database.state
     find_submissions(database, queue, asked_at)
-    for job_id, seen in queue.items():
-        job = state.jobs.get(job_id)
-        if job is not None and seen["running"]:
-            state.job_runs(job, asked_at)
+    note_starts(database, queue, asked_at)
     database.queue = {i: seen for i, seen in queue.items() if i in state.jobs}
-    if gone := gone_jobs(state, queue, asked_at):
+    stuck = await _cancel_stuck(database)
+    if gone := gone_jobs(state, queue, asked_at, stuck):
         # What they left in the outbox was said before they ended.
         await database.read_outbox()
         ids = [job.job_id for job in gone]
@@ -50,6 +50,7 @@ async def note_queue(
         except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
             log.warning("How jobs have ended can't be found out: %r", error)
             ends = {}
+        ends = {**ends, **stuck}
         excused = await asyncio.to_thread(_excused, database.run_folder, gone, ends)
         for job in gone:
             is_excused = job.job_id in excused
@@ -59,13 +60,59 @@ async def note_queue(
     await database.flushed(_DISK_PATIENCE)
 
 
-def gone_jobs(state: RunState, queue: Mapping[str, QueuedJob], asked_at: float) -> list[JobEntry]:
+def note_starts(database: DatabaseManager, queue: Mapping[str, QueuedJob], asked_at: float) -> None:
+    """Take note of who has begun, and who waits for another start.
+
+    A job that was put back into the queue may wait there for long. What it was
+    computing is free for others meanwhile.
+    """
+    state = database.state
+    for job_id, seen in queue.items():
+        job = state.jobs.get(job_id)
+        if job is None:
+            continue
+        if seen["running"]:
+            state.job_runs(job, asked_at)
+        elif seen["pending"] and _has_begun(state, job, before=asked_at):
+            if job.learner is not None:
+                reason = f"Job {job_id} waits in the queue again."
+                database.record(j.Released(time=time.time(), learner=job.learner, reason=reason))
+            state.job_waits_again(job, asked_at)
+
+
+def _has_begun(state: RunState, job: JobEntry, before: float) -> bool:
+    since = job.started if job.learner is None else state.learners[job.learner].started
+    return since is not None and since < before
+
+
+async def _cancel_stuck(database: DatabaseManager) -> dict[str, JobEnd]:
+    """Cancel the jobs that the scheduler will not start, and return what is to be said of them."""
+    stuck = {i: seen["reason"] for i, seen in database.queue.items() if seen["stuck"]}
+    if not stuck:
+        return {}
+    try:
+        await asyncio.to_thread(database.scheduler.cancel_ids, list(stuck))
+    except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
+        log.warning("Jobs that can't start are left in the queue for now: %r", error)
+        return {}
+    return {job_id: JobEnd(state="HELD", reason=reason) for job_id, reason in stuck.items()}
+
+
+def gone_jobs(
+    state: RunState,
+    queue: Mapping[str, QueuedJob],
+    asked_at: float,
+    cancelled: Container[str] = (),
+) -> list[JobEntry]:
     """Return the jobs that have ended: submitted before the look, and not alive in it."""
     return [
         job
         for job_id, job in state.jobs.items()
-        if (job.is_inherited or job.submitted < asked_at)
-        and not (job_id in queue and queue[job_id]["alive"])
+        if job_id in cancelled
+        or (
+            (job.is_inherited or job.submitted < asked_at)
+            and not (job_id in queue and queue[job_id]["alive"])
+        )
     ]
 
 

@@ -3,7 +3,7 @@
 A `RunState` changes by `RunState.apply`, one journal record at a time, so that
 replaying a journal gives the state in which its writer was. Only what shows by
 itself again needs no record: that time passes, and which jobs the queue shows
-running. Each step costs the same with a hundred learners and with a hundred
+running or in line. Each step costs the same with a hundred learners and with a hundred
 thousand.
 """
 
@@ -163,7 +163,7 @@ class RunState(LearnerTable):
             self._let_go(previous)
             self._put_back(previous)
         job.learner = job.last_learner = record.learner
-        job.has_worked = True
+        job.has_worked, job.is_interrupted = True, False
         self.leaving.discard(job.job_id)
         self.job_runs(job, record.time)
         self.totals.failed_starts_in_a_row = 0
@@ -186,6 +186,11 @@ class RunState(LearnerTable):
         if job.started is None:
             job.started = now
             self.totals.starting_times.append(now - job.submitted)
+
+    def job_waits_again(self, job: JobEntry, now: float) -> None:
+        """Note that a job that had begun has been seen in line for another start."""
+        job.submitted, job.started, job.is_interrupted = now, None, False
+        self.leaving.discard(job.job_id)
 
     def _nothing_left(self, record: j.NothingLeft) -> None:
         job = self._job_of(record.job, record.job_name, record.job_number, record.time)
@@ -287,6 +292,7 @@ class RunState(LearnerTable):
             if job is not None and job.learner == entry.index:
                 job.learner = None
                 if is_leaving:
+                    job.is_interrupted = True
                     self.leaving.add(job.job_id)
 
 

@@ -149,6 +149,18 @@ class SlurmCluster(SlurmDaemons):
         self.start_node(node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
 
+    @contextmanager
+    def launches_failing(self) -> Iterator[None]:
+        """Let no node launch a job: there is no place for the job's script."""
+        places = {node: node.with_suffix(".away") for node in (self.folder / "spool").iterdir()}
+        for place, away in places.items():
+            place.rename(away)
+        try:
+            yield
+        finally:
+            for place, away in places.items():
+                away.rename(place)
+
     def run_out_of_memory(self, job_id: str) -> None:
         """Have a running job end as one that used more memory than it had asked for.
 
@@ -166,8 +178,13 @@ class SlurmCluster(SlurmDaemons):
 
     def requeue(self, job_id: str) -> None:
         """Have a running job begin again under its id."""
-        self.run("scontrol", "requeue", job_id)
+        self.put_back(job_id)
         self.let_begin(job_id)
+
+    def put_back(self, job_id: str, *, hold: bool = False) -> None:
+        """End a running job, and put it back into the queue; return when it is there."""
+        self.run("scontrol", "requeuehold" if hold else "requeue", job_id)
+        wait_until(lambda: "PENDING" in self._state_of(job_id))
 
     def let_begin(self, job_id: str) -> None:
         """Have a job that was requeued begin in the next second; Slurm would wait for some more.
@@ -175,9 +192,12 @@ class SlurmCluster(SlurmDaemons):
         A node launches no job whose credential is of the second in which that of the
         same job was revoked: it would end as FAILED, before its first line.
         """
-        ask = ("squeue", "--noheader", f"--jobs={job_id}", "--format=%T %r")
-        wait_until(lambda: "PENDING" in self.run(*ask, check=False))
+        wait_until(lambda: "PENDING" in self._state_of(job_id))
         self.run("scontrol", "update", f"jobid={job_id}", "starttime=now+1")
+
+    def _state_of(self, job_id: str) -> str:
+        ask = ("squeue", "--noheader", f"--jobs={job_id}", "--format=%T")
+        return self.run(*ask, check=False)
 
 
 @contextmanager

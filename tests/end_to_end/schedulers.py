@@ -79,6 +79,8 @@ class Played(Local):
                     state="RUNNING",
                     alive=True,
                     running=True,
+                    pending=False,
+                    stuck=False,
                     reason="",
                     token=path.stem,
                 )

@@ -227,3 +227,15 @@ def test_jobs_that_wait_or_are_held_say_why(pbs, start):
     pbs.hold("2[].pbs-head", "Not allowed: over the budget")
     wait_until(lambda: "over the budget" in run.info("text"))
     run.cancel()
+
+
+def test_jobs_that_pbs_could_not_start_and_holds_are_replaced(pbs, start, complete):
+    pbs.add_job_of("bob", "greedy", state="R", hold="n", chunks=[(4, 1)], nodes=["pbs-head"])
+    run = start(2)
+    wait_until(lambda: "Not Running" in run.info("text"))
+    pbs.hold("2[].pbs-head", "job held, too many failed attempts to run")
+    wait_until(lambda: list(run.get_database().fails) == [1, 1])
+    assert "too many failed attempts" in run.get_database().error[0]
+    pbs.set(nodes={"pbs-head": 8})
+    complete(run)
+    assert run.scheduler.queue().keys() & {"2[0].pbs-head", "2[1].pbs-head"} == set()

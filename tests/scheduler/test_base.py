@@ -45,6 +45,8 @@ class Imagined(BaseScheduler):
                 "state": "R",
                 "alive": name != "dead-0",
                 "running": True,
+                "pending": False,
+                "stuck": False,
                 "reason": "",
                 "token": "",
             }

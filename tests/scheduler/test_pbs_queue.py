@@ -41,6 +41,8 @@ def test_a_running_job():
             "state": "R",
             "alive": True,
             "running": True,
+            "pending": False,
+            "stuck": False,
             "reason": reason,
             "token": "",
         }
@@ -115,17 +117,28 @@ def test_members_of_a_held_array_are_held():
 def test_a_job_that_the_server_holds_says_why():
     comment = "job held, too many failed attempts to run"
     job = {"job_state": "H", "Hold_Types": "s", "comment": comment}
-    assert queue_of({"3.s": job})["3.s"]["reason"] == comment
+    held = queue_of({"3.s": job})["3.s"]
+    assert (held["reason"], held["stuck"], held["pending"]) == (comment, True, True)
+
+
+def test_a_job_that_waits_for_another_is_not_stuck():
+    held = queue_of({"3.s": {"job_state": "H", "Hold_Types": "s"}})["3.s"]
+    assert (held["stuck"], held["pending"]) == (False, True)
 
 
 @pytest.mark.parametrize(
-    ("states", "is_alive", "is_running"),
-    [("QHWTM", True, False), ("RESU", True, True), ("FXC", False, False)],
+    ("states", "is_alive", "is_running", "is_pending"),
+    [
+        ("QHW", True, False, True),
+        ("TM", True, False, False),
+        ("RESU", True, True, False),
+        ("FXC", False, False, False),
+    ],
 )
-def test_what_states_mean(states, is_alive, is_running):
+def test_what_states_mean(states, is_alive, is_running, is_pending):
     for state in states:
         job = queue_of({"3.s": {"job_state": state}})["3.s"]
-        assert (job["alive"], job["running"]) == (is_alive, is_running)
+        assert (job["alive"], job["running"], job["pending"]) == (is_alive, is_running, is_pending)
 
 
 def test_servers_have_names_with_dots_and_ports():

@@ -62,32 +62,50 @@ def test_states_tell_who_runs_and_reasons_why_not():
 
 
 @pytest.mark.parametrize(
-    ("state", "alive", "running"),
+    ("state", "alive", "running", "pending"),
     [
-        ("PENDING", True, False),
-        ("CONFIGURING", True, False),
-        ("RUNNING", True, True),
-        ("COMPLETING", True, True),
-        ("SUSPENDED", True, True),
-        ("REVOKED", True, True),
-        ("REQUEUED", True, False),
-        ("REQUEUE_HOLD", True, False),
-        ("SPECIAL_EXIT", True, False),
-        ("NEVER_HEARD_OF", True, False),
-        ("COMPLETED", False, False),
-        ("CANCELLED", False, False),
-        ("FAILED", False, False),
-        ("TIMEOUT", False, False),
-        ("NODE_FAIL", False, False),
-        ("PREEMPTED", False, False),
-        ("OUT_OF_MEMORY", False, False),
-        ("BOOT_FAIL", False, False),
-        ("DEADLINE", False, False),
+        ("PENDING", True, False, True),
+        ("CONFIGURING", True, False, True),
+        ("RUNNING", True, True, False),
+        ("COMPLETING", True, True, False),
+        ("SUSPENDED", True, True, False),
+        ("REVOKED", True, True, False),
+        ("REQUEUED", True, False, False),
+        ("REQUEUE_HOLD", True, False, True),
+        ("SPECIAL_EXIT", True, False, True),
+        ("NEVER_HEARD_OF", True, False, False),
+        ("COMPLETED", False, False, False),
+        ("CANCELLED", False, False, False),
+        ("FAILED", False, False, False),
+        ("TIMEOUT", False, False, False),
+        ("NODE_FAIL", False, False, False),
+        ("PREEMPTED", False, False, False),
+        ("OUT_OF_MEMORY", False, False, False),
+        ("BOOT_FAIL", False, False, False),
+        ("DEADLINE", False, False, False),
     ],
 )
-def test_what_a_state_means(state, alive, running):
+def test_what_a_state_means(state, alive, running, pending):
     job = parse_queue(f"\x1e1\x1f{state}\x1fNone\x1f(null)\x1fname\n")["1"]
-    assert (job["alive"], job["running"]) == (alive, running)
+    assert (job["alive"], job["running"], job["pending"]) == (alive, running, pending)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "stuck"),
+    [
+        ("PENDING", "launch failed requeued held", True),
+        ("PENDING", "launch_failed_requeued_held", True),
+        ("PENDING", "JobHoldMaxRequeue", True),
+        ("RUNNING", "launch failed requeued held", False),
+        ("PENDING", "JobHeldUser", False),
+        ("PENDING", "JobHeldAdmin", False),
+        ("PENDING", "job requeued in held state", False),
+        ("PENDING", "Resources", False),
+    ],
+)
+def test_what_slurm_has_put_aside_is_told_from_what_people_hold(state, reason, stuck):
+    job = parse_queue(f"\x1e1\x1f{state}\x1f{reason}\x1f(null)\x1fname\n")["1"]
+    assert job["stuck"] == stuck
 
 
 def test_an_empty_queue_is_no_error():

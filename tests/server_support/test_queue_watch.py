@@ -7,10 +7,12 @@ import time
 import pytest
 
 from adaptive_scheduler import journal as j
+from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.run_folder import RunFolder
 from adaptive_scheduler.scheduler.jobs import JobEnd
 from adaptive_scheduler.scratch import scratch_of
+from adaptive_scheduler.server_support.planning import numbers_to_submit
 from adaptive_scheduler.server_support.queue_watch import find_submissions, gone_jobs, note_queue
 from adaptive_scheduler.server_support.state import DONE, READY, RUNNING
 from tests.asynchronous import in_a_loop
@@ -34,6 +36,7 @@ class Database(Manager):
         self.how_they_ended = {}
         self.in_the_outbox = []
         self.n_flushes = 0
+        self.cancelled = []
         self.asked_for = []
 
     async def read_outbox(self):
@@ -49,6 +52,9 @@ class Database(Manager):
         self.asked_for += job_ids
         return {i: self.how_they_ended[i] for i in job_ids if i in self.how_they_ended}
 
+    def cancel_ids(self, job_ids):
+        self.cancelled += job_ids
+
     def gone(self):
         return [record for record in self.journal if isinstance(record, j.JobGone)]
 
@@ -58,13 +64,15 @@ def database(tmp_path):
     return Database(tmp_path / "sweep-run")
 
 
-def seen(number=0, *, alive=True, running=True, token="t"):
+def seen(number=0, *, alive=True, running=True, stuck=False, reason="", token="t"):
     return {
         "job_name": f"sweep-{number}",
         "state": "RUNNING" if running else "PENDING",
         "alive": alive,
         "running": running,
-        "reason": "",
+        "pending": alive and not running,
+        "stuck": stuck,
+        "reason": reason,
         "token": token,
     }
 
@@ -99,6 +107,118 @@ async def test_a_job_that_the_queue_shows_running_has_started(database):
     assert database.state.jobs["0"].started == database.now + 5
     assert database.state.jobs["1"].started is None
     assert database.state.totals.starting_times == [5]
+
+
+# Who waits for another start.
+
+
+@in_a_loop
+async def test_a_job_that_is_in_line_again_has_let_go_of_its_learner(database):
+    job = working(database, 0)
+    await note_queue(database, {"0": seen(0, running=False)}, NOW)
+    entry = database.state.learners[0]
+    assert (entry.state, entry.fails) == (READY, 0)
+    assert entry.error == "Job 0 waits in the queue again."
+    assert database.state.jobs["0"].started is None
+    check_consistency(database.state)
+    # It lives on where its node has lost the network.
+    assert job.status() == p.Superseded()
+
+
+@in_a_loop
+async def test_a_job_that_begins_again_gets_back_what_it_had(database):
+    job = working(database, 0)
+    job.done(npoints=1)
+    job.hello()
+    had = job.holding.learner
+    await note_queue(database, {"0": seen(0, running=False)}, NOW)
+    database.record(j.Reopened(time=NOW, learner=0))
+    assert job.restarted().hello() == p.Assigned(p.Attempt(had, 2))
+
+
+@in_a_loop
+async def test_what_a_job_in_line_had_goes_to_whoever_asks(database):
+    job, other = working(database, 0), working(database, 1)
+    await note_queue(database, {"0": seen(0, running=False), "1": seen(1)}, NOW)
+    other.done()
+    assert other.hello() == p.Assigned(p.Attempt(2, 1))  # it may still get it back
+    other.done()
+    assert other.hello() == p.Assigned(p.Attempt(0, 2))
+    assert job.restarted().hello() == p.NothingLeft()
+
+
+@in_a_loop
+async def test_a_job_that_was_interrupted_and_is_in_line_again_is_counted_on(database):
+    working(database, 0).released()
+    database.record(j.Done(time=NOW, learner=1))
+    assert numbers_to_submit(database.state, 3, 9) == [2, 1]
+    await note_queue(database, {"0": seen(0, running=False)}, NOW)
+    assert numbers_to_submit(database.state, 3, 9) == [2]
+
+
+@in_a_loop
+async def test_a_look_from_before_a_job_began_tells_nothing_of_it(database):
+    working(database, 0)
+    before = database.state.learners[0].started
+    await note_queue(database, {"0": seen(0, running=False)}, before)
+    assert database.state.learners[0].state == RUNNING
+
+
+@in_a_loop
+async def test_a_job_of_which_nothing_is_known_keeps_its_learner(database):
+    working(database, 0)
+    moved = seen(0, running=False) | {"pending": False}
+    await note_queue(database, {"0": moved}, NOW)
+    assert database.state.learners[0].state == RUNNING
+
+
+# Who can't start.
+
+
+@in_a_loop
+async def test_a_job_that_the_scheduler_could_not_start_is_cancelled_and_has_failed(database):
+    database.submit(0, 1)
+    stuck = seen(0, running=False, stuck=True, reason="launch failed requeued held")
+    await note_queue(database, {"0": stuck, "1": seen(1, running=False)}, NOW)
+    assert database.cancelled == ["0"]
+    assert list(database.state.jobs) == ["1"]
+    assert database.state.totals.failed_starts_in_a_row == 1
+    assert database.state.totals.ends == {"HELD": 1}
+    assert "HELD (launch failed requeued held)" in database.state.learners[0].error
+
+
+@in_a_loop
+async def test_a_job_that_had_worked_and_could_not_be_started_again_has_not_failed(database):
+    working(database, 0)
+    await note_queue(database, {"0": seen(0, running=False, stuck=True)}, NOW)
+    assert database.state.jobs == {}
+    assert database.state.totals.failed_starts_in_a_row == 0
+    assert (database.state.learners[0].state, database.state.learners[0].fails) == (READY, 0)
+
+
+@in_a_loop
+async def test_a_job_that_can_not_be_started_nor_cancelled_is_cancelled_at_the_next_look(
+    database, monkeypatch
+):
+    database.submit(0)
+    queue = {"0": seen(0, running=False, stuck=True)}
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "cancel_ids", refuse)
+        await note_queue(database, queue, NOW)
+    assert list(database.state.jobs) == ["0"]
+    await note_queue(database, queue, NOW)
+    assert database.cancelled == ["0"]
+    assert database.state.jobs == {}
+
+
+def refuse(job_ids):
+    raise SchedulerUnavailableError("no answer")
+
+
+@in_a_loop
+async def test_jobs_of_others_that_are_stuck_are_left_alone(database):
+    await note_queue(database, {"99": seen(0, running=False, stuck=True)}, NOW)
+    assert database.cancelled == []
 
 
 # Who is gone.

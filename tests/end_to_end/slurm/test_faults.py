@@ -88,6 +88,51 @@ def test_a_job_that_is_requeued_saves_and_gets_its_learner_back(cluster, stopped
     assert "DUE TO JOB REQUEUE" in output.read_text()
 
 
+def test_what_a_requeued_job_had_is_taken_by_one_that_has_nothing_else(
+    cluster, start, ledger, here
+):
+    gates = [here / "first", here / "second"]
+    functions = [Noted(ledger.path, i, free=2, gate=gate) for i, gate in enumerate(gates)]
+    learners = [adaptive.SequenceLearner(function, list(range(4))) for function in functions]
+    run = start(learners, save_interval=NEVER)
+    wait_until(lambda: len(ledger.begun(0)) == len(ledger.begun(1)) == 4)
+    (requeued,), (other,) = ledger.jobs(0), ledger.jobs(1)
+    cluster.put_back(requeued, hold=True)
+    wait_until(lambda: run.get_database().state[0] == "ready")
+    for gate in gates:
+        gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert ledger.jobs(0) == [requeued, other]
+    wait_until(lambda: run.scheduler.queue() == {})
+
+
+def test_a_job_that_no_node_can_launch_is_replaced(cluster, start, sequence, ledger, gate):
+    gate.touch()
+    with cluster.launches_failing():
+        run = start([sequence])
+        wait_until(lambda: run.get_database().fails[0] == 2)
+        assert "launch failed requeued held" in run.get_database().error[0]
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    wait_until(lambda: run.scheduler.queue() == {})
+
+
+def test_a_requeued_job_that_can_not_be_launched_again_is_replaced(cluster, stopped, ledger, gate):
+    run = stopped(save_interval=NEVER)
+    (job_id,) = ledger.jobs()
+    cluster.put_back(job_id)
+    with cluster.launches_failing():
+        cluster.let_begin(job_id)
+        wait_until(lambda: records(j.JobGone))
+        assert run.get_database().fails[0] == 0  # it had worked
+        assert "1 HELD" in run.info(format="text")
+    gate.touch()
+    run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+    assert len(ledger.jobs()) == 2
+
+
 def test_a_node_that_is_lost_takes_no_learner_with_it(cluster, stopped, ledger, gate):
     run = stopped(save_interval=1)
     wait_until(lambda: DATA.exists() and saved() == FREE)

@@ -92,6 +92,8 @@ class Showcase:
             "reason": REASONS[number],
             "alive": True,
             "running": False,
+            "pending": True,
+            "stuck": False,
             "token": f"t{number}",
         }
 
