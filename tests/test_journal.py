@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import get_args
 
 import pytest
@@ -219,15 +220,24 @@ def test_a_failed_write_leaves_whole_lines_and_the_records_waiting(journal, path
     assert read(path) == [released(0), released(1), released(2)]
 
 
-def test_what_the_disk_did_not_confirm_is_not_there(journal, path, monkeypatch):
-    def fail(fd):
-        raise OSError(errno.EIO, f"Input/output error: {fd}")
+@contextmanager
+def on_a_disk_that_fails(*functions):
+    """Have functions fail meanwhile, and expect to be told so."""
 
-    journal.append(released(0))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for function in functions:
+            patch.setattr(function, fail)
         with pytest.raises(OSError, match="Input/output"):
-            journal.flush()
+            yield
+
+
+def test_what_the_disk_did_not_confirm_is_not_there(journal, path):
+    journal.append(released(0))
+    with on_a_disk_that_fails("os.fsync"):
+        journal.flush()
     assert not journal.is_flushed
     assert read(path) == []
     journal.flush()
@@ -344,19 +354,13 @@ def test_compaction_replaces_everything(journal, path):
     assert read(path) == [released(7), released(8)]
 
 
-def test_a_failed_write_after_a_compaction_keeps_the_compacted(journal, path, monkeypatch):
+def test_a_failed_write_after_a_compaction_keeps_the_compacted(journal, path):
     journal.append(released(0, "long" * 100))
     journal.flush()
     journal.compact([released(7)])
     journal.append(released(8))
-
-    def fail(fd):
-        raise OSError(errno.EIO, f"Input/output error: {fd}")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
-        with pytest.raises(OSError, match="Input/output"):
-            journal.flush()
+    with on_a_disk_that_fails("os.fsync"):
+        journal.flush()
     assert read(path) == [released(7)]
 
 
@@ -375,34 +379,23 @@ def test_whoever_reads_during_compactions_sees_the_old_or_the_new(journal, path)
     compacter.join()
 
 
-def test_a_compaction_that_fails_changes_nothing(journal, path, monkeypatch):
-    def fail(fd):
-        raise OSError(errno.EIO, f"Input/output error: {fd}")
-
+def test_a_compaction_that_fails_changes_nothing(journal, path):
     journal.append(released(0))
     journal.flush()
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
-        with pytest.raises(OSError, match="Input/output"):
-            journal.compact([released(7)])
+    with on_a_disk_that_fails("os.fsync"):
+        journal.compact([released(7)])
     journal.append(released(1))
     journal.flush()
     assert read(path) == [released(0), released(1)]
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_a_compaction_that_fails_at_its_last_step_is_gone_on_with(journal, path, monkeypatch):
+def test_a_compaction_that_fails_at_its_last_step_is_gone_on_with(journal, path):
     """The new file is in place, and what comes next belongs into that."""
-
-    def fail(folder):
-        raise OSError(errno.EIO, f"Input/output error: {folder}")
-
     journal.append(released(0))
     journal.flush()
-    with monkeypatch.context() as patch:
-        patch.setattr("adaptive_scheduler.journal_writer._sync_folder", fail)
-        with pytest.raises(OSError, match="Input/output"):
-            journal.compact([released(7)])
+    with on_a_disk_that_fails("adaptive_scheduler.journal_writer._sync_folder"):
+        journal.compact([released(7)])
     journal.append(released(8))
     journal.flush()
     assert read(path) == [released(7), released(8)]
@@ -422,19 +415,12 @@ def test_who_may_not_write_any_more_leaves_the_journal_as_it_is(tmp_path):
     journal.close()
 
 
-def test_half_a_line_that_could_not_be_cut_off_is_cut_off_later(tmp_path, monkeypatch):
+def test_half_a_line_that_could_not_be_cut_off_is_cut_off_later(tmp_path):
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
     journal.append(j.Paused(time=1.0))
-
-    def fail(*_):
-        raise OSError(5, "Input/output error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("adaptive_scheduler.journal_writer.os.fsync", fail)
-        patch.setattr("adaptive_scheduler.journal_writer.os.ftruncate", fail)
-        with pytest.raises(OSError, match="Input/output"):
-            journal.flush()
+    with on_a_disk_that_fails("os.fsync", "os.ftruncate"):
+        journal.flush()
     journal.append(j.Resumed(time=2.0))
     journal.flush()
     assert list(j.read_journal(path)) == [j.Paused(time=1.0), j.Resumed(time=2.0)]
