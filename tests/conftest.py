@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from adaptive_scheduler.run_folder import RunFolder
 from tests.cluster.fixtures import slurm, slurm_cluster  # noqa: F401  for all tests
 from tests.cluster.pbs.fixtures import pbs  # noqa: F401  for all tests
 from tests.waiting import wait_until
@@ -24,6 +25,14 @@ def pytest_configure(config):
     # No test may fail because the machine is busy.
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """Return the folder of a run that has not begun."""
+    folder = RunFolder.at(tmp_path / "sweep-run")
+    folder.create()
+    return folder
 
 
 @pytest.fixture

@@ -11,13 +11,6 @@ from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.run_folder import RunFolder, write_private
 
 
-@pytest.fixture
-def folder(tmp_path):
-    folder = RunFolder.at(tmp_path / "sweep-run")
-    folder.create()
-    return folder
-
-
 def mode(path):
     return path.stat().st_mode & 0o777
 
@@ -87,8 +80,9 @@ def test_logs_are_named_after_job_and_id(tmp_path):
 # For whom.
 
 
-def test_only_its_owner_gets_in(folder):
-    assert [mode(path) for path in (folder.root, folder.logs, folder.outbox)] == [0o700] * 3
+def test_only_its_owner_gets_in(run_folder):
+    private = (run_folder.root, run_folder.logs, run_folder.outbox)
+    assert [mode(path) for path in private] == [0o700] * 3
 
 
 def test_a_folder_that_is_open_to_others_is_closed(tmp_path):
@@ -108,10 +102,10 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_creating_it_twice_changes_nothing(folder):
-    (folder.logs / "a.log").write_text("kept")
-    folder.create()
-    assert (folder.logs / "a.log").read_text() == "kept"
+def test_creating_it_twice_changes_nothing(run_folder):
+    (run_folder.logs / "a.log").write_text("kept")
+    run_folder.create()
+    assert (run_folder.logs / "a.log").read_text() == "kept"
 
 
 def test_a_journal_elsewhere_gets_its_folder(tmp_path):

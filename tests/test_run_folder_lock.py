@@ -13,60 +13,62 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.errors import RunFolderLockedError
-from adaptive_scheduler.run_folder import RunFolder
 from adaptive_scheduler.run_folder_lock import RunFolderLock, read_holder
 
 
-@pytest.fixture
-def folder(tmp_path):
-    folder = RunFolder.at(tmp_path / "sweep-run")
-    folder.create()
-    return folder
-
-
-def test_a_second_manager_is_told_who_has_the_folder(folder):
-    lock = RunFolderLock(folder)
+def test_a_second_manager_is_told_who_has_the_folder(run_folder):
+    lock = RunFolderLock(run_folder)
     lock.acquire()
     with pytest.raises(
         RunFolderLockedError, match=f"process {os.getpid()} on {socket.gethostname()}, since"
     ):
-        RunFolderLock(folder).acquire()
+        RunFolderLock(run_folder).acquire()
     lock.release()
 
 
-def test_a_lock_that_was_let_go_of_can_be_taken(folder):
-    lock = RunFolderLock(folder)
+def test_a_lock_that_was_let_go_of_can_be_taken(run_folder):
+    lock = RunFolderLock(run_folder)
     lock.acquire()
     lock.release()
-    assert read_holder(folder) is None
-    other = RunFolderLock(folder)
+    assert read_holder(run_folder) is None
+    other = RunFolderLock(run_folder)
     other.acquire()
-    assert read_holder(folder).pid == os.getpid()
+    assert read_holder(run_folder).pid == os.getpid()
     other.release()
 
 
-def test_letting_go_of_what_one_does_not_have_does_nothing(folder):
-    lock = RunFolderLock(folder)
+def test_letting_go_of_what_one_does_not_have_does_nothing(run_folder):
+    lock = RunFolderLock(run_folder)
     lock.release()
     lock.acquire()
     lock.release()
     lock.release()
 
 
-def test_whether_somebody_has_the_lock_can_be_seen(folder):
-    lock = RunFolderLock(folder)
+def test_whether_somebody_has_the_lock_can_be_seen(run_folder):
+    lock = RunFolderLock(run_folder)
     assert not lock.is_held()
     lock.acquire()
     assert lock.is_held()
-    assert RunFolderLock(folder).is_held()
+    assert RunFolderLock(run_folder).is_held()
     lock.release()
     assert not lock.is_held()
 
 
-def test_nobody_is_known_to_hold_a_folder_that_was_never_locked(folder):
-    assert read_holder(folder) is None
-    folder.lock.write_bytes(b"\xff nonsense")
-    assert read_holder(folder) is None
+def test_nobody_is_known_to_hold_a_folder_that_was_never_locked(run_folder):
+    assert read_holder(run_folder) is None
+    run_folder.lock.write_bytes(b"\xff nonsense")
+    assert read_holder(run_folder) is None
+
+
+def start(program, run_folder):
+    """Start a program with a run folder; it ends when its input does."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, run_folder.root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 TAKE_LOCK = """
@@ -80,18 +82,13 @@ sys.stdin.read()
 """
 
 
-def test_the_lock_of_a_manager_that_was_killed_is_free(folder):
-    with subprocess.Popen(
-        [sys.executable, "-c", TAKE_LOCK, folder.root],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as manager:
+def test_the_lock_of_a_manager_that_was_killed_is_free(run_folder):
+    with start(TAKE_LOCK, run_folder) as manager:
         assert manager.stdout.readline() == "locked\n"
         with pytest.raises(RunFolderLockedError, match=f"process {manager.pid} on"):
-            RunFolderLock(folder).acquire()
+            RunFolderLock(run_folder).acquire()
         manager.send_signal(signal.SIGKILL)
-    lock = RunFolderLock(folder)
+    lock = RunFolderLock(run_folder)
     lock.acquire()
     lock.release()
 
@@ -113,13 +110,13 @@ def fork_and_wait():
     return end
 
 
-def test_a_forked_child_does_not_keep_the_lock_that_its_parent_lets_go_of(folder):
-    lock = RunFolderLock(folder)
+def test_a_forked_child_does_not_keep_the_lock_that_its_parent_lets_go_of(run_folder):
+    lock = RunFolderLock(run_folder)
     lock.acquire()
     end_child = fork_and_wait()
     try:
         lock.release()
-        other = RunFolderLock(folder)
+        other = RunFolderLock(run_folder)
         other.acquire()
         other.release()
     finally:
@@ -139,61 +136,56 @@ os._exit(0)
 """
 
 
-def test_a_forked_child_does_not_keep_the_lock_of_a_manager_that_dies(folder):
-    with subprocess.Popen(
-        [sys.executable, "-c", TAKE_LOCK_AND_FORK, folder.root],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as manager:
+def test_a_forked_child_does_not_keep_the_lock_of_a_manager_that_dies(run_folder):
+    with start(TAKE_LOCK_AND_FORK, run_folder) as manager:
         child = int(manager.stdout.readline())
         manager.wait()
         assert Path(f"/proc/{child}").exists()
-        lock = RunFolderLock(folder)
+        lock = RunFolderLock(run_folder)
         lock.acquire()
         lock.release()
 
 
-def test_a_child_that_ends_does_not_take_the_lock_from_its_parent(folder):
-    lock = RunFolderLock(folder)
+def test_a_child_that_ends_does_not_take_the_lock_from_its_parent(run_folder):
+    lock = RunFolderLock(run_folder)
     lock.acquire()
     fork_and_wait()()
     with pytest.raises(RunFolderLockedError):
-        RunFolderLock(folder).acquire()
+        RunFolderLock(run_folder).acquire()
     lock.release()
 
 
-def test_who_only_looks_keeps_nobody_from_taking_the_lock(folder, monkeypatch):
-    folder.lock.touch()
-    looker = os.open(folder.lock, os.O_RDWR)
+def test_who_only_looks_keeps_nobody_from_taking_the_lock(run_folder, monkeypatch):
+    run_folder.lock.touch()
+    looker = os.open(run_folder.lock, os.O_RDWR)
     fcntl.flock(looker, fcntl.LOCK_SH)
     monkeypatch.setattr(
         "adaptive_scheduler.run_folder_lock.time.sleep",
         lambda _: fcntl.flock(looker, fcntl.LOCK_UN),
     )
-    lock = RunFolderLock(folder)
+    lock = RunFolderLock(run_folder)
     lock.acquire()
     assert lock.is_ours()
     os.close(looker)
 
 
-def test_who_takes_the_lock_from_the_dead_has_it_and_the_dead_finds_out(folder):
-    dead, successor = RunFolderLock(folder), RunFolderLock(folder)
+def test_who_takes_the_lock_from_the_dead_has_it_and_the_dead_finds_out(run_folder):
+    dead, successor = RunFolderLock(run_folder), RunFolderLock(run_folder)
     dead.acquire()
     successor.take_from_the_dead()
     assert (dead.is_ours(), successor.is_ours()) == (False, True)
     dead.release()
-    assert RunFolderLock(folder).is_held()
-    assert read_holder(folder).pid == os.getpid()
+    assert RunFolderLock(run_folder).is_held()
+    assert read_holder(run_folder).pid == os.getpid()
     with pytest.raises(RunFolderLockedError):
-        RunFolderLock(folder).acquire()
+        RunFolderLock(run_folder).acquire()
 
 
-def test_who_may_not_follow_leaves_the_name_of_the_one_before(folder):
-    folder.lock.write_text('{"host": "node7", "pid": 3, "since": "yesterday"}')
-    lock = RunFolderLock(folder)
+def test_who_may_not_follow_leaves_the_name_of_the_one_before(run_folder):
+    run_folder.lock.write_text('{"host": "node7", "pid": 3, "since": "yesterday"}')
+    lock = RunFolderLock(run_folder)
     with pytest.raises(RunFolderLockedError, match=r"process 3 on node7.*take_over=True"):
         lock.acquire(may_follow=lambda holder: holder.host != "node7")
     assert not lock.is_held()
     lock.acquire(may_follow=lambda holder: holder.pid == 3)
-    assert read_holder(folder).pid == os.getpid()
+    assert read_holder(run_folder).pid == os.getpid()

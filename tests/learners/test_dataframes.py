@@ -43,12 +43,6 @@ def sequence(function=square, n=3):
     return learner
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.parametrize(
     ("fname", "name"),
     [

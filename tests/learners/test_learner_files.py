@@ -41,12 +41,6 @@ def hello():
     return "hello"
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 # Names, as 2.x made them.
 
 

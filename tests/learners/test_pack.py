@@ -43,12 +43,6 @@ def hello():
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def path(folder):
     return folder / "x-run" / "learners.pack"
 
