@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.server_support.info import RunInfo, as_text
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
-
-_VIEW: Final = "application/vnd.jupyter.widget-view+json"
-
-#: Columns of the table that a saved notebook shows, and what stands in each.
-_COLUMNS: dict[str, Callable[[RunInfo], object]] = {
-    "run": lambda info: info.name,
-    "status": lambda info: info.status,
-    "done": lambda info: f"{info.n_done}/{info.n_learners}",
-    "failed": lambda info: info.n_failed or "",
-    "jobs running": lambda info: info.jobs_running,
-    "jobs pending": lambda info: info.jobs_pending,
-    "points": lambda info: f"{info.npoints:,}",
-}
 
 
 class MultiRunManager:
@@ -148,19 +134,21 @@ class MultiRunManager:
 
         display(self)  # type: ignore[no-untyped-call]
 
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return what a notebook, a saved notebook, and a terminal show."""
         from adaptive_scheduler.widgets.dashboard import in_notebook
+        from adaptive_scheduler.widgets.last_state import look_at, page_of, view_of
 
-        del options
-        bundle = {"text/plain": self.info("text"), "text/html": _as_html(self._infos().values())}
+        page: dict[str, Any] = page_of([look_at(run) for run in self.run_managers.values()])
+        return page | (view_of(self._tabs()) if in_notebook() else {})
+
+    def _ipython_display_(self) -> None:
+        from adaptive_scheduler.widgets.dashboard import in_notebook
+
         if in_notebook():
-            bundle[_VIEW] = {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self._tabs().model_id,
-            }
-        return bundle
+            self._tabs()._ipython_display_()
+        else:
+            print(self.info("text"))  # noqa: T201  IPython's terminal shows it so
 
     def _tabs(self) -> Any:
         from adaptive_scheduler.widgets import multi
@@ -184,13 +172,3 @@ class MultiRunManager:
 
     def _start(self, name: str) -> None:
         self.run_managers[name].start(wait_for=self._wait_for.get(name))
-
-
-def _as_html(infos: Iterable[RunInfo]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-    rows = (
-        "".join(f"<td>{html.escape(str(show(info)))}</td>" for show in _COLUMNS.values())
-        for info in infos
-    )
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

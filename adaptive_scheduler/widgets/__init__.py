@@ -13,10 +13,12 @@ module           subject
 `writer`         the one thread that writes to a widget
 `pieces`         the widgets with JavaScript of their own
 `board`          all of it together
+`last_state`     what a saved notebook shows
 `dashboard`      one object with three faces
+`several`        the dashboards of several runs
 ================ ==============================================================
 
-Only `pieces`, `controls`, `tables`, `log_board` and `board` need ipywidgets.
+Only `pieces`, `controls`, `tables`, `log_board`, `board` and `several` need ipywidgets.
 """
 
 from __future__ import annotations

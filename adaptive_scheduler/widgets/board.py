@@ -43,8 +43,8 @@ class Board:
     ----------
     run_manager
         The run that is shown.
-    on_status
-        Called, from the thread that writes, when the run's status has changed.
+    on_look
+        Told how the run is, from the thread that writes, as often as that is looked at.
 
     Attributes
     ----------
@@ -53,11 +53,10 @@ class Board:
     """
 
     def __init__(
-        self, run_manager: RunManager, on_status: Callable[[RunFigures], None] | None = None
+        self, run_manager: RunManager, on_look: Callable[[RunFigures], None] | None = None
     ) -> None:
         self._run = run_manager
-        self._on_status = on_status
-        self._status = ""
+        self._on_look = on_look
         self._n_shown: int | None = None
         self._next_look = 0.0
         self._next_curves = 0.0
@@ -145,10 +144,8 @@ class Board:
         if self._wants_picture.is_set():
             self._wants_picture.clear()
             self._draw_picture()
-        if figures.status != self._status:
-            self._status = figures.status
-            if self._on_status is not None:
-                self._on_status(figures)
+        if self._on_look is not None:
+            self._on_look(figures)
 
     def _show(self, figures: RunFigures) -> None:
         put(self._strip, "value", f'<div class="as-root">{strip(figures)}</div>')

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.widgets.words import NOTHING, SIGNS, STATES, short_number, span
+from adaptive_scheduler.widgets.words import NOTHING, SIGNS, STATES, short_number, shortened, span
 from adaptive_scheduler.wording import counted
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Rows of the table in a page without JavaScript.
 _FAILURES_SHOWN = 10
+#: Characters of an error, and of what can't be done, that such a page shows.
+_LONGEST_ERROR, _LONGEST_TROUBLE = 500, 4_000
+#: Runs that such a page shows; the others are counted.
+_RUNS_SHOWN = 20
 #: Reasons for which jobs wait that are told apart; the others are counted.
 _REASONS_SHOWN = 4
 
@@ -35,30 +39,35 @@ def strip(figures: RunFigures) -> str:
     )
 
 
-def static_page(figures: RunFigures, failures: Iterable[tuple[int, str]]) -> str:
+def static_page(runs: Sequence[tuple[RunFigures, Sequence[tuple[int, str]]]]) -> str:
     """Return what a saved or exported notebook shows.
 
     Parameters
     ----------
-    figures
-        How the run is.
-    failures
-        The learners that failed last time, and why.
+    runs
+        Of each run how it is, and which learners failed last time and why.
     """
-    shown = list(failures)
+    style = "".join(asset(f"{name}.css") for name in ("theme", "strip", "saved"))
+    sections = [strip(figures) + _failures(failures) for figures, failures in runs[:_RUNS_SHOWN]]
+    if (n_more := len(runs) - _RUNS_SHOWN) > 0:
+        sections.append(f'<p class="as-waits">And {counted(n_more, "more run")}.</p>')
+    stamp = f'<p class="as-waits">As of {time.strftime("%Y-%m-%d %H:%M:%S")}.</p>'
+    return f'<style>{style}</style><div class="as-root as-saved">{"".join(sections)}{stamp}</div>'
+
+
+def _failures(failures: Sequence[tuple[int, str]]) -> str:
+    if not failures:
+        return ""
     rows = "".join(
-        f"<tr><th scope='row'>{index}</th><td>{escape(error)}</td></tr>"
-        for index, error in shown[:_FAILURES_SHOWN]
+        f"<tr><th scope='row'>{index}</th><td>{escape(shortened(error, _LONGEST_ERROR))}</td></tr>"
+        for index, error in failures[:_FAILURES_SHOWN]
     )
-    more = len(shown) - _FAILURES_SHOWN
-    caption = "What has failed" + (f" ({more} more)" if more > 0 else "")
-    table = (
+    more = len(failures) - _FAILURES_SHOWN
+    caption = "What has failed" + (f" ({more:,} more)" if more > 0 else "")
+    return (
         f'<table class="as-failures"><caption>{caption}</caption>'
         f"<thead><tr><th>learner</th><th>last error</th></tr></thead><tbody>{rows}</tbody></table>"
     )
-    style = f"<style>{asset('theme.css')}{asset('strip.css')}</style>"
-    stamp = f'<p class="as-waits">As of {time.strftime("%Y-%m-%d %H:%M:%S")}.</p>'
-    return f'{style}<div class="as-root">{strip(figures)}{table if shown else ""}{stamp}</div>'
 
 
 def _headline(figures: RunFigures) -> str:
@@ -157,4 +166,5 @@ def _percent(value: float | None) -> str:
 def _trouble(figures: RunFigures) -> str:
     if not figures.trouble:
         return ""
-    return f'<p class="as-trouble" role="status">{escape(figures.trouble)}</p>'
+    trouble = shortened(figures.trouble, _LONGEST_TROUBLE)
+    return f'<p class="as-trouble" role="status">{escape(trouble)}</p>'

@@ -36,7 +36,7 @@ class Piece(anywidget.AnyWidget):
 
     def __init__(self, name: str, on_event: OnEvent | None = None, **traits: Any) -> None:
         scripts = ["common.js", f"{name}.js"]
-        styles = ["theme.css", "strip.css", "dashboard.css", "grid.css", f"{name}.css"]
+        styles = ["theme.css", "strip.css", "saved.css", "dashboard.css", "grid.css", f"{name}.css"]
         if name == "plot":
             scripts.insert(0, "uplot/uPlot.iife.min.js")
             styles.insert(0, "uplot/uPlot.min.css")

@@ -39,6 +39,11 @@ def short_number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def shortened(text: str, limit: int) -> str:
+    """Return the beginning of a text, with a mark where it was cut off."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def span(seconds: float | timedelta | None) -> str:
     """Return a span of time in its two largest units, or "unknown"."""
     if seconds is None:

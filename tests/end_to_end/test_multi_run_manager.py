@@ -50,12 +50,19 @@ def test_all_are_cancelled_also_those_that_still_wait(make_named, gate, ledger):
     assert len(ledger.jobs()) == 1
 
 
-def test_a_notebook_shows_a_table_and_a_terminal_text(make_named):
+def test_a_saved_notebook_shows_html_and_a_terminal_text(make_named, capsys):
     runs = MultiRunManager([make_named("first"), make_named("second")])
     shown = runs._repr_mimebundle_()
-    assert "<td>first</td><td>not yet started</td><td>0/1</td>" in shown["text/html"]
+    for name in ("first", "second"):
+        words = (
+            f'<span class="as-name">{name}</span><span class="as-status as-status-not-yet-started">'
+        )
+        assert words in shown["text/html"]
+    assert shown["text/html"].count("1 learner<") == 2
     assert "second not yet started" in shown["text/plain"]
     assert "no runs" in MultiRunManager()._repr_mimebundle_()["text/plain"]
+    runs._ipython_display_()
+    assert "second not yet started" in capsys.readouterr().out
 
 
 def test_a_widget_has_a_tab_for_each_run(make_named):

@@ -122,12 +122,12 @@ def test_the_own_plot_of_a_learner_is_a_picture(run, make_board):
     wait_until(lambda: "data:image/png;base64," in board._picture.value)
 
 
-def test_the_end_is_told_once(run, make_board):
-    ends = []
-    make_board(lambda figures: ends.append(figures.status))
-    wait_until(lambda: ends == ["running"])
+def test_each_look_is_told_to_who_wants_to_know(run, make_board):
+    seen = []
+    make_board(lambda figures: seen.append(figures.status))
+    wait_until(lambda: seen.count("running") > 1)
     run.state_word = "finished"
-    wait_until(lambda: ends == ["running", "finished"])
+    wait_until(lambda: seen[-1] == "finished")
 
 
 def test_all_that_is_written_comes_from_one_thread(run, make_board, monkeypatch):

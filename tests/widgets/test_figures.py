@@ -117,12 +117,12 @@ def test_a_run_that_is_paused_says_so():
 def test_names_and_errors_can_hold_anything():
     nasty = "<script>alert('x')</script>"
     figures = replace(FIGURES, name=nasty, folder=nasty, trouble=nasty, reasons={nasty: 1})
-    page = static_page(figures, [(3, nasty)])
+    page = static_page([(figures, [(3, nasty)])])
     assert "<script" not in page
 
 
 def test_a_page_without_javascript_shows_what_has_failed():
-    page = static_page(FIGURES, [(i, f"error {i}") for i in range(25)])
+    page = static_page([(FIGURES, [(i, f"error {i}") for i in range(25)])])
     assert "error 3" in page
     assert "15 more" in page
     assert "As of 20" in page

@@ -6,6 +6,7 @@ import re
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
 from adaptive_scheduler.scheduler import Local
@@ -61,6 +62,13 @@ def strip(page):
     return page.locator(".as-strip").first
 
 
+def pages_in(notebook):
+    """Return what a notebook has saved of the runs in its second cell."""
+    widget, *pages = (output.data for output in nbformat.read(notebook, 4).cells[1].outputs)
+    assert widget["text/plain"] == widget["text/html"] == ""
+    return pages
+
+
 def jobs_of(name):
     return [i for i, job in Local().queue().items() if job["job_name"].startswith(f"{name}-")]
 
@@ -86,10 +94,66 @@ def test_the_dashboard_of_a_real_run_changes_while_a_cell_computes(lab, chromium
         visit.save()
 
     chromium.look(act)
-    saved = nbformat.read(lab.notebooks / "live.ipynb", as_version=4)
-    (output,) = saved.cells[1].outputs
-    assert "finished" in output.data["text/html"]
-    assert "finished" in output.data["text/plain"]
+    (page,) = pages_in(lab.notebooks / "live.ipynb")
+    assert "finished" in page["text/html"]
+    assert "finished" in page["text/plain"]
+
+
+#: Renews what is saved more often than a user would want.
+OFTEN = "from adaptive_scheduler.widgets import last_state\nlast_state.INTERVAL = 0.5\n"
+
+#: What the page of an export looks for elsewhere, and what Jupyter says of widgets that are gone.
+NO_WIDGET = "cdnjs|jsdelivr|NAME_NOT_RESOLVED|MathJax|require|widget model not found"
+
+#: Returns how high the outputs of all cells are.
+HEIGHTS = """() => [...document.querySelectorAll(".jp-OutputArea-child")].map(
+    (output) => output.getBoundingClientRect().height)"""
+
+
+def test_a_notebook_that_is_saved_in_the_middle_of_a_run_shows_how_it_was_then(lab, chromium):
+    lab.write("middle.ipynb", RUN + OFTEN, "run = make_run('middle')\nrun.start()")
+    path = lab.notebooks / "middle.ipynb"
+
+    def run(visit):
+        page = visit.page
+        visit.open_lab(lab.url("middle.ipynb"))
+        visit.run_all()
+        saved = page.locator(".as-saved")
+        expect(strip(page)).to_be_visible()
+        page.evaluate("() => { document.querySelector('.as-dashboard').isStillThere = true; }")
+        visit.save()
+        expect(saved).to_contain_text("points6")
+        expect(page.locator(".as-strip:visible")).to_have_count(1)
+        assert page.evaluate(HEIGHTS)[1] == 0
+        visit.save()
+        assert page.evaluate("() => document.querySelector('.as-dashboard').isStillThere")
+        path.with_name("middle-left.ipynb").write_text(path.read_text())
+        (lab.notebooks / "middle" / "gate").touch()
+        expect(strip(page).locator(".as-status")).to_have_text("finished")
+
+    def see_how_it_was(page):
+        expect(page.locator(".as-saved")).to_be_visible()
+        expect(page.locator(".as-saved .as-facts")).to_contain_text("points6")
+        expect(page.locator(".as-saved .as-status")).to_have_text("running")
+        assert page.locator(".as-strip").count() == 1
+        assert page.evaluate(HEIGHTS)[0] == 0
+
+    def open_without_kernel(visit):
+        visit.open_lab(lab.url("middle-left.ipynb"))
+        expect(visit.page.get_by_text("Error displaying widget")).to_be_attached()
+        expect(visit.page.get_by_text("Error displaying widget")).to_be_hidden()
+        see_how_it_was(visit.page)
+        visit.screenshot("saved")
+
+    def open_export(visit):
+        html, _ = HTMLExporter().from_filename(path.with_name("middle-left.ipynb"))
+        visit.page.set_content(html, wait_until="domcontentloaded")
+        see_how_it_was(visit.page)
+        visit.screenshot("exported")
+
+    chromium.look(run)
+    chromium.look(open_without_kernel, tolerates=NO_WIDGET)
+    chromium.look(open_export, tolerates=NO_WIDGET)
 
 
 def test_runs_stand_behind_each_other_and_each_is_steered_in_its_tab(lab, chromium, spool):
@@ -101,7 +165,8 @@ def test_runs_stand_behind_each_other_and_each_is_steered_in_its_tab(lab, chromi
         page = visit.page
         visit.open_lab(lab.url("several.ipynb"))
         visit.run_all()
-        first, second = (page.get_by_label(f"Run {name}", exact=True) for name in RUNS)
+        tabs = page.locator(".as-tabs").first
+        first, second = (tabs.get_by_label(f"Run {name}", exact=True) for name in RUNS)
         expect(first).to_contain_text("2 running")
         expect(second).not_to_be_visible()
         page.get_by_role("tab", name="second", exact=True).click()
@@ -114,9 +179,14 @@ def test_runs_stand_behind_each_other_and_each_is_steered_in_its_tab(lab, chromi
             (lab.notebooks / name / "gate").touch()
         page.get_by_role("tab", name="first", exact=True).click()
         expect(first.locator(".as-status")).to_have_text("finished")
+        expect(page.locator(".as-saved .as-status-finished")).to_have_count(2)
+        expect(page.locator(".as-strip:visible")).to_have_count(1)
+        visit.save()
 
     chromium.look(act)
     wait_until(lambda: not jobs_of("first"))
+    (saved,) = pages_in(lab.notebooks / "several.ipynb")
+    assert saved["text/html"].count(">finished</span>") == len(RUNS)
 
 
 #: What these pages ask for or stumble over, whatever they show. Voila loads the extensions

@@ -1,0 +1,129 @@
+"""What a saved notebook shows of a run: a page below the widget, in the output of the same cell.
+
+The page is an output of its own. Notebooks build an output anew whenever it changes, so
+that a widget in it would lose what its user has selected, scrolled and typed. Which of the
+two is to be seen, ``static/saved.css`` says.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.info import as_text, collect_info
+from adaptive_scheduler.widgets.figures import RunFigures, collect_figures
+from adaptive_scheduler.widgets.html import static_page
+from adaptive_scheduler.widgets.words import shortened
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.server_support.run_manager import RunManager
+
+#: Seconds between two states of a run that goes on: what is saved is older by so much at most.
+INTERVAL = 30.0
+#: Characters of text about a run, and about all of them.
+_LONGEST_TEXT, _LONGEST_TEXTS = 4_000, 20_000
+
+_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class LastState:
+    """The state of runs in the output of a cell, renewed now and then.
+
+    Parameters
+    ----------
+    run_managers
+        The runs.
+    """
+
+    def __init__(self, run_managers: Sequence[RunManager]) -> None:
+        self._runs = run_managers
+        self._display_id = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._publish: Callable[..., None] | None = None
+        self._shown: dict[str, RunFigures] = {}
+        self._next = 0.0
+
+    def display(self, widget: Any) -> None:
+        """Show a widget, and below it the page, in the output of the cell that is executed."""
+        from IPython.core.interactiveshell import InteractiveShell
+
+        with self._lock:
+            # Kept, since another publisher stands in its place while a cell's output is captured.
+            self._publish = InteractiveShell.instance().display_pub.publish
+            self._publish({"text/plain": "", "text/html": "", **view_of(widget)})
+            self._send(update=False)
+
+    def notice(self, figures: RunFigures) -> None:
+        """Renew the page if it shows what is no longer so, and it is time to.
+
+        That is at once when the status of a run has changed. That time goes by is no change.
+
+        Parameters
+        ----------
+        figures
+            How one of the runs is now.
+        """
+        now = _without_times(figures)
+        with self._lock:
+            shown = self._shown.get(now.folder)
+            if shown is None or shown == now:
+                return
+            if shown.status != now.status or time.monotonic() >= self._next:
+                self._send()
+
+    def end(self) -> None:
+        """Renew the page for the last time."""
+        with self._lock:
+            self._send()
+            self._publish, self._shown = None, {}
+
+    def _send(self, *, update: bool = True) -> None:
+        if self._publish is None:
+            return
+        looks = [look_at(run) for run in self._runs]
+        self._shown = {look.figures.folder: _without_times(look.figures) for look in looks}
+        self._next = time.monotonic() + INTERVAL
+        self._publish(page_of(looks), transient={"display_id": self._display_id}, update=update)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A run at one moment: in figures, what failed there and why, and in words."""
+
+    figures: RunFigures
+    failures: list[tuple[int, str]]
+    text: str
+
+
+def look_at(run_manager: RunManager) -> Look:
+    """Return how a run is now."""
+    run_manager.database_manager.refresh()
+    return event_loop.call(_look_at, run_manager)
+
+
+def page_of(looks: Sequence[Look]) -> dict[str, str]:
+    """Return as text and as HTML how runs are."""
+    text = "\n".join(shortened(look.text, _LONGEST_TEXT) for look in looks)
+    html = static_page([(look.figures, look.failures) for look in looks])
+    text = shortened(text, _LONGEST_TEXTS) or "There are no runs."
+    return {"text/plain": text, "text/html": html}
+
+
+def view_of(widget: Any) -> dict[str, Any]:
+    """Return what a notebook displays a widget by."""
+    return {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+
+
+def _look_at(run_manager: RunManager) -> Look:
+    info = collect_info(run_manager)
+    failures = [(failure.learner, failure.error) for failure in info.failures]
+    return Look(collect_figures(run_manager), failures, as_text(info))
+
+
+def _without_times(figures: RunFigures) -> RunFigures:
+    return replace(figures, elapsed=0.0, time_left=None)
