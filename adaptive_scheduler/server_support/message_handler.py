@@ -13,6 +13,7 @@ from adaptive_scheduler.server_support.state import (
     DONE,
     READY,
     RUNNING,
+    JobEntry,
     LearnerEntry,
     RunState,
     attempt_of,
@@ -123,9 +124,7 @@ class MessageHandler:
             if entry.job == hello.job:
                 return p.Assigned(attempt_of(entry))
             return self._assign(entry, hello)  # requeued: it gets its learner back
-        is_requeued = job is not None and hello.job.restarts > job.restarts
-        had_before = job.last_learner if job is not None and is_requeued else None
-        index = state.next_ready(hello.number, had_before)
+        index = state.next_ready(hello.number, _had_before(job, hello.job))
         return (
             self._send_away(hello) if index is None else self._assign(state.learners[index], hello)
         )
@@ -223,3 +222,10 @@ class MessageHandler:
         if entry.is_held_by(released.job, released.attempt.number):
             self._record(j.Released(time=time.time(), learner=entry.index, reason=released.reason))
         return p.Accepted()
+
+
+def _had_before(job: JobEntry | None, identity: p.JobIdentity) -> int | None:
+    """Return the learner that a job had before it was put back into the queue."""
+    if job is None or identity.restarts <= job.restarts:
+        return None
+    return job.last_learner
