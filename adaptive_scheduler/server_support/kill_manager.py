@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,28 +87,28 @@ class KillManager(BaseManager):
             if lost:
                 await self._kill(lost)
 
-    async def _lost_jobs(self) -> dict[str, list[Path]]:
-        """Return the files, by job id, of living jobs whose output matches."""
+    async def _lost_jobs(self) -> dict[str, Path]:
+        """Return the living jobs whose output matches: where that is, by their ids."""
         folder = self.database_manager.run_folder
         files = {
-            job.job_id: [folder.output_of(job.job_name, job.job_id)]
+            job.job_id: folder.output_of(job.job_name, job.job_id)
             for job in self.database_manager.state.jobs.values()
             if job.started is not None
         }
         for gone in self._lines.keys() - files.keys():
             del self._lines[gone]
-        found = await asyncio.to_thread(self._read, files)
+        found = await asyncio.to_thread(self._matching, files)
         return {i: files[i] for i in found if self._tries.get(i, 0) < self.max_cancel_tries}
 
-    def _read(self, files: dict[str, list[Path]]) -> list[str]:
+    def _matching(self, files: dict[str, Path]) -> list[str]:
+        """Read what is new, and return the ids of the jobs that are to be cancelled."""
         found = []
-        for job_id, paths in files.items():
-            new = [line for path in paths for line in self._new_lines(path)]
+        for job_id, path in files.items():
+            lines = self._new_lines(path)
             if not isinstance(self.error, str):
                 # A condition is one on all lines: they are kept, not read again.
-                new = self._lines.setdefault(job_id, []) + new
-                self._lines[job_id] = new
-            if job_id in self._tries or self._matches(new):
+                lines = self._lines[job_id] = self._lines.get(job_id, []) + lines
+            if job_id in self._tries or self._matches(lines):
                 found.append(job_id)
         return found
 
@@ -131,7 +131,7 @@ class KillManager(BaseManager):
             self._warn_once(f"What a job has printed can't be read: {error}")
             return []
 
-    async def _kill(self, lost: dict[str, list[Path]]) -> None:
+    async def _kill(self, lost: dict[str, Path]) -> None:
         for job_id in lost:
             self._tries[job_id] = self._tries.get(job_id, 0) + 1
         log.warning("Cancelling jobs whose output matches: %s", ", ".join(lost))
@@ -143,13 +143,13 @@ class KillManager(BaseManager):
         self.cancelled += [job_id for job_id in lost if job_id not in self.cancelled]
         if self.move_to is not None:
             try:
-                await asyncio.to_thread(self._move, lost, self.move_to)
+                await asyncio.to_thread(self._move, lost.values(), self.move_to)
             except OSError as error:
                 self._warn_once(f"The output of jobs that were cancelled can't be moved: {error}")
 
-    def _move(self, lost: dict[str, list[Path]], folder: Path) -> None:
+    def _move(self, outputs: Iterable[Path], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in [path for paths in lost.values() for path in paths]:
+        for path in outputs:
             if path.exists():
                 shutil.move(path, folder / path.name)
                 self._reader.forget(path)
