@@ -40,7 +40,7 @@ from adaptive_scheduler.server_support.validation import (
     check_count,
     check_interval,
     check_runner_kwargs,
-    split_job_names,
+    common_beginning,
 )
 from adaptive_scheduler.settings import JobSettings, digest_of, numbered
 
@@ -123,7 +123,7 @@ class JobManager(BaseManager):
         check_choice("loky_start_method", loky_start_method, get_args(LOKY_START_METHODS))
         check_choice("dataframe_format", dataframe_format, get_args(_DATAFRAME_FORMATS))
         check_runner_kwargs(runner_kwargs or {})
-        self.name = split_job_names(job_names, len(database_manager.learners))
+        self.name = common_beginning(job_names, len(database_manager.learners))
         self.job_names = list(job_names)
         self.database_manager = database_manager
         self.scheduler = scheduler
@@ -307,9 +307,9 @@ class JobManager(BaseManager):
         state = self.database_manager.state
         n_failed = state.totals.failed_starts_in_a_row
         if n_failed >= self.max_fails_per_job:
-            worst = max(state.learners, key=lambda entry: (entry.ended or 0.0, entry.index))
+            last = max(state.learners, key=lambda entry: (entry.ended or 0.0, entry.index))
             raise MaxRestartsReachedError(
-                failed_starts_report(self.name, self.database_manager.run_folder, n_failed, worst)
+                failed_starts_report(self.name, self.database_manager.run_folder, n_failed, last)
             )
 
     async def _cancel_unwanted(self) -> None:
@@ -351,7 +351,7 @@ class JobManager(BaseManager):
                     time=time.time(), token=batch.token, job_name=self.name, numbers=numbers
                 )
             )
-            if not await self._is_written_down():
+            if not await self._written_down():
                 return
             job_ids = await asyncio.to_thread(self.scheduler.submit, batch)
             if database.state.totals.submitted == 0:
@@ -367,9 +367,9 @@ class JobManager(BaseManager):
             self._hurry()
         finally:
             database.submitting.discard(batch.token)
-        await self._is_written_down()
+        await self._written_down()
 
-    async def _is_written_down(self) -> bool:
+    async def _written_down(self) -> bool:
         """Wait until the disk has taken everything; False if this manager is to end before."""
         while not await self.database_manager.flushed(_DISK_PATIENCE):
             if self._is_stopping:

@@ -219,7 +219,7 @@ def check_job_name(name: object) -> None:
         )
 
 
-def split_job_names(job_names: Sequence[str], n_learners: int) -> str:
+def common_beginning(job_names: Sequence[str], n_learners: int) -> str:
     """Return what the names of all jobs begin with.
 
     Raises

@@ -120,9 +120,9 @@ def test_names_that_some_scheduler_refuses(name):
 
 
 def test_job_names_are_a_name_and_a_number():
-    assert v.split_job_names(["sweep-0"], 1) == "sweep"
-    assert v.split_job_names(["a-b-0", "a-b-1"], 2) == "a-b"
-    assert v.split_job_names(["sweep-0"], 5) == "sweep"
+    assert v.common_beginning(["sweep-0"], 1) == "sweep"
+    assert v.common_beginning(["a-b-0", "a-b-1"], 2) == "a-b"
+    assert v.common_beginning(["sweep-0"], 5) == "sweep"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_job_names_are_a_name_and_a_number():
 )
 def test_other_job_names_are_refused(names, message):
     with refused(message):
-        v.split_job_names(names, 2)
+        v.common_beginning(names, 2)
 
 
 # Numbers.
