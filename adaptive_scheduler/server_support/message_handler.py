@@ -38,6 +38,8 @@ class MessageHandler:
         Applies a record to the state and puts it into the journal.
     on_cancel
         Called when somebody asks for the end of the run.
+    on_steer
+        Does what else somebody wants of the run, and returns what became of it.
     """
 
     def __init__(

@@ -24,7 +24,6 @@ from adaptive_scheduler.server_support.cleaning import put_logs_away
 from adaptive_scheduler.server_support.crash_report import given_up_report
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.goal_check import done_in_memory, not_done_on_disk
-from adaptive_scheduler.server_support.recorder import Recorder
 from adaptive_scheduler.server_support.run_report import Outcome
 from adaptive_scheduler.server_support.run_waiting import RunWaiting
 from adaptive_scheduler.server_support.state import DONE, FAILED, READY
