@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler import journal as j
@@ -42,22 +42,28 @@ async def note_queue(
     database.queue = {i: seen for i, seen in queue.items() if i in state.jobs}
     stuck = await _cancel_stuck(database)
     if gone := gone_jobs(state, queue, asked_at, stuck):
-        # What they left in the outbox was said before they ended.
-        await database.read_outbox()
-        ids = [job.job_id for job in gone]
-        try:
-            ends = await asyncio.to_thread(database.scheduler.ends, ids)
-        except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
-            log.warning("How jobs have ended can't be found out: %r", error)
-            ends = {}
-        ends = {**ends, **stuck}
-        excused = await asyncio.to_thread(_excused, database.run_folder, gone, ends)
-        for job in gone:
-            is_excused = job.job_id in excused
-            await _record_gone(database, job, ends.get(job.job_id), is_excused=is_excused)
-        # A job that was killed could not do it.
-        await asyncio.to_thread(remove_scratch_of, database.run_folder.root, ids)
+        await _note_gone(database, gone, stuck)
     await database.flushed(_DISK_PATIENCE)
+
+
+async def _note_gone(
+    database: DatabaseManager, gone: Sequence[JobEntry], stuck: Mapping[str, JobEnd]
+) -> None:
+    """Record how jobs have ended, and remove what those that were killed have left."""
+    # What they left in the outbox was said before they ended.
+    await database.read_outbox()
+    ids = [job.job_id for job in gone]
+    try:
+        told = await asyncio.to_thread(database.scheduler.ends, ids)
+    except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
+        log.warning("How jobs have ended can't be found out: %r", error)
+        told = {}
+    ends = {**told, **stuck}
+    excused = await asyncio.to_thread(_excused, database.run_folder, gone, ends)
+    for job in gone:
+        is_excused = job.job_id in excused
+        await _record_gone(database, job, ends.get(job.job_id), is_excused=is_excused)
+    await asyncio.to_thread(remove_scratch_of, database.run_folder.root, ids)
 
 
 def note_starts(database: DatabaseManager, queue: Mapping[str, QueuedJob], asked_at: float) -> None:
