@@ -49,7 +49,7 @@ class RunLife(RunWaiting):
     recorder: Recorder
     _database_options: dict[str, Any]
     _take_over: bool
-    _ends: asyncio.Event
+    _is_to_end: asyncio.Event
     _has_asked_scheduler: threading.Event
     _wait_for: RunManager | None
 
@@ -200,7 +200,8 @@ class RunLife(RunWaiting):
 
     async def _wait_for_turn(self, other: RunManager) -> None:
         """Wait until another run is over, or this one is to end before it has begun."""
-        waiting = [asyncio.ensure_future(other.ended()), asyncio.ensure_future(self._ends.wait())]
+        either = (other.ended(), self._is_to_end.wait())
+        waiting = [asyncio.ensure_future(end) for end in either]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for future in waiting:
             future.cancel()
@@ -275,7 +276,7 @@ class RunLife(RunWaiting):
 
     def _stop(self, outcome: Outcome | None) -> None:
         self._outcome = outcome
-        self._ends.set()
+        self._is_to_end.set()
         self.job_manager.stop_soon()
 
 

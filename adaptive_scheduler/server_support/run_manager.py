@@ -258,7 +258,7 @@ class RunManager(RunLife):
                 self.scheduler, self.database_manager, **self._kill_options
             )
         self._outcome: Outcome | None = None
-        self._ends = asyncio.Event()
+        self._is_to_end = asyncio.Event()
         self._has_asked_scheduler = threading.Event()
         self._has_explained = False
         self._wait_for: RunManager | None = None
