@@ -12,7 +12,7 @@ file names. Nothing that comes from a socket is ever unpickled.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 import zmq
@@ -35,6 +35,8 @@ MAX_NUMBER = 2**53
 _MAX_FIGURES = 1000
 
 T = TypeVar("T")
+#: A socket of the kind that a context makes: one that blocks, or one for asyncio.
+JobSocket = TypeVar("JobSocket", bound="zmq.Socket[Any]")
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
@@ -288,10 +290,8 @@ def manager_socket(context: zmq.Context[zmq.Socket[bytes]], keys: KeyPair) -> zm
     return socket
 
 
-def job_socket(
-    context: zmq.Context[zmq.Socket[bytes]], connection: Connection, address: str
-) -> zmq.Socket[bytes]:
-    """Return a DEALER socket on its way to the manager at `address`."""
+def job_socket(context: zmq.Context[JobSocket], connection: Connection, address: str) -> JobSocket:
+    """Return a DEALER socket on its way to the manager at `address`, of the context's kind."""
     socket = context.socket(zmq.DEALER)
     _set_common_options(socket, connection.job_keys)
     socket.curve_serverkey = connection.manager_key.encode()
@@ -300,7 +300,7 @@ def job_socket(
     return socket
 
 
-def _set_common_options(socket: zmq.Socket[bytes], keys: KeyPair) -> None:
+def _set_common_options(socket: zmq.Socket[Any], keys: KeyPair) -> None:
     socket.curve_publickey = keys.public.encode()
     socket.curve_secretkey = keys.secret.encode()
     socket.maxmsgsize = MAX_MESSAGE_SIZE

@@ -78,8 +78,7 @@ class ManagerConnection:
         connection = self._read_file()
         if connection is not None:
             self._sockets = [
-                p.job_socket(self._context, connection, address)  # type: ignore[arg-type,misc]
-                for address in connection.addresses
+                p.job_socket(self._context, connection, address) for address in connection.addresses
             ]
 
     def _disconnect(self) -> None:
