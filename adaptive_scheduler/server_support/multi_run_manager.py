@@ -132,7 +132,7 @@ class MultiRunManager:
         """Show the runs in a notebook."""
         from IPython.display import display
 
-        display(self)  # type: ignore[no-untyped-call]
+        display(self)  # type: ignore[no-untyped-call]  # it has no types
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return what a notebook, a saved notebook, and a terminal show."""
