@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Final, Literal, TypeAlias, TypedDict
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.resources import Resources
+
+#: Where a job in the queue stands.
+#:
+#: ======= =====================================================================
+#: phase   meaning
+#: ======= =====================================================================
+#: pending in line for a start, or for another one: nothing of it runs
+#: stuck   put aside by the scheduler, which could not start it and won't try again
+#: running begun, be it suspended
+#: ending  being ended: it frees what it had
+#: over    ended, and it won't come back
+#: unknown in a state that tells none of these, or that nobody has heard of
+#: ======= =====================================================================
+Phase: TypeAlias = Literal["pending", "stuck", "running", "ending", "over", "unknown"]
+_STARTED: Final = ("running", "ending")
 
 
 class QueuedJob(TypedDict):
@@ -16,18 +31,32 @@ class QueuedJob(TypedDict):
     job_name: str
     #: The scheduler's own word.
     state: str
-    #: Whether the job may still run, or come back. True for states nobody has heard of.
+    #: What that means.
+    phase: Phase
+    #: Whether the job may still run, or come back. True for states nobody has heard of: better
+    #: to wait for a job that has ended than to start a second one beside it.
     alive: bool
     #: Whether it has been started.
     running: bool
-    #: Whether it is in line for a start, so that nothing of it runs now.
-    pending: bool
-    #: Whether the scheduler has put it aside since it could not start it, and won't try again.
-    stuck: bool
     #: Why it is pending, held or has ended, in the scheduler's words.
     reason: str
     #: Of a `Batch`, where the scheduler keeps it; else empty.
     token: str
+
+
+def queued_job(
+    *, job_name: str, state: str, phase: Phase, reason: str = "", token: str = ""
+) -> QueuedJob:
+    """Return a job as the queue shows it, from where it stands."""
+    return QueuedJob(
+        job_name=job_name,
+        state=state,
+        phase=phase,
+        alive=phase != "over",
+        running=phase in _STARTED,
+        reason=reason,
+        token=token,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import uuid
 import warnings
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from adaptive_scheduler.errors import (
     InvalidInputError,
@@ -17,6 +17,7 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
+from adaptive_scheduler.scheduler.jobs import Phase, queued_job
 from adaptive_scheduler.scheduler.local_client import ask
 from adaptive_scheduler.scheduler.local_cores import usable_cores
 from adaptive_scheduler.scheduler.local_spool import open_spool
@@ -27,6 +28,11 @@ from adaptive_scheduler.scheduler.submitting import check_batch
 KILL_WAIT = 30.0
 #: Bytes of a job's name; with number, id and ending a file's name has 255 at most.
 _MAX_NAME = 200
+_PHASES: Final[dict[str, Phase]] = {
+    "PENDING": "pending",
+    "RUNNING": "running",
+    "COMPLETING": "ending",
+}
 
 
 class Local(BaseScheduler):
@@ -159,13 +165,10 @@ class Local(BaseScheduler):
             If there was no answer.
         """
         return {
-            f"{batch}_{number}": QueuedJob(
+            f"{batch}_{number}": queued_job(
                 job_name=f"{job_name}-{number}",
                 state=state,
-                alive=True,
-                running=state != "PENDING",
-                pending=state == "PENDING",
-                stuck=False,
+                phase=_PHASES.get(state, "unknown"),
                 reason=reason,
                 token=token,
             )

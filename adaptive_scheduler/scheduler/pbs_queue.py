@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from adaptive_scheduler.scheduler import pbs_mark
-from adaptive_scheduler.scheduler.jobs import QueuedJob
+from adaptive_scheduler.scheduler.jobs import Phase, QueuedJob, queued_job
 from adaptive_scheduler.scheduler.pbs_records import Attributes, parse_records
 
 #: Ids: ``12.server``, an array ``12[].server``, its member ``12[3].server``.
@@ -18,8 +18,10 @@ _ID = re.compile(r"(?P<job>\d+)(?P<brackets>\[(?P<index>\d*)\])?(?P<server>\.\S+
 
 #: States from which no job comes back: finished, a finished member of an array, completed.
 ENDED: Final = frozenset({"F", "X", "C"})
-#: Running, exiting, suspended, suspended by the user of the machine.
-_STARTED: Final = frozenset({"R", "E", "S", "U"})
+#: Running, suspended, suspended by the user of the machine.
+_RUNNING: Final = frozenset({"R", "S", "U"})
+#: Exiting, however long a node takes for that.
+_ENDING: Final = "E"
 #: Queued, held, waiting for its time.
 _PENDING: Final = frozenset({"Q", "H", "W"})
 #: In transit, moved to another server (where it may run), array begun.
@@ -65,11 +67,7 @@ def parse_jobs(stdout: str) -> dict[str, Attributes]:
 
 
 def queue_of(jobs: Mapping[str, Attributes]) -> dict[str, QueuedJob]:
-    """Return the queue: each job by its id, and the members of an array instead of the array.
-
-    A state that is not known counts as alive: better to wait for a job that
-    has ended than to start a second one beside it.
-    """
+    """Return the queue: each job by its id, and the members of an array instead of the array."""
     queue = {}
     for job_id, attributes in jobs.items():
         parts = parse_id(job_id)
@@ -84,17 +82,23 @@ def _queued(parts: JobId, attributes: Attributes, array: Attributes) -> QueuedJo
     if state == "Q" and array.get("job_state") in {"H", "W"}:
         state = array["job_state"]  # its members can't run either
     job_name, token = _name_and_token(parts, attributes)
-    is_running = state in _STARTED
-    return QueuedJob(
+    return queued_job(
         job_name=job_name,
         state=state,
-        alive=state not in ENDED,
-        running=is_running,
-        pending=state in _PENDING,
-        stuck=state == "H" and _comment(attributes, array).startswith(_STUCK),
+        phase=_phase(state, _comment(attributes, array)),
         reason=_reason(state, attributes, array),
         token=token,
     )
+
+
+def _phase(state: str, comment: str) -> Phase:
+    if state in _PENDING:
+        return "stuck" if state == "H" and comment.startswith(_STUCK) else "pending"
+    if state in _RUNNING:
+        return "running"
+    if state == _ENDING:
+        return "ending"
+    return "over" if state in ENDED else "unknown"
 
 
 def _name_and_token(parts: JobId, attributes: Attributes) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
-from adaptive_scheduler.scheduler.jobs import QueuedJob
+from adaptive_scheduler.scheduler.jobs import Phase, QueuedJob, queued_job
 from adaptive_scheduler.scheduler.slurm_arrays import numbered
 
 #: Separators that nobody types: names and comments may hold anything else, line breaks included.
@@ -33,18 +33,11 @@ ENDED: Final = frozenset(
 )
 #: States of jobs that have begun, and are not ended; a job that is revoked here has begun on
 #: another cluster of the federation.
-_STARTED: Final = frozenset(
-    {
-        "RUNNING",
-        "COMPLETING",
-        "SUSPENDED",
-        "STOPPED",
-        "SIGNALING",
-        "STAGE_OUT",
-        "RESIZING",
-        "REVOKED",
-    }
+_RUNNING: Final = frozenset(
+    {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "REVOKED"}
 )
+#: Jobs whose processes are being ended, however long a node takes for that.
+_ENDING: Final = frozenset({"COMPLETING"})
 #: States of jobs of which nothing runs: they have not begun, or will begin again.
 _PENDING: Final = frozenset(
     {"PENDING", "CONFIGURING", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
@@ -79,9 +72,6 @@ def squeue() -> list[str]:
 def parse_queue(stdout: str) -> dict[str, QueuedJob]:
     """Read the output of `queue_command`.
 
-    A state that is not known counts as alive: better to wait for a job that
-    has ended than to start a second one beside it.
-
     Raises
     ------
     SchedulerUnavailableError
@@ -95,17 +85,24 @@ def parse_queue(stdout: str) -> dict[str, QueuedJob]:
             raise SchedulerUnavailableError(f"squeue printed what can't be read: {record!r}")
         job_id, state, reason, comment, name = fields
         job_name, token = numbered(name, job_id, comment)
-        jobs[job_id] = QueuedJob(
+        jobs[job_id] = queued_job(
             job_name=job_name,
             state=state,
-            alive=state not in ENDED,
-            running=state in _STARTED,
-            pending=state in _PENDING,
-            stuck=state in _PENDING and reason.replace("_", " ") in _STUCK,
+            phase=_phase(state, reason),
             reason=_reason(state, reason),
             token=token,
         )
     return jobs
+
+
+def _phase(state: str, reason: str) -> Phase:
+    if state in _PENDING:
+        return "stuck" if reason.replace("_", " ") in _STUCK else "pending"
+    if state in _RUNNING:
+        return "running"
+    if state in _ENDING:
+        return "ending"
+    return "over" if state in ENDED else "unknown"
 
 
 def _reason(state: str, reason: str) -> str:

@@ -63,6 +63,8 @@ class JobEntry:
     restarts: int = 0
     #: When it was first seen or heard running.
     started: float | None = None
+    #: When it was first seen ending.
+    ending_since: float | None = None
     #: The learner that it has.
     learner: int | None = None
     #: The one that it has, or had last.

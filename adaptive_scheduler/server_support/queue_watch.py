@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds for which the end of a look waits for the disk.
 _DISK_PATIENCE = 10.0
+#: Seconds after which a job that is still ending is not waited for any longer. Schedulers give
+#: processes some minutes at most for what they do after SIGTERM.
+LONGEST_END = 600.0
 #: Looks at the queue that must miss a doubtful submission before it is repeated.
 _LOOKS_FOR_SUBMISSION = 2
 
@@ -33,21 +36,22 @@ async def note_queue(
     """Take note of the queue as it was at some time after `asked_at`.
 
     Jobs that are gone are recorded with how they ended and what their output
-    says. Submissions that were in doubt are found by their tokens. Jobs that the
-    scheduler could not start, and has put aside, are taken out of the queue.
+    says. Submissions that were in doubt are found by their tokens. Jobs from which
+    nothing is to be hoped for any more count as gone, too: those that the scheduler
+    could not start, and has put aside, and those that it can't bring to their end.
     """
     state = database.state
     find_submissions(database, queue, asked_at)
-    note_starts(database, queue, asked_at)
     database.queue = {i: seen for i, seen in queue.items() if i in state.jobs}
-    stuck = await _cancel_stuck(database)
-    if gone := gone_jobs(state, queue, asked_at, stuck):
-        await _note_gone(database, gone, stuck)
+    note_phases(database, asked_at)
+    given_up = await _cancel_stuck(database) | endless_jobs(state, asked_at)
+    if gone := gone_jobs(state, queue, asked_at, given_up):
+        await _note_gone(database, gone, given_up)
     await database.flushed(_DISK_PATIENCE)
 
 
 async def _note_gone(
-    database: DatabaseManager, gone: Sequence[JobEntry], stuck: Mapping[str, JobEnd]
+    database: DatabaseManager, gone: Sequence[JobEntry], given_up: Mapping[str, JobEnd]
 ) -> None:
     """Record how jobs have ended, and remove what those that were killed have left."""
     # What they left in the outbox was said before they ended.
@@ -58,7 +62,7 @@ async def _note_gone(
     except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
         log.warning("How jobs have ended can't be found out: %r", error)
         told = {}
-    ends = {**told, **stuck}
+    ends = {**told, **given_up}
     excused = await asyncio.to_thread(_excused, database.run_folder, gone, ends)
     for job in gone:
         is_excused = job.job_id in excused
@@ -66,20 +70,20 @@ async def _note_gone(
     await asyncio.to_thread(remove_scratch_of, database.run_folder.root, ids)
 
 
-def note_starts(database: DatabaseManager, queue: Mapping[str, QueuedJob], asked_at: float) -> None:
-    """Take note of who has begun, and who waits for another start.
+def note_phases(database: DatabaseManager, asked_at: float) -> None:
+    """Take note of who has begun, who waits for another start, and who is about to end.
 
     A job that was put back into the queue may wait there for long. What it was
     computing is free for others meanwhile.
     """
     state = database.state
-    for job_id, seen in queue.items():
-        job = state.jobs.get(job_id)
-        if job is None:
-            continue
+    for job_id, seen in database.queue.items():
+        job = state.jobs[job_id]
         if seen["running"]:
             state.job_runs(job, asked_at)
-        elif seen["pending"] and _has_begun(state, job, before=asked_at):
+        if seen["phase"] == "ending":
+            job.ending_since = job.ending_since or asked_at
+        elif seen["phase"] in ("pending", "stuck") and _has_begun(state, job, before=asked_at):
             if job.learner is not None:
                 reason = f"Job {job_id} waits in the queue again."
                 database.record(j.Released(time=time.time(), learner=job.learner, reason=reason))
@@ -93,7 +97,7 @@ def _has_begun(state: RunState, job: JobEntry, before: float) -> bool:
 
 async def _cancel_stuck(database: DatabaseManager) -> dict[str, JobEnd]:
     """Cancel the jobs that the scheduler will not start, and return what is to be said of them."""
-    stuck = {i: seen["reason"] for i, seen in database.queue.items() if seen["stuck"]}
+    stuck = {i: seen["reason"] for i, seen in database.queue.items() if seen["phase"] == "stuck"}
     if not stuck:
         return {}
     try:
@@ -104,17 +108,32 @@ async def _cancel_stuck(database: DatabaseManager) -> dict[str, JobEnd]:
     return {job_id: JobEnd(state="HELD", reason=reason) for job_id, reason in stuck.items()}
 
 
+def endless_jobs(state: RunState, now: float) -> dict[str, JobEnd]:
+    """Return the jobs that should have ended long ago, and what is to be said of them.
+
+    A process that waits for a broken file system can't be killed. Should it ever go
+    on, it hears that it is superseded.
+    """
+    reason = f"it did not come to its end in {LONGEST_END / 60:.0f} minutes"
+    end = JobEnd(state="ENDLESS", reason=reason, is_no_fault=True)
+    return {
+        job.job_id: end
+        for job in state.jobs.values()
+        if job.ending_since is not None and job.ending_since < now - LONGEST_END
+    }
+
+
 def gone_jobs(
     state: RunState,
     queue: Mapping[str, QueuedJob],
     asked_at: float,
-    cancelled: Container[str] = (),
+    given_up: Container[str] = (),
 ) -> list[JobEntry]:
     """Return the jobs that have ended: submitted before the look, and not alive in it."""
     return [
         job
         for job_id, job in state.jobs.items()
-        if job_id in cancelled
+        if job_id in given_up
         or (
             (job.is_inherited or job.submitted < asked_at)
             and not (job_id in queue and queue[job_id]["alive"])

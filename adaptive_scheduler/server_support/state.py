@@ -2,8 +2,8 @@
 
 A `RunState` changes by `RunState.apply`, one journal record at a time, so that
 replaying a journal gives the state in which its writer was. Only what shows by
-itself again needs no record: that time passes, and which jobs the queue shows
-running or in line. Each step costs the same with a hundred learners and with a hundred
+itself again needs no record: that time passes, and where the queue shows
+jobs to be. Each step costs the same with a hundred learners and with a hundred
 thousand.
 """
 
@@ -189,7 +189,8 @@ class RunState(LearnerTable):
 
     def job_waits_again(self, job: JobEntry, now: float) -> None:
         """Note that a job that had begun has been seen in line for another start."""
-        job.submitted, job.started, job.is_interrupted = now, None, False
+        job.submitted, job.started, job.ending_since = now, None, None
+        job.is_interrupted = False
         self.leaving.discard(job.job_id)
 
     def _nothing_left(self, record: j.NothingLeft) -> None:

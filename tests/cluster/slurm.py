@@ -141,13 +141,22 @@ class SlurmCluster(SlurmDaemons):
 
         Processes of its jobs run on, as on a node that lost its network.
         """
-        self.kill("slurmd", "-D", "-N", node)
+        self.kill(*_daemon_of(node))
         self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=lost")
 
     def bring_back(self, node: str) -> None:
         """Start a lost node's slurmd again, and let the node take jobs."""
         self.start_node(node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume")
+
+    @contextmanager
+    def node_stopped(self, node: str) -> Iterator[None]:
+        """Let a node's slurmd do nothing, so that jobs that are to end don't."""
+        self.signal(signal.SIGSTOP, *_daemon_of(node))
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT, *_daemon_of(node))
 
     @contextmanager
     def launches_failing(self) -> Iterator[None]:
@@ -198,6 +207,10 @@ class SlurmCluster(SlurmDaemons):
     def _state_of(self, job_id: str) -> str:
         ask = ("squeue", "--noheader", f"--jobs={job_id}", "--format=%T")
         return self.run(*ask, check=False)
+
+
+def _daemon_of(node: str) -> tuple[str, ...]:
+    return ("slurmd", "-D", "-N", node)
 
 
 @contextmanager

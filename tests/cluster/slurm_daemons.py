@@ -154,9 +154,9 @@ class SlurmDaemons:
         pids = self.daemons(name, *arguments)
         kill_all(lambda: {pid for pid in pids if is_alive(pid)})
 
-    def signal(self, signum: int, name: str) -> None:
-        """Send a signal to all daemons with this name."""
-        send(signum, self.daemons(name))
+    def signal(self, signum: int, name: str, *arguments: str) -> None:
+        """Send a signal to all daemons with this name and these arguments."""
+        send(signum, self.daemons(name, *arguments))
 
     def is_ready(self) -> bool:
         """Return whether every node can take jobs.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.scheduler.base import JobEnd, QueuedJob
+from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
 
 
 class Forgetful(Local):
@@ -74,14 +74,10 @@ class Played(Local):
         for path in self.folder.glob("*.json"):
             submitted = json.loads(path.read_text())
             for number in submitted["numbers"]:
-                jobs[f"{path.stem}_{number}"] = QueuedJob(
+                jobs[f"{path.stem}_{number}"] = queued_job(
                     job_name=f"{submitted['job_name']}-{number}",
                     state="RUNNING",
-                    alive=True,
-                    running=True,
-                    pending=False,
-                    stuck=False,
-                    reason="",
+                    phase="running",
                     token=path.stem,
                 )
         return {job_id: job for job_id, job in jobs.items() if job_id not in over}

@@ -11,7 +11,7 @@ import pytest
 import adaptive_scheduler.scheduler
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.scheduler import BaseScheduler, cancelling
-from adaptive_scheduler.scheduler.jobs import JobEnd
+from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
 from adaptive_scheduler.scheduler.script import JobVariables
 
 
@@ -40,16 +40,9 @@ class Imagined(BaseScheduler):
             self.troubles -= 1
             raise SchedulerUnavailableError("The scheduler is having a nap.")
         return {
-            job_id: {
-                "job_name": name,
-                "state": "R",
-                "alive": name != "dead-0",
-                "running": True,
-                "pending": False,
-                "stuck": False,
-                "reason": "",
-                "token": "",
-            }
+            job_id: queued_job(
+                job_name=name, state="R", phase="over" if name == "dead-0" else "running"
+            )
             for job_id, name in self.jobs.items()
         }
 

@@ -41,8 +41,7 @@ def test_a_running_job():
             "state": "R",
             "alive": True,
             "running": True,
-            "pending": False,
-            "stuck": False,
+            "phase": "running",
             "reason": reason,
             "token": "",
         }
@@ -118,27 +117,20 @@ def test_a_job_that_the_server_holds_says_why():
     comment = "job held, too many failed attempts to run"
     job = {"job_state": "H", "Hold_Types": "s", "comment": comment}
     held = queue_of({"3.s": job})["3.s"]
-    assert (held["reason"], held["stuck"], held["pending"]) == (comment, True, True)
+    assert (held["reason"], held["phase"]) == (comment, "stuck")
 
 
 def test_a_job_that_waits_for_another_is_not_stuck():
-    held = queue_of({"3.s": {"job_state": "H", "Hold_Types": "s"}})["3.s"]
-    assert (held["stuck"], held["pending"]) == (False, True)
+    assert queue_of({"3.s": {"job_state": "H", "Hold_Types": "s"}})["3.s"]["phase"] == "pending"
 
 
 @pytest.mark.parametrize(
-    ("states", "is_alive", "is_running", "is_pending"),
-    [
-        ("QHW", True, False, True),
-        ("TM", True, False, False),
-        ("RESU", True, True, False),
-        ("FXC", False, False, False),
-    ],
+    ("states", "phase"),
+    [("QHW", "pending"), ("RSU", "running"), ("E", "ending"), ("FXC", "over"), ("TMB", "unknown")],
 )
-def test_what_states_mean(states, is_alive, is_running, is_pending):
+def test_what_states_mean(states, phase):
     for state in states:
-        job = queue_of({"3.s": {"job_state": state}})["3.s"]
-        assert (job["alive"], job["running"], job["pending"]) == (is_alive, is_running, is_pending)
+        assert queue_of({"3.s": {"job_state": state}})["3.s"]["phase"] == phase
 
 
 def test_servers_have_names_with_dots_and_ports():

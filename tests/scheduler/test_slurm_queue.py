@@ -62,50 +62,50 @@ def test_states_tell_who_runs_and_reasons_why_not():
 
 
 @pytest.mark.parametrize(
-    ("state", "alive", "running", "pending"),
+    ("state", "phase"),
     [
-        ("PENDING", True, False, True),
-        ("CONFIGURING", True, False, True),
-        ("RUNNING", True, True, False),
-        ("COMPLETING", True, True, False),
-        ("SUSPENDED", True, True, False),
-        ("REVOKED", True, True, False),
-        ("REQUEUED", True, False, False),
-        ("REQUEUE_HOLD", True, False, True),
-        ("SPECIAL_EXIT", True, False, True),
-        ("NEVER_HEARD_OF", True, False, False),
-        ("COMPLETED", False, False, False),
-        ("CANCELLED", False, False, False),
-        ("FAILED", False, False, False),
-        ("TIMEOUT", False, False, False),
-        ("NODE_FAIL", False, False, False),
-        ("PREEMPTED", False, False, False),
-        ("OUT_OF_MEMORY", False, False, False),
-        ("BOOT_FAIL", False, False, False),
-        ("DEADLINE", False, False, False),
+        ("PENDING", "pending"),
+        ("CONFIGURING", "pending"),
+        ("REQUEUE_HOLD", "pending"),
+        ("SPECIAL_EXIT", "pending"),
+        ("RUNNING", "running"),
+        ("SUSPENDED", "running"),
+        ("REVOKED", "running"),
+        ("COMPLETING", "ending"),
+        ("REQUEUED", "unknown"),
+        ("NEVER_HEARD_OF", "unknown"),
+        ("COMPLETED", "over"),
+        ("CANCELLED", "over"),
+        ("FAILED", "over"),
+        ("TIMEOUT", "over"),
+        ("NODE_FAIL", "over"),
+        ("PREEMPTED", "over"),
+        ("OUT_OF_MEMORY", "over"),
+        ("BOOT_FAIL", "over"),
+        ("DEADLINE", "over"),
     ],
 )
-def test_what_a_state_means(state, alive, running, pending):
+def test_what_a_state_means(state, phase):
     job = parse_queue(f"\x1e1\x1f{state}\x1fNone\x1f(null)\x1fname\n")["1"]
-    assert (job["alive"], job["running"], job["pending"]) == (alive, running, pending)
+    assert job["phase"] == phase
 
 
 @pytest.mark.parametrize(
-    ("state", "reason", "stuck"),
+    ("state", "reason", "phase"),
     [
-        ("PENDING", "launch failed requeued held", True),
-        ("PENDING", "launch_failed_requeued_held", True),
-        ("PENDING", "JobHoldMaxRequeue", True),
-        ("RUNNING", "launch failed requeued held", False),
-        ("PENDING", "JobHeldUser", False),
-        ("PENDING", "JobHeldAdmin", False),
-        ("PENDING", "job requeued in held state", False),
-        ("PENDING", "Resources", False),
+        ("PENDING", "launch failed requeued held", "stuck"),
+        ("PENDING", "launch_failed_requeued_held", "stuck"),
+        ("PENDING", "JobHoldMaxRequeue", "stuck"),
+        ("RUNNING", "launch failed requeued held", "running"),
+        ("PENDING", "JobHeldUser", "pending"),
+        ("PENDING", "JobHeldAdmin", "pending"),
+        ("PENDING", "job requeued in held state", "pending"),
+        ("PENDING", "Resources", "pending"),
     ],
 )
-def test_what_slurm_has_put_aside_is_told_from_what_people_hold(state, reason, stuck):
+def test_what_slurm_has_put_aside_is_told_from_what_people_hold(state, reason, phase):
     job = parse_queue(f"\x1e1\x1f{state}\x1f{reason}\x1f(null)\x1fname\n")["1"]
-    assert job["stuck"] == stuck
+    assert job["phase"] == phase
 
 
 def test_an_empty_queue_is_no_error():

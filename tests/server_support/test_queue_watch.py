@@ -10,10 +10,15 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.run_folder import RunFolder
-from adaptive_scheduler.scheduler.jobs import JobEnd
+from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
 from adaptive_scheduler.scratch import scratch_of
 from adaptive_scheduler.server_support.planning import numbers_to_submit
-from adaptive_scheduler.server_support.queue_watch import find_submissions, gone_jobs, note_queue
+from adaptive_scheduler.server_support.queue_watch import (
+    LONGEST_END,
+    find_submissions,
+    gone_jobs,
+    note_queue,
+)
 from adaptive_scheduler.server_support.state import DONE, READY, RUNNING
 from tests.asynchronous import in_a_loop
 from tests.server_support.playing import Job, Manager, check_consistency
@@ -64,17 +69,10 @@ def database(tmp_path):
     return Database(tmp_path / "sweep-run")
 
 
-def seen(number=0, *, alive=True, running=True, stuck=False, reason="", token="t"):
-    return {
-        "job_name": f"sweep-{number}",
-        "state": "RUNNING" if running else "PENDING",
-        "alive": alive,
-        "running": running,
-        "pending": alive and not running,
-        "stuck": stuck,
-        "reason": reason,
-        "token": token,
-    }
+def seen(number=0, phase="running", *, reason="", token="t"):
+    return queued_job(
+        job_name=f"sweep-{number}", state="ITS STATE", phase=phase, reason=reason, token=token
+    )
 
 
 def working(database, number):
@@ -92,7 +90,7 @@ def working(database, number):
 async def test_jobs_in_the_queue_live(database):
     working(database, 0)
     database.submit(1)
-    queue = {"0": seen(0), "1": seen(1, running=False), "99": seen(7, token="")}
+    queue = {"0": seen(0), "1": seen(1, "pending"), "99": seen(7, token="")}
     await note_queue(database, queue, NOW)
     assert set(database.state.jobs) == set(database.queue) == {"0", "1"}
     assert database.gone() == []
@@ -103,7 +101,7 @@ async def test_jobs_in_the_queue_live(database):
 @in_a_loop
 async def test_a_job_that_the_queue_shows_running_has_started(database):
     database.submit(0, 1)
-    await note_queue(database, {"0": seen(0), "1": seen(1, running=False)}, database.now + 5)
+    await note_queue(database, {"0": seen(0), "1": seen(1, "pending")}, database.now + 5)
     assert database.state.jobs["0"].started == database.now + 5
     assert database.state.jobs["1"].started is None
     assert database.state.totals.starting_times == [5]
@@ -115,7 +113,7 @@ async def test_a_job_that_the_queue_shows_running_has_started(database):
 @in_a_loop
 async def test_a_job_that_is_in_line_again_has_let_go_of_its_learner(database):
     job = working(database, 0)
-    await note_queue(database, {"0": seen(0, running=False)}, NOW)
+    await note_queue(database, {"0": seen(0, "pending")}, NOW)
     entry = database.state.learners[0]
     assert (entry.state, entry.fails) == (READY, 0)
     assert entry.error == "Job 0 waits in the queue again."
@@ -131,7 +129,7 @@ async def test_a_job_that_begins_again_gets_back_what_it_had(database):
     job.done(npoints=1)
     job.hello()
     had = job.holding.learner
-    await note_queue(database, {"0": seen(0, running=False)}, NOW)
+    await note_queue(database, {"0": seen(0, "pending")}, NOW)
     database.record(j.Reopened(time=NOW, learner=0))
     assert job.restarted().hello() == p.Assigned(p.Attempt(had, 2))
 
@@ -139,7 +137,7 @@ async def test_a_job_that_begins_again_gets_back_what_it_had(database):
 @in_a_loop
 async def test_what_a_job_in_line_had_goes_to_whoever_asks(database):
     job, other = working(database, 0), working(database, 1)
-    await note_queue(database, {"0": seen(0, running=False), "1": seen(1)}, NOW)
+    await note_queue(database, {"0": seen(0, "pending"), "1": seen(1)}, NOW)
     other.done()
     assert other.hello() == p.Assigned(p.Attempt(2, 1))  # it may still get it back
     other.done()
@@ -152,7 +150,7 @@ async def test_a_job_that_was_interrupted_and_is_in_line_again_is_counted_on(dat
     working(database, 0).released()
     database.record(j.Done(time=NOW, learner=1))
     assert numbers_to_submit(database.state, 3, 9) == [2, 1]
-    await note_queue(database, {"0": seen(0, running=False)}, NOW)
+    await note_queue(database, {"0": seen(0, "pending")}, NOW)
     assert numbers_to_submit(database.state, 3, 9) == [2]
 
 
@@ -160,14 +158,14 @@ async def test_a_job_that_was_interrupted_and_is_in_line_again_is_counted_on(dat
 async def test_a_look_from_before_a_job_began_tells_nothing_of_it(database):
     working(database, 0)
     before = database.state.learners[0].started
-    await note_queue(database, {"0": seen(0, running=False)}, before)
+    await note_queue(database, {"0": seen(0, "pending")}, before)
     assert database.state.learners[0].state == RUNNING
 
 
 @in_a_loop
 async def test_a_job_of_which_nothing_is_known_keeps_its_learner(database):
     working(database, 0)
-    moved = seen(0, running=False) | {"pending": False}
+    moved = seen(0, "unknown")
     await note_queue(database, {"0": moved}, NOW)
     assert database.state.learners[0].state == RUNNING
 
@@ -178,8 +176,8 @@ async def test_a_job_of_which_nothing_is_known_keeps_its_learner(database):
 @in_a_loop
 async def test_a_job_that_the_scheduler_could_not_start_is_cancelled_and_has_failed(database):
     database.submit(0, 1)
-    stuck = seen(0, running=False, stuck=True, reason="launch failed requeued held")
-    await note_queue(database, {"0": stuck, "1": seen(1, running=False)}, NOW)
+    stuck = seen(0, "stuck", reason="launch failed requeued held")
+    await note_queue(database, {"0": stuck, "1": seen(1, "pending")}, NOW)
     assert database.cancelled == ["0"]
     assert list(database.state.jobs) == ["1"]
     assert database.state.totals.failed_starts_in_a_row == 1
@@ -190,7 +188,7 @@ async def test_a_job_that_the_scheduler_could_not_start_is_cancelled_and_has_fai
 @in_a_loop
 async def test_a_job_that_had_worked_and_could_not_be_started_again_has_not_failed(database):
     working(database, 0)
-    await note_queue(database, {"0": seen(0, running=False, stuck=True)}, NOW)
+    await note_queue(database, {"0": seen(0, "stuck")}, NOW)
     assert database.state.jobs == {}
     assert database.state.totals.failed_starts_in_a_row == 0
     assert (database.state.learners[0].state, database.state.learners[0].fails) == (READY, 0)
@@ -201,7 +199,7 @@ async def test_a_job_that_can_not_be_started_nor_cancelled_is_cancelled_at_the_n
     database, monkeypatch
 ):
     database.submit(0)
-    queue = {"0": seen(0, running=False, stuck=True)}
+    queue = {"0": seen(0, "stuck")}
     with monkeypatch.context() as patch:
         patch.setattr(database, "cancel_ids", refuse)
         await note_queue(database, queue, NOW)
@@ -217,14 +215,42 @@ def refuse(job_ids):
 
 @in_a_loop
 async def test_jobs_of_others_that_are_stuck_are_left_alone(database):
-    await note_queue(database, {"99": seen(0, running=False, stuck=True)}, NOW)
+    await note_queue(database, {"99": seen(0, "stuck")}, NOW)
     assert database.cancelled == []
+
+
+# Who can't end.
+
+
+@in_a_loop
+async def test_a_job_that_can_not_be_brought_to_its_end_is_not_waited_for(database):
+    job = working(database, 0)
+    for late in (0, LONGEST_END):
+        await note_queue(database, {"0": seen(0, "ending")}, NOW + late)
+        assert database.state.learners[0].state == RUNNING
+    await note_queue(database, {"0": seen(0, "ending")}, NOW + LONGEST_END + 1)
+    entry = database.state.learners[0]
+    assert (entry.state, entry.fails) == (READY, 0)
+    assert entry.last_end == "ENDLESS (it did not come to its end in 10 minutes)"
+    assert database.state.jobs == {}
+    # Should it ever go on, it saves beside what others have computed.
+    assert job.hello(job.holding) == p.Superseded()
+
+
+@in_a_loop
+async def test_a_job_that_begins_again_has_as_long_for_its_next_end(database):
+    working(database, 0)
+    await note_queue(database, {"0": seen(0, "ending")}, NOW)
+    await note_queue(database, {"0": seen(0, "pending")}, NOW + 1)
+    await note_queue(database, {"0": seen(0, "running")}, NOW + 2)
+    await note_queue(database, {"0": seen(0, "ending")}, NOW + LONGEST_END + 1)
+    assert list(database.state.jobs) == ["0"]
 
 
 # Who is gone.
 
 
-@pytest.mark.parametrize("queue", [{}, {"0": seen(0, alive=False)}])
+@pytest.mark.parametrize("queue", [{}, {"0": seen(0, "over")}])
 @in_a_loop
 async def test_a_job_that_is_not_alive_in_the_queue_has_failed_at_its_learner(database, queue):
     working(database, 0)
@@ -273,7 +299,8 @@ async def test_pending_jobs_that_somebody_has_cancelled_together_are_one_failed_
 @in_a_loop
 async def test_jobs_that_have_run_or_written_something_are_failed_starts_each(database):
     database.submit(0, 1, 2)
-    await note_queue(database, {str(i): seen(i, running=i == 0) for i in range(3)}, NOW)
+    phases = ("running", "pending", "pending")
+    await note_queue(database, {str(i): seen(i, phase) for i, phase in enumerate(phases)}, NOW)
     database.run_folder.output_of("sweep-1", "1").write_text("module: command not found\n")
     await note_queue(database, {}, 2 * NOW)
     assert database.state.totals.failed_starts_in_a_row == 3
@@ -439,7 +466,7 @@ def test_a_submission_that_began_after_the_question_is_left_alone(database):
 @in_a_loop
 async def test_a_job_that_was_found_by_its_token_is_not_missed_at_once(database):
     begin_submission(database, 0)
-    await note_queue(database, {"7": seen(0, alive=False)}, time.time())
+    await note_queue(database, {"7": seen(0, "over")}, time.time())
     assert set(database.state.jobs) == {"7"}
 
 

@@ -15,6 +15,7 @@ import psutil
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.scheduler import SLURM
+from adaptive_scheduler.server_support import queue_watch
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import family, is_alive, records, send
 from tests.end_to_end.slurm.checks import FREE, LONG, N_POINTS, NEVER, check_that_all_is_well
@@ -166,6 +167,25 @@ def test_a_job_of_a_lost_node_that_must_not_come_back_is_replaced(cluster, stopp
     wait_until(lambda: not is_alive(old))
     gate.touch()
     run.wait(timeout=LONG)
+    check_that_all_is_well(run, ledger)
+
+
+def test_a_job_that_a_node_does_not_end_is_not_waited_for(
+    cluster, stopped, ledger, gate, monkeypatch
+):
+    monkeypatch.setattr(queue_watch, "LONGEST_END", 1.0)
+    run = stopped(save_interval=1)
+    wait_until(lambda: DATA.exists() and saved() == FREE)
+    (job_id,) = ledger.jobs()
+    old = ledger.begun()[0].job_pid
+    with cluster.node_stopped(node_of(old)):
+        cluster.run("scancel", job_id)
+        wait_until(lambda: len(ledger.jobs()) == 2)
+        wait_until(lambda: not is_alive(old))  # it heard that another has its learner
+        assert "1 ENDLESS" in run.info(format="text")
+        assert run.get_database().fails[0] == 0
+        gate.touch()
+        run.wait(timeout=LONG)
     check_that_all_is_well(run, ledger)
 
 

@@ -13,6 +13,7 @@ import adaptive
 from adaptive_scheduler import RunManager, scheduler
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
+from adaptive_scheduler.scheduler.jobs import queued_job
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.history import Sample
 
@@ -86,16 +87,13 @@ class Showcase:
         job_id = f"4711_{900 + number}"
         submitted = j.Submitted(time=self.now - 600, token=f"t{number}", job_ids={number: job_id})
         self.state.apply(submitted)
-        self.database.queue[job_id] = {
-            "job_name": f"anderson-{number}",
-            "state": "PENDING",
-            "reason": REASONS[number],
-            "alive": True,
-            "running": False,
-            "pending": True,
-            "stuck": False,
-            "token": f"t{number}",
-        }
+        self.database.queue[job_id] = queued_job(
+            job_name=f"anderson-{number}",
+            state="PENDING",
+            phase="pending",
+            reason=REASONS[number],
+            token=f"t{number}",
+        )
 
     # What a learner may have seen.
 
