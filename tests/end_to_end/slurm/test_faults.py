@@ -29,8 +29,7 @@ DATA = Path("data/0.pickle")
 
 def test_a_job_whose_program_is_killed_loses_only_what_was_not_saved(stopped, ledger, gate):
     run = stopped(save_interval=1)
-    wait_until(DATA.exists)
-    wait_until(lambda: len(run.learners[0].new().data) == 0 and saved() == FREE)
+    wait_until(is_saved)
     job = family(ledger.begun()[0].job_pid)
     send(signal.SIGKILL, job[:1])
     wait_until(lambda: not any(map(is_alive, job)))
@@ -42,11 +41,13 @@ def test_a_job_whose_program_is_killed_loses_only_what_was_not_saved(stopped, le
     assert len(ledger.jobs()) == 2
 
 
-def saved() -> int:
-    """Return how many points the data file has."""
+def is_saved() -> bool:
+    """Return whether the data file has all points that went through the gate."""
+    if not DATA.exists():
+        return False
     learner = adaptive.SequenceLearner(abs, list(range(N_POINTS)))
     learner.load(DATA)
-    return learner.npoints
+    return learner.npoints == FREE
 
 
 def test_a_job_that_is_cancelled_by_somebody_else_saves_and_another_goes_on(
@@ -136,7 +137,7 @@ def test_a_requeued_job_that_can_not_be_launched_again_is_replaced(cluster, stop
 
 def test_a_node_that_is_lost_takes_no_learner_with_it(cluster, stopped, ledger, gate):
     run = stopped(save_interval=1)
-    wait_until(lambda: DATA.exists() and saved() == FREE)
+    wait_until(is_saved)
     old = ledger.begun()[0].job_pid
     (job_id,) = ledger.jobs()
     cluster.lose_node(node_of(old))
@@ -157,7 +158,7 @@ def node_of(pid: int) -> str:
 def test_a_job_of_a_lost_node_that_must_not_come_back_is_replaced(cluster, stopped, ledger, gate):
     scheduler = SLURM(cores=2, requeue=False)
     run = stopped(save_interval=1, scheduler=scheduler)
-    wait_until(lambda: DATA.exists() and saved() == FREE)
+    wait_until(is_saved)
     old = ledger.begun()[0].job_pid
     cluster.lose_node(node_of(old))
     wait_until(lambda: "NODE_FAIL" in str(run.get_database().last_end[0]))
@@ -175,7 +176,7 @@ def test_a_job_that_a_node_does_not_end_is_not_waited_for(
 ):
     monkeypatch.setattr(queue_watch, "LONGEST_END", 1.0)
     run = stopped(save_interval=1)
-    wait_until(lambda: DATA.exists() and saved() == FREE)
+    wait_until(is_saved)
     (job_id,) = ledger.jobs()
     old = ledger.begun()[0].job_pid
     with cluster.node_stopped(node_of(old)):
@@ -205,7 +206,7 @@ def test_a_job_that_gives_way_to_a_more_urgent_one_saves(cluster, stopped, ledge
 
 def test_a_job_that_uses_too_much_memory_is_told_from_others(cluster, stopped, ledger, gate):
     run = stopped(save_interval=1)
-    wait_until(lambda: DATA.exists() and saved() == FREE)
+    wait_until(is_saved)
     (job_id,) = ledger.jobs()
     cluster.run_out_of_memory(job_id)
     send(signal.SIGKILL, family(ledger.begun()[0].job_pid))
@@ -236,7 +237,7 @@ def test_a_job_that_dies_while_there_is_no_controller_is_replaced_later(
     cluster, stopped, ledger, gate
 ):
     run = stopped(save_interval=1)
-    wait_until(lambda: DATA.exists() and saved() == FREE)
+    wait_until(is_saved)
     with cluster.controller_down():
         send(signal.SIGKILL, family(ledger.begun()[0].job_pid))
         wait_until(lambda: "slurm_load_jobs error" in run.info(format="text"))
