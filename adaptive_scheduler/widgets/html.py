@@ -39,20 +39,31 @@ def strip(figures: RunFigures) -> str:
     )
 
 
-def static_page(runs: Sequence[tuple[RunFigures, Sequence[tuple[int, str]]]]) -> str:
+def static_page(
+    runs: Sequence[tuple[RunFigures, Sequence[tuple[int, str]]]],
+    mark: str = "",
+    *,
+    is_beside: bool = False,
+) -> str:
     """Return what a saved or exported notebook shows.
 
     Parameters
     ----------
     runs
         Of each run how it is, and which learners failed last time and why.
+    mark
+        What the page is found by.
+    is_beside
+        Whether it stands beside a widget, and is to be seen only where that is not.
     """
     style = "".join(asset(f"{name}.css") for name in ("theme", "strip", "saved"))
     sections = [strip(figures) + _failures(failures) for figures, failures in runs[:_RUNS_SHOWN]]
     if (n_more := len(runs) - _RUNS_SHOWN) > 0:
         sections.append(f'<p class="as-waits">And {counted(n_more, "more run")}.</p>')
     stamp = f'<p class="as-waits">As of {time.strftime("%Y-%m-%d %H:%M:%S")}.</p>'
-    return f'<style>{style}</style><div class="as-root as-saved">{"".join(sections)}{stamp}</div>'
+    kind = "as-root as-saved as-beside" if is_beside else "as-root as-saved"
+    page = f'<div class="{kind}" data-mark="{mark}">{"".join(sections)}{stamp}</div>'
+    return f"<style>{style}</style>{page}"
 
 
 def _failures(failures: Sequence[tuple[int, str]]) -> str:

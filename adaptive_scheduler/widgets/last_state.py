@@ -2,7 +2,8 @@
 
 The page is an output of its own. Notebooks build an output anew whenever it changes, so
 that a widget in it would lose what its user has selected, scrolled and typed. Which of the
-two is to be seen, ``static/saved.css`` says.
+two is to be seen, ``static/saved.css`` says. What comes after a notebook has been opened
+anew, while its kernel lives, gets into the page by ``static/keeper.js``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from adaptive_scheduler.widgets.words import shortened
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
+    from adaptive_scheduler.widgets.pieces import Keeper
 
 #: Seconds between two states of a run that goes on: what is saved is older by so much at most.
 INTERVAL = 30.0
@@ -42,9 +44,10 @@ class LastState:
 
     def __init__(self, run_managers: Sequence[RunManager]) -> None:
         self._runs = run_managers
-        self._display_id = uuid.uuid4().hex
+        self._mark = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._publish: Callable[..., None] | None = None
+        self._keeper: Keeper | None = None
         self._shown: dict[str, RunFigures] = {}
         self._next = 0.0
 
@@ -77,18 +80,30 @@ class LastState:
                 self._send()
 
     def end(self) -> None:
-        """Renew the page for the last time."""
+        """Renew the page for the last time, now that the widget is gone."""
         with self._lock:
-            self._send()
-            self._publish, self._shown = None, {}
+            self._send(is_beside=False)
+            if self._keeper is not None:
+                self._keeper.close()
+            self._publish, self._keeper, self._shown = None, None, {}
 
-    def _send(self, *, update: bool = True) -> None:
+    def _send(self, *, update: bool = True, is_beside: bool = True) -> None:
         if self._publish is None:
             return
         looks = [look_at(run) for run in self._runs]
         self._shown = {look.figures.folder: _without_times(look.figures) for look in looks}
         self._next = time.monotonic() + INTERVAL
-        self._publish(page_of(looks), transient={"display_id": self._display_id}, update=update)
+        page = page_of(looks, self._mark, is_beside=is_beside)
+        self._publish(page, transient={"display_id": self._mark}, update=update)
+        self._keep(page)
+
+    def _keep(self, page: dict[str, str]) -> None:
+        from adaptive_scheduler.widgets.pieces import Keeper
+
+        if self._keeper is None:
+            self._keeper = Keeper(self._mark, page)
+        else:
+            self._keeper.page = page
 
 
 @dataclass(frozen=True)
@@ -106,10 +121,11 @@ def look_at(run_manager: RunManager) -> Look:
     return event_loop.call(_look_at, run_manager)
 
 
-def page_of(looks: Sequence[Look]) -> dict[str, str]:
-    """Return as text and as HTML how runs are."""
+def page_of(looks: Sequence[Look], mark: str = "", *, is_beside: bool = False) -> dict[str, str]:
+    """Return as text and as HTML how runs are, see `static_page`."""
     text = "\n".join(shortened(look.text, _LONGEST_TEXT) for look in looks)
-    html = static_page([(look.figures, look.failures) for look in looks])
+    runs = [(look.figures, look.failures) for look in looks]
+    html = static_page(runs, mark, is_beside=is_beside)
     text = shortened(text, _LONGEST_TEXTS) or "There are no runs."
     return {"text/plain": text, "text/html": html}
 

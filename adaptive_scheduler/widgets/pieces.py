@@ -184,6 +184,25 @@ class LogTail(Piece):
         super().close()
 
 
+class Keeper(anywidget.AnyWidget):
+    """Has notebooks keep a page that were opened after its cell was executed. It is not to be seen.
+
+    Parameters
+    ----------
+    mark
+        What stands in the page, and in no other.
+    page
+        The page, as text and as HTML.
+    """
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    mark = traitlets.Unicode().tag(sync=True)
+    page: Any = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, mark: str, page: dict[str, str]) -> None:
+        super().__init__(_esm=asset("keeper.js"), mark=mark, page=page)
+
+
 def as_rows(values: Sequence[Any]) -> list[int]:
     """Return the row numbers that a page has sent, as far as they are some."""
     return [value for value in values if isinstance(value, int) and value >= 0]

@@ -153,6 +153,8 @@ def test_a_dashboard_follows_its_run_and_leaves_how_it_was(run, shell, interval)
     dashboard.close()
     assert not board.is_alive
     assert points(shell.display_pub.renewed[-1][0]) == 5
+    assert "as-beside" in shell.display_pub.new[1][0]["text/html"].split("</style>")[1]
+    assert "as-beside" not in shell.display_pub.renewed[-1][0]["text/html"].split("</style>")[1]
     n_renewed = len(shell.display_pub.renewed)
     dashboard.close()
     assert len(shell.display_pub.renewed) == n_renewed
