@@ -175,6 +175,7 @@ class DatabaseManager(RecordKeeper):
     def _setup(self) -> None:
         raise_descriptor_limit()
         self.run_folder.create()
+        was_following = self.is_following
         try:
             take_lock(self._lock, self.run_folder, take_over=self.take_over)
             self._journal = self._open_journal()
@@ -189,6 +190,8 @@ class DatabaseManager(RecordKeeper):
             event_loop.run(self._open_server(self._journal))
         except BaseException as error:
             self._close()
+            if was_following:
+                self._begin_following()
             if isinstance(error, OSError) and not isinstance(error, AdaptiveSchedulerError):
                 raise unwritable_error(self.run_folder, error) from error
             raise
@@ -216,6 +219,7 @@ class DatabaseManager(RecordKeeper):
     def _open_journal(self) -> Journal:
         if self.overwrite_db:
             keep_aside(self.run_folder)
+        self._end_following()
         event_loop.call(self._begin_state)
         return open_journal(
             self.run_folder.journal,

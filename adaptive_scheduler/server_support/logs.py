@@ -95,6 +95,7 @@ def parse_log_files(
     import pandas as pd
 
     del scheduler
+    database_manager.refresh()
     rows, figures, queue = event_loop.call(
         lambda: (
             database_manager.as_dicts(),

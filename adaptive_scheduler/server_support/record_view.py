@@ -55,23 +55,37 @@ class RecordView(BaseManager):
 
     def follow(self) -> None:
         """Show what the journal says, as long as another process writes it. Blocks."""
-        self._follower = JournalFollower(self.run_folder.journal, from_start=True)
+        self._begin_following()
         self.refresh()
 
     @property
     def is_following(self) -> bool:
         """Whether this manager has only looked so far."""
-        return self._follower is not None and self.task is None
+        return self._follower is not None
 
     def refresh(self) -> None:
-        """Read what another manager has written since; one's own state is always fresh. Blocks."""
-        if self._follower is None or self.task is not None:
+        """Read what another manager has written since; one's own state is always fresh. Blocks.
+
+        On the event loop it does nothing: that reads no files, and must not wait for
+        whoever reads them, and then waits for the loop.
+        """
+        if event_loop.is_current:
             return
         with self._following:
+            if self._follower is None:
+                return
             n_files = self._follower.n_files
             records = self._follower.new_records()
             is_another = self._follower.n_files != n_files
             event_loop.call(lambda: self._take_note(records, is_another_journal=is_another))
+
+    def _begin_following(self) -> None:
+        self._follower = JournalFollower(self.run_folder.journal, from_start=True)
+
+    def _end_following(self) -> None:
+        """Have nothing that was read come into the state any more. Blocks."""
+        with self._following:
+            self._follower = None
 
     def _take_note(self, records: Sequence[j.AnyRecord], *, is_another_journal: bool) -> None:
         if is_another_journal:

@@ -64,8 +64,7 @@ class RunReport(BaseManager):
 
     def _status_elsewhere(self) -> Literal["running", "left alone"] | Outcome:
         """Return how a run is that this manager only looks at."""
-        if not event_loop.is_current:  # which does not read files
-            self.database_manager.refresh()
+        self.database_manager.refresh()
         ended = self.database_manager.state.ended
         if ended is not None:
             return cast("Outcome", ended)

@@ -162,6 +162,7 @@ def test_a_log_that_is_not_there_tells_no_progress(path):
 def database(rows, figures=None, queue=None):
     """Return what these functions want of a database manager."""
     return SimpleNamespace(
+        refresh=lambda: None,
         as_dicts=lambda: rows,
         handler=SimpleNamespace(figures=figures or {}),
         queue=queue or {},

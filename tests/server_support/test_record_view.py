@@ -1,0 +1,110 @@
+"""A manager shows what another one writes, until it writes itself."""
+
+from __future__ import annotations
+
+import time
+
+import adaptive
+import pytest
+
+from adaptive_scheduler import journal as j
+from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.journal_follower import JournalFollower
+from adaptive_scheduler.scheduler import Local
+from adaptive_scheduler.server_support import database_manager
+from adaptive_scheduler.server_support.database_manager import DatabaseManager
+from adaptive_scheduler.server_support.event_loop import event_loop
+
+SUBMITTED = (
+    j.Submitting(time=1.0, token="t", job_name="run", numbers=[0]),
+    j.Submitted(time=2.0, token="t", job_ids={0: "7"}),
+)
+
+
+def function(x):
+    return x
+
+
+@pytest.fixture
+def managers(tmp_path, monkeypatch, local_spool):
+    """Return one that manages a run, and one that only looks at it."""
+    monkeypatch.chdir(tmp_path)
+    learners = [adaptive.SequenceLearner(function, range(3)) for _ in range(2)]
+    writer, looker = (
+        DatabaseManager(None, Local(), "run.json", learners, ["0.pickle", "1.pickle"])
+        for _ in range(2)
+    )
+    writer.start()
+    looker.follow()
+    yield writer, looker
+    writer.cancel()
+    looker.cancel()
+
+
+def write(manager, *records):
+    for record in records:
+        event_loop.call(manager.record, record)
+    assert event_loop.run(manager.flushed(60))
+
+
+def done(learner):
+    return j.Done(time=time.time(), learner=learner)
+
+
+def test_what_another_writes_is_seen(managers):
+    writer, looker = managers
+    assert (looker.is_following, looker.n_done()) == (True, 0)
+    write(writer, done(1))
+    assert [row["is_done"] for row in looker.as_dicts()] == [False, True]
+    assert (looker.n_done(), looker.n_unscheduled(), looker.is_done()) == (1, 1, False)
+    write(writer, done(0))
+    assert looker.is_done()
+
+
+def test_who_asks_on_the_event_loop_does_not_wait_for_who_reads(managers, monkeypatch):
+    _, looker = managers
+    told = []
+
+    async def ask():
+        return looker.n_done()
+
+    def read_slowly(follower):
+        del follower
+        told.append(event_loop.submit(ask()).result(timeout=10))
+        return []
+
+    monkeypatch.setattr(JournalFollower, "new_records", read_slowly)
+    looker.refresh()
+    assert told == [0]
+
+
+def test_what_is_read_while_a_manager_starts_does_not_count_twice(managers, monkeypatch):
+    writer, looker = managers
+    write(writer, *SUBMITTED)
+    writer.cancel()
+    write_pack = database_manager.write_pack
+
+    def look_and_write(*args, **keywords):
+        looker.refresh()
+        return write_pack(*args, **keywords)
+
+    monkeypatch.setattr(database_manager, "write_pack", look_and_write)
+    looker.start()
+    assert not looker.is_following
+    assert looker.state.totals.submitted == 1
+
+
+def test_who_could_not_start_goes_on_looking(managers, monkeypatch):
+    writer, looker = managers
+    write(writer, *SUBMITTED, done(1))
+    writer.cancel()
+
+    def fail(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database_manager, "write_private", fail)
+        with pytest.raises(RunFolderError, match="No space left"):
+            looker.start()
+    assert (looker.is_following, looker.n_done()) == (True, 1)
+    assert looker.state.totals.submitted == 1
