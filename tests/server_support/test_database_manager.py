@@ -11,14 +11,14 @@ import pytest
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler import protocol as p
-from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.outbox import Outbox
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.server_support import database_manager, opening, outbox_reader
+from adaptive_scheduler.server_support import opening, outbox_reader
 from adaptive_scheduler.server_support.addresses import get_allowed_url
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
+from tests.server_support.full_disk import no_room_for_the_address
 from tests.waiting import wait_until
 
 JOB, OTHER = p.JobIdentity("7"), p.JobIdentity("8")
@@ -107,16 +107,10 @@ def test_a_journal_that_cant_be_made_shorter_is_gone_on_with(make, monkeypatch, 
     assert states(make().start()) == ["done", "ready"]  # this one makes it shorter
 
 
-def test_who_could_not_publish_its_address_can_start_again_at_the_same(make, monkeypatch):
+def test_who_could_not_publish_its_address_can_start_again_at_the_same(make):
     manager = make(get_allowed_url())
-
-    def fail(path, content):
-        raise OSError(28, "No space left on device", str(path))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(database_manager, "write_private", fail)
-        with pytest.raises(RunFolderError, match="No space left"):
-            manager.start()
+    with no_room_for_the_address():
+        manager.start()
     assert states(manager.start()) == ["ready", "ready"]
 
 

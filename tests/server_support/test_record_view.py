@@ -8,12 +8,12 @@ import adaptive
 import pytest
 
 from adaptive_scheduler import journal as j
-from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.journal_follower import JournalFollower
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support import database_manager
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
+from tests.server_support.full_disk import no_room_for_the_address
 
 SUBMITTED = (
     j.Submitting(time=1.0, token="t", job_name="run", numbers=[0]),
@@ -94,17 +94,11 @@ def test_what_is_read_while_a_manager_starts_does_not_count_twice(managers, monk
     assert looker.state.totals.submitted == 1
 
 
-def test_who_could_not_start_goes_on_looking(managers, monkeypatch):
+def test_who_could_not_start_goes_on_looking(managers):
     writer, looker = managers
     write(writer, *SUBMITTED, done(1))
     writer.cancel()
-
-    def fail(path, content):
-        raise OSError(28, "No space left on device", str(path))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(database_manager, "write_private", fail)
-        with pytest.raises(RunFolderError, match="No space left"):
-            looker.start()
+    with no_room_for_the_address():
+        looker.start()
     assert (looker.is_following, looker.n_done()) == (True, 1)
     assert looker.state.totals.submitted == 1
