@@ -14,7 +14,7 @@ module               subject
 `opening`            how that is read from the journal, and gone on with
 `message_handler`    the answer to each message of a job
 `server`             the socket
-`planning`           which jobs to submit next, and when
+`planning`           which jobs to submit next, and when, and which to end
 `batches`            what is submitted together
 `queue_watch`        what a look at the queue tells
 `event_loop`         where all of them run

@@ -31,7 +31,12 @@ from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.batches import BatchMaker
 from adaptive_scheduler.server_support.crash_report import failed_starts_report
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.planning import SubmissionPause, numbers_to_submit
+from adaptive_scheduler.server_support.planning import (
+    SubmissionPause,
+    leftover_jobs,
+    numbers_to_submit,
+    unheard_jobs,
+)
 from adaptive_scheduler.server_support.queue_watch import note_queue
 from adaptive_scheduler.server_support.shared_queue import SharedQueue
 from adaptive_scheduler.server_support.unwanted import UnwantedJobs
@@ -381,25 +386,14 @@ class JobManager(BaseManager):
         """Let running jobs hear that nothing is left, then cancel what is still in the queue."""
         state = self.database_manager.state
         deadline = time.time() + _FAREWELL
-        while self._running_jobs() and time.time() < deadline and not self._is_stopping:
+        while unheard_jobs(state) and time.time() < deadline and not self._is_stopping:
             self._woken.clear()
             self._next_look = min(self._next_look, deadline)
             await self._wait()
             if time.time() >= self._next_look:
                 await self._look()
-        left = [
-            job_id
-            for job_id, job in state.jobs.items()
-            if job_id not in state.leaving or job.is_interrupted
-        ]
-        if left:
+        if left := leftover_jobs(state):
             try:
                 await asyncio.to_thread(self.scheduler.cancel_ids, left)
             except SchedulerUnavailableError as error:
                 self._note_trouble(error)
-
-    def _running_jobs(self) -> list[str]:
-        """Return the ids of running jobs that have not heard yet that nothing is left."""
-        state = self.database_manager.state
-        running = (job.job_id for job in state.jobs.values() if job.started is not None)
-        return [job_id for job_id in running if job_id not in state.leaving]

@@ -1,4 +1,4 @@
-"""Which jobs to submit next, and when."""
+"""Which jobs to submit next, and when, and which to end."""
 
 from __future__ import annotations
 
@@ -90,6 +90,21 @@ def jobs_to_cancel(state: RunState) -> list[str]:
             surplus[group] -= 1
             ids.append(job.job_id)
     return ids
+
+
+def unheard_jobs(state: RunState) -> list[str]:
+    """Return the ids of running jobs that have not heard yet that nothing is left."""
+    running = (job.job_id for job in state.jobs.values() if job.started is not None)
+    return [job_id for job_id in running if job_id not in state.leaving]
+
+
+def leftover_jobs(state: RunState) -> list[str]:
+    """Return the ids of the jobs that may not end by themselves, when nothing is left."""
+    return [
+        job_id
+        for job_id, job in state.jobs.items()
+        if job_id not in state.leaving or job.is_interrupted
+    ]
 
 
 def _waits_for(job: JobEntry, learners: Container[int]) -> bool:

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler import journal as j
 from adaptive_scheduler.protocol import JobIdentity
-from adaptive_scheduler.server_support.planning import jobs_to_cancel, numbers_to_submit
+from adaptive_scheduler.server_support.planning import (
+    jobs_to_cancel,
+    leftover_jobs,
+    numbers_to_submit,
+    unheard_jobs,
+)
 from adaptive_scheduler.server_support.state import RunState
 from tests.server_support.playing import Job, Manager, everything
 
@@ -227,3 +232,20 @@ def test_a_pending_job_whose_learner_is_cancelled_stays_while_another_learner_wa
     assert jobs_to_cancel(manager.state) == ["0"]
     manager.record(j.JobsCancelled(time=2.0, job_ids=["0"]))
     assert jobs_to_cancel(manager.state) == []
+
+
+def test_at_the_end_running_jobs_are_to_hear_of_it_and_others_to_be_ended():
+    manager = Manager([0] * 3)
+    manager.submit(0, 1, 2)
+    first, second = Job(manager, 0), Job(manager, 1)
+    first.hello()
+    second.hello()
+    cancel(manager, 2)
+    first.done()
+    assert unheard_jobs(manager.state) == ["0", "1"]
+    first.hello()
+    assert unheard_jobs(manager.state) == ["1"]
+    assert leftover_jobs(manager.state) == ["1", "2"]
+    second.released()
+    assert unheard_jobs(manager.state) == []
+    assert leftover_jobs(manager.state) == ["1", "2"]  # what has let go may have to start again
