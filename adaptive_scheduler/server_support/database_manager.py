@@ -41,6 +41,8 @@ from adaptive_scheduler.server_support.validation import (
 from adaptive_scheduler.taking_over import take_lock
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.paths import FnameTypes
@@ -77,6 +79,8 @@ class DatabaseManager(RecordKeeper):
         What the run keeps on disk, and where.
     max_log_lines
         How many lines of the output of a failed job are kept.
+    known_pack
+        The learners as they lie in the run folder, if the run is picked up there.
 
     Raises
     ------
@@ -98,6 +102,7 @@ class DatabaseManager(RecordKeeper):
         with_progress_bar: bool = True,
         run_folder: RunFolder | None = None,
         max_log_lines: int = 500,
+        known_pack: Pack | None = None,
     ) -> None:
         check_learners(learners, fnames)
         check_dependencies(dependencies, len(learners))
@@ -123,12 +128,9 @@ class DatabaseManager(RecordKeeper):
         self.initializers = initializers
         self.with_progress_bar = with_progress_bar
         self.max_log_lines = max_log_lines
-        #: Where the learners come from, if this run was picked up by its folder.
-        self.known_pack: Pack | None = None
-        #: Learners that get new tries at the start; None for all that have failed.
-        self.retry_at_start: Collection[int] | None = None
-        #: Whether a manager on a host that can't be asked counts as dead.
-        self.take_over = False
+        self._known_pack = known_pack
+        self._retry_at_start: Collection[int] | None = None
+        self._may_take_over = False
         self._lock = RunFolderLock(self.run_folder)
         self._stopping = asyncio.Event()
 
@@ -172,14 +174,34 @@ class DatabaseManager(RecordKeeper):
 
     # The life of a manager.
 
+    def start(self, *, retry: Collection[int] | None = None, take_over: bool = False) -> Self:
+        """Begin to answer jobs.
+
+        Parameters
+        ----------
+        retry
+            Learners that get new tries, by index; None for all that have failed.
+        take_over
+            Whether a manager on a host that can't be asked counts as dead.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If it was started before.
+        RunFolderError
+            If the run folder can't be used, or another manager holds it.
+        """
+        self._retry_at_start, self._may_take_over = retry, take_over
+        return super().start()
+
     def _setup(self) -> None:
         raise_descriptor_limit()
         self.run_folder.create()
         was_following = self.is_following
         try:
-            take_lock(self._lock, self.run_folder, take_over=self.take_over)
+            take_lock(self._lock, self.run_folder, take_over=self._may_take_over)
             self._journal = self._open_journal()
-            if self.known_pack is None:
+            if self._known_pack is None:
                 write_pack(
                     self.run_folder.pack,
                     self.learners,
@@ -199,7 +221,7 @@ class DatabaseManager(RecordKeeper):
     @property
     def _recorded_fnames(self) -> Sequence[FnameTypes]:
         """As they were given first: who attaches from elsewhere knows them by other paths."""
-        return self.fnames if self.known_pack is None else self.known_pack.fnames
+        return self.fnames if self._known_pack is None else self._known_pack.fnames
 
     def check_record(self) -> None:
         """Check that what the run folder holds is not the record of another run. Blocks.
@@ -225,7 +247,7 @@ class DatabaseManager(RecordKeeper):
             self.run_folder.journal,
             self.state,
             self._recorded_fnames,
-            retry=self.retry_at_start,
+            retry=self._retry_at_start,
             may_write=self._lock.is_ours,
         )
 

@@ -94,6 +94,12 @@ class JobManager(BaseManager):
         Further arguments for `adaptive.Runner`.
     goal
         When a learner is done, see `smart_goal`.
+    goal_digest
+        What the goal is told from others by, if it was read from the run folder.
+    workdir
+        The folder in which jobs start, by default this process's.
+    remembered
+        What who picks the run up has to know besides what the jobs know.
 
     Raises
     ------
@@ -117,6 +123,9 @@ class JobManager(BaseManager):
         save_interval: float = 300,
         runner_kwargs: Mapping[str, Any] | None = None,
         goal: GoalTypes = None,
+        goal_digest: str | None = None,
+        workdir: Path | None = None,
+        remembered: bytes = b"",
     ) -> None:
         super().__init__()
         check_goal(goal)
@@ -136,7 +145,7 @@ class JobManager(BaseManager):
         self.max_simultaneous_jobs = max_simultaneous_jobs
         self.max_fails_per_job = max_fails_per_job
         database_manager.state.limit_fails(max_fails_per_job)
-        self.workdir = Path.cwd()
+        self.workdir = workdir or Path.cwd()
         folder = database_manager.run_folder
         goal_function = smart_goal(goal, database_manager.learners)
         self.settings = JobSettings(
@@ -144,7 +153,7 @@ class JobManager(BaseManager):
             log_folder=folder.logs,
             journal=folder.journal,
             goal=goal_function,
-            goal_digest=digest_of(goal_function),
+            goal_digest=goal_digest or digest_of(goal_function),
             runner_kwargs=dict(runner_kwargs or {}),
             save_interval=save_interval,
             log_interval=log_interval,
@@ -154,6 +163,7 @@ class JobManager(BaseManager):
             dependencies=database_manager.dependencies,
             max_fails=max_fails_per_job,
             scheduler=cloudpickle.dumps(scheduler),
+            manager=remembered,
         )
         self.settings.to_bytes()  # what can't travel is said now
         self._woken = asyncio.Event()

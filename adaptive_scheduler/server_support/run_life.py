@@ -49,6 +49,7 @@ class RunLife(RunWaiting):
     recorder: Recorder
     _database_options: dict[str, Any]
     _take_over: bool
+    _retry_at_start: Collection[int] | None
     _is_to_end: asyncio.Event
     _has_asked_scheduler: threading.Event
     _wait_for: RunManager | None
@@ -80,13 +81,23 @@ class RunLife(RunWaiting):
         """
         if self.task is not None and self.task.done():
             self._begin_again()
-        self.database_manager.take_over = self._take_over
+        self._retry_at_start = None
+        return self._start(wait_for)
+
+    def _restart(self, retry: Collection[int]) -> None:
+        if self.task is not None:
+            self._begin_again()
+        self._retry_at_start = retry
+        self._start(None)
+
+    def _start(self, wait_for: RunManager | None) -> Self:
         self._wait_for = wait_for
+        before = self.start_time, self.end_time
         self.start_time, self.end_time = time.time(), None
         try:
             return super().start()
         except BaseException:
-            self.start_time = None
+            self.start_time, self.end_time = before
             raise
 
     def _begin_again(self) -> None:
@@ -94,12 +105,6 @@ class RunLife(RunWaiting):
         self._database_options["overwrite_db"] = False
         self._make_managers()
         self.task = None
-
-    def _restart(self, retry: Collection[int]) -> None:
-        if self.task is not None:
-            self._begin_again()
-        self.database_manager.retry_at_start = retry
-        self.start()
 
     def _setup(self) -> None:
         if self._wait_for is None:
@@ -110,7 +115,7 @@ class RunLife(RunWaiting):
         self.database_manager.check_record()  # a mistake here must stop no run that goes on
         event_loop.take_over(self.run_folder.root, self)
         try:
-            self.database_manager.start()
+            self.database_manager.start(retry=self._retry_at_start, take_over=self._take_over)
             if self.cleanup_first:
                 self._cancel_leftovers()
             event_loop.call(self._note_reopened, self._no_longer_done())

@@ -6,7 +6,6 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
@@ -221,6 +220,7 @@ class RunManager(RunLife):
         self.end_time: float | None = None
         self._known: KnownRun | None = None
         self._take_over = False
+        self._retry_at_start = None
         self._make_managers()
         first = next(iter(initializers or []), None)
         check_picklable(self.learners[0], self.fnames[0], initializer=first)
@@ -228,6 +228,11 @@ class RunManager(RunLife):
             check_format(dataframe_format)  # of another Python nothing is known
 
     def _make_managers(self) -> None:
+        pack = digest = None
+        if self._known is not None:
+            pack = self._known.pack
+            if self.goal is self._known.settings.goal:
+                digest = self._known.settings.goal_digest
         self.database_manager = DatabaseManager(
             self.url,
             self.scheduler,
@@ -235,21 +240,21 @@ class RunManager(RunLife):
             self.learners,
             self.fnames,
             run_folder=self.run_folder,
+            known_pack=pack,
             **self._database_options,
         )
         self.job_manager = JobManager(
-            self.job_names, self.database_manager, self.scheduler, **self._job_options
+            self.job_names,
+            self.database_manager,
+            self.scheduler,
+            goal_digest=digest,
+            workdir=None if pack is None else pack.folder,
+            remembered=self._remembered,
+            **self._job_options,
         )
-        settings = replace(self.job_manager.settings, manager=self._remembered)
-        if self._known is not None:
-            self.database_manager.known_pack = self._known.pack
-            self.job_manager.workdir = self._known.pack.folder
-            if self.goal is self._known.settings.goal:
-                settings = replace(settings, goal_digest=self._known.settings.goal_digest)
-        self.job_manager.settings = settings
         self.recorder = Recorder(
             self.database_manager,
-            settings.goal,
+            self.job_manager.settings.goal,
             lambda number: self.scheduler.resources(number).cores,
         )
         self.kill_manager: KillManager | None = None

@@ -92,8 +92,10 @@ def test_a_run_is_started_once_and_not_waited_for_before(make_run, ledger):
     with pytest.raises(AdaptiveSchedulerError, match="start"):
         run.wait()
     run.start()
+    since = run.start_time
     with pytest.raises(AdaptiveSchedulerError, match="started before"):
         run.start()
+    assert run.start_time == since
     run.wait()
 
 
