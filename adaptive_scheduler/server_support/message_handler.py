@@ -126,10 +126,17 @@ class MessageHandler:
             if entry.job == hello.job:
                 return p.Assigned(attempt_of(entry))
             return self._assign(entry, hello)  # requeued: it gets its learner back
-        index = state.next_ready(hello.number, _had_before(job, hello.job))
+        index = state.next_ready(hello.number, self._had_before(job, hello.job))
         return (
             self._send_away(hello) if index is None else self._assign(state.learners[index], hello)
         )
+
+    def _had_before(self, job: JobEntry | None, identity: p.JobIdentity) -> int | None:
+        """Return the learner that a job had before it was put back into the queue."""
+        before = None if job is None else self._state.last_process(job)
+        if job is None or before is None or before == identity:
+            return None
+        return job.last_learner
 
     def _send_away(self, hello: p.Hello) -> p.Answer:
         job_id, restarts = hello.job.job_id, hello.job.restarts
@@ -224,10 +231,3 @@ class MessageHandler:
         if entry.is_held_by(released.job, released.attempt.number):
             self._record(j.Released(time=time.time(), learner=entry.index, reason=released.reason))
         return p.Accepted()
-
-
-def _had_before(job: JobEntry | None, identity: p.JobIdentity) -> int | None:
-    """Return the learner that a job had before it was put back into the queue."""
-    if job is None or identity.restarts <= job.restarts:
-        return None
-    return job.last_learner

@@ -188,10 +188,23 @@ class RunState(LearnerTable):
             self.totals.starting_times.append(now - job.submitted)
 
     def job_waits_again(self, job: JobEntry, now: float) -> None:
-        """Note that a job that had begun has been seen in line for another start."""
+        """Note that a job that had begun has been seen in line for another start.
+
+        Its process may live on, on a node that lost its connection: only the next
+        one is to be given anything.
+        """
         job.submitted, job.started, job.ending_since = now, None, None
         job.is_interrupted = False
         self.leaving.discard(job.job_id)
+        if (heard := self.last_process(job)) is not None:
+            job.restarts = max(job.restarts, heard.restarts + 1)
+
+    def last_process(self, job: JobEntry) -> JobIdentity | None:
+        """Return which process of a job had a learner last, if nobody has had that since."""
+        if job.last_learner is None:
+            return None
+        holder = self.learners[job.last_learner].job
+        return holder if holder is not None and holder.job_id == job.job_id else None
 
     def _nothing_left(self, record: j.NothingLeft) -> None:
         job = self._job_of(record.job, record.job_name, record.job_number, record.time)

@@ -119,8 +119,10 @@ async def test_a_job_that_is_in_line_again_has_let_go_of_its_learner(database):
     assert entry.error == "Job 0 waits in the queue again."
     assert database.state.jobs["0"].started is None
     check_consistency(database.state)
-    # It lives on where its node has lost the network.
+    # It lives on where its node has lost the network, and is to end.
     assert job.status() == p.Superseded()
+    assert job.hello() == p.Superseded()
+    assert job.hello(job.holding) == p.Superseded()
 
 
 @in_a_loop
