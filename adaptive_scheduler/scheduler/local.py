@@ -153,7 +153,7 @@ class Local(BaseScheduler):
         )
         return {number: f"{answer['batch']}_{number}" for number in batch.numbers}
 
-    def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:  # noqa: ARG002
+    def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:  # noqa: ARG002  all are mine
         """Return the jobs that wait, run or are about to end, by id.
 
         Each user of a machine has a queue of their own, so that `me_only`

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: How many learners a question names.
+_NAMED = 5
+
 
 @dataclass(frozen=True)
 class Doing:
@@ -153,7 +156,8 @@ def load_learners(run: RunManager) -> Doing:
 def question_before_cancelling(figures: RunFigures, selected: Sequence[int]) -> tuple[str, str]:
     """Return what is asked before anything is cancelled, and the words on the button."""
     if selected:
-        shown = ", ".join(map(str, selected[:5])) + (" ..." if len(selected) > 5 else "")  # noqa: PLR2004
+        shown = ", ".join(map(str, selected[:_NAMED]))
+        shown += " ..." if len(selected) > _NAMED else ""
         what = counted(len(selected), "selected learner")
         return f"Cancel {what} ({shown})? Their jobs save first.", f"Yes, cancel {what}"
     jobs = figures.jobs_running + figures.jobs_pending

@@ -22,6 +22,8 @@ _LONGEST_ERROR, _LONGEST_TROUBLE = 500, 4_000
 _RUNS_SHOWN = 20
 #: Reasons for which jobs wait that are told apart; the others are counted.
 _REASONS_SHOWN = 4
+#: Core-hours below which there is no telling how many.
+_LITTLE = 0.01
 
 
 def asset(name: str) -> str:
@@ -140,7 +142,7 @@ def _fact(name: str, value: str, note: str) -> str:
 
 
 def _core_hours(hours: float) -> str:
-    return "&lt; 0.01" if 0 < hours < 0.01 else short_number(hours)  # noqa: PLR2004
+    return f"&lt; {_LITTLE}" if 0 < hours < _LITTLE else short_number(hours)
 
 
 def _rate(figures: RunFigures) -> str:

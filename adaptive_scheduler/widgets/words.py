@@ -23,6 +23,10 @@ STATES: Final = tuple(SIGNS)
 
 _SIZES: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 _STEP: Final = 1000
+#: Numbers from here to there are written without a power of ten.
+_PLAIN: Final = (1e-3, 1e6)
+#: Numbers from here on are written without decimals.
+_WHOLE: Final = 100
 
 
 def short_number(value: float | None) -> str:
@@ -31,10 +35,10 @@ def short_number(value: float | None) -> str:
         return NOTHING
     if math.isinf(value):
         return "∞"
-    if value and not 1e-3 <= abs(value) < 1e6:  # noqa: PLR2004
+    if value and not _PLAIN[0] <= abs(value) < _PLAIN[1]:
         digits, _, power = f"{value:.2e}".partition("e")
         return f"{digits}e{int(power)}"
-    if abs(value) >= 100 or value == int(value):  # noqa: PLR2004
+    if abs(value) >= _WHOLE or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
