@@ -183,7 +183,7 @@ def test_runs_stand_behind_each_other_and_each_is_steered_in_its_tab(lab, chromi
         visit.run_all()
         tabs = page.locator(".as-tabs").first
         first, second = (tabs.get_by_label(f"Run {name}", exact=True) for name in RUNS)
-        expect(first).to_contain_text("2 running")
+        expect(first).to_contain_text("4 learners")
         expect(second).not_to_be_visible()
         page.get_by_role("tab", name="second", exact=True).click()
         expect(second).to_contain_text("2 learners")
