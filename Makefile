@@ -50,7 +50,7 @@ demo: $(VENV)/installed  ## watch 20 learners run on this machine, and see a pic
 	@cd build/demo && "$(CURDIR)"/$(VENV)/bin/python ../../examples/demo.py
 
 .PHONY: test
-test: lint docs notebooks pytest  ## install what the tests need, and run all of them
+test: lint docs pytest  ## install what the tests need, and run all of them
 
 .PHONY: lint
 lint: $(VENV)/installed-for-tests  ## look for mistakes without running anything
@@ -67,10 +67,6 @@ format: $(VENV)/installed-for-tests  ## repair what can be repaired without thin
 docs: $(VENV)/installed-for-tests  ## build the documentation
 	$(RUN) sphinx -W --keep-going --quiet -b html docs build/docs
 	@echo "The documentation is in build/docs/index.html"
-
-.PHONY: notebooks
-notebooks: $(VENV)/installed-for-tests  ## run the notebooks of the tests
-	$(RUN) pytest --nbmake tests/notebooks
 
 .PHONY: pytest
 pytest: $(VENV)/installed-for-tests  ## run the tests: make pytest PYTEST_ARGS="-k journal"

@@ -1,0 +1,17 @@
+"""Notebooks that run from top to bottom, each for the sake of what it says at its top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.notebook_client import execute
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parent.glob("*.ipynb")), ids=lambda p: p.stem
+)
+def test_a_notebook_runs_from_top_to_bottom(path, tmp_path):
+    execute(path, tmp_path)
