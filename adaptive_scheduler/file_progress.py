@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from adaptive_scheduler.progress import bars
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from rich.progress import Progress
 
 __all__ = ["track_file_creation_progress"]
 
@@ -48,19 +48,19 @@ def track_file_creation_progress(
 
 
 async def _track(groups: dict[str, list[set[Path]]], interval: float) -> None:
-    with _new_progress() as progress:
+    with bars() as shown:
         total = sum(len(group) for group in groups.values())
-        total_bar = progress.add_task("Total", total=total) if len(groups) > 1 else None
-        bars = {name: progress.add_task(name, total=len(g)) for name, g in groups.items()}
+        total_bar = shown.add("Total", total) if len(groups) > 1 else None
+        numbers = {name: shown.add(name, len(group)) for name, group in groups.items()}
         missing = groups
         while True:
             # In a thread, because a network file system may take its time.
             missing = await asyncio.to_thread(_still_missing, missing)
             for name, group in groups.items():
-                progress.update(bars[name], completed=len(group) - len(missing[name]))
+                shown.update(numbers[name], len(group) - len(missing[name]))
             n_missing = sum(len(group) for group in missing.values())
             if total_bar is not None:
-                progress.update(total_bar, completed=total - n_missing)
+                shown.update(total_bar, total - n_missing)
             if not n_missing:
                 return
             await asyncio.sleep(interval)
@@ -73,28 +73,6 @@ def _still_missing(groups: dict[str, list[set[Path]]]) -> dict[str, list[set[Pat
         looked = [{path for path in files if not path.exists()} for files in group]
         missing[name] = [files for files in looked if files]
     return missing
-
-
-def _new_progress() -> Progress:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TimeElapsedColumn(),
-    )
-    # A console of its own, because one console shows only one such display at a time.
-    return Progress(*columns, console=Console())
 
 
 def _as_paths(files: _Files | str) -> set[Path]:

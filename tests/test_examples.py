@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
-
-from tests.notebook_client import execute
 
 pytestmark = pytest.mark.usefixtures("local_spool")
 
@@ -52,7 +52,8 @@ def test_managers_can_be_held_by_hand(tmp_path):
 @pytest.mark.timeout(400)
 def test_the_tour_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-    notebook = execute(ROOT / "example.ipynb", tmp_path)
+    notebook = nbformat.read(ROOT / "example.ipynb", as_version=4)
+    nbclient.execute(notebook, cwd=tmp_path, timeout=60, kernel_name="python3")
     assert {path.name for path in tmp_path.iterdir()} <= {"spool"}
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     texts = [output.text for output in outputs if output.output_type == "stream"]

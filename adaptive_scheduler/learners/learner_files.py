@@ -24,7 +24,7 @@ from adaptive_scheduler.learners.empty_copies import empty_copy
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths, fname_to_str
 from adaptive_scheduler.learners.pickling import dumps
-from adaptive_scheduler.learners.progress import tracked
+from adaptive_scheduler.progress import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

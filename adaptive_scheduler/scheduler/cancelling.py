@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import InvalidInputError, SchedulerError, SchedulerUnavailableError
+from adaptive_scheduler.progress import bars
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.core import Scheduler
@@ -105,15 +106,13 @@ def _progress(*, show: bool) -> Iterator[Callable[[int], None]]:
     if not show:
         yield lambda _: None
         return
-    from rich.progress import MofNCompleteColumn, Progress
-
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), transient=True) as bar:
-        task = bar.add_task("Cancelling jobs", total=None)
+    with bars(transient=True) as shown:
+        number = shown.add("Cancelling jobs", None)
         most = 0
 
         def update(n_left: int) -> None:
             nonlocal most
             most = max(most, n_left)
-            bar.update(task, total=most, completed=most - n_left)
+            shown.update(number, most - n_left, total=most)
 
         yield update

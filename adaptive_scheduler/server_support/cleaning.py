@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.progress import tracked
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder import RunFolder
@@ -90,13 +91,11 @@ def cleanup_scheduler_files(
     move_to
         Where to move them; None deletes them.
     """
-    from rich.progress import track
-
     folders = {Path(scheduler.log_folder or "."), Path(scheduler.batch_folder or ".")}
     files = {path for folder in folders for path in _files(folder)}
     names, scripts = set(job_names), {f"{name}{scheduler.ext}" for name in job_names}
     found = [f for f in sorted(files) if f.name in scripts or _is_log_of(f, names)]
-    for path in track(found, "Cleaning up", disable=not with_progress_bar):
+    for path in tracked(found, "Cleaning up", shown=with_progress_bar):
         _move_or_delete([path], None if move_to is None else Path(move_to))
 
 

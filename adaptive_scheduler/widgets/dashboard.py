@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.progress import in_kernel
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import as_text, collect_info
 from adaptive_scheduler.widgets.last_state import LastState, look_at, page_of, view_of
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 def in_notebook() -> bool:
     """Whether this process is a kernel whose pages can show widgets."""
-    kernel = sys.modules.get("ipykernel.kernelapp")
     has_widgets = importlib.util.find_spec("anywidget") and importlib.util.find_spec("ipywidgets")
-    return bool(has_widgets) and kernel is not None and kernel.IPKernelApp.initialized()
+    return bool(has_widgets) and in_kernel()
 
 
 class Dashboard:
