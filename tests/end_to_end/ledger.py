@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.end_to_end.own_job import OWN_JOB_PID, own_job_id
 from tests.whole_lines import whole_lines
 
 #: Seconds after which an evaluation that waits gives up: nobody will let it go on.
@@ -46,8 +47,8 @@ class Ledger:
             "event": event,
             "learner": learner,
             "x": x,
-            "job_id": _id_of_job(),
-            "job_pid": _pid_of_job(),
+            "job_id": own_job_id(),
+            "job_pid": OWN_JOB_PID,
             "pid": os.getpid(),
             "time": time.time(),
         }
@@ -145,37 +146,6 @@ def _wait_for(gate: Path) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"Nobody opened '{gate}'.")
         time.sleep(_PAUSE)
-
-
-def _id_of_job() -> str:
-    """Return the id of the job that this process works for; a job that began again has another."""
-    if local := os.environ.get("ADAPTIVE_SCHEDULER_LOCAL_JOB_ID"):
-        return local
-    if job_id := os.environ.get("PBS_JOBID"):
-        restarts = os.environ.get("ADAPTIVE_SCHEDULER_RESTARTS", "0")
-    else:
-        job_id = "_".join(os.environ.get(f"SLURM_ARRAY_{name}_ID", "") for name in ("JOB", "TASK"))
-        restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return job_id + ("" if restarts == "0" else f" again {restarts}")
-
-
-def _pid_of_job() -> int:
-    """Return the process of the job that this process is, or works for."""
-    pid = os.getpid()
-    while _runs_learners(parent := _parent_of(pid)):
-        pid = parent
-    return pid
-
-
-def _runs_learners(pid: int) -> bool:
-    try:
-        return b"adaptive_scheduler.run_learner" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def _parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _plain(x: Any) -> Any:
