@@ -18,27 +18,20 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     MaxRestartsReachedError,
-    RunFolderLockedError,
     SchedulerUnavailableError,
-    SubmissionRejectedError,
 )
 from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
 from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
-from adaptive_scheduler.resources import LOKY_START_METHODS, Resources
+from adaptive_scheduler.resources import LOKY_START_METHODS
 from adaptive_scheduler.run_folder import unwritable_error, write_private
 from adaptive_scheduler.scheduler.base import BaseScheduler
 from adaptive_scheduler.server_support.base_manager import BaseManager
-from adaptive_scheduler.server_support.batches import BatchMaker
 from adaptive_scheduler.server_support.crash_report import failed_starts_report
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.planning import (
-    SubmissionPause,
-    leftover_jobs,
-    numbers_to_submit,
-    unheard_jobs,
-)
+from adaptive_scheduler.server_support.planning import leftover_jobs, unheard_jobs
 from adaptive_scheduler.server_support.queue_watch import note_queue
 from adaptive_scheduler.server_support.shared_queue import SharedQueue
+from adaptive_scheduler.server_support.submitter import Submitter
 from adaptive_scheduler.server_support.unwanted import UnwantedJobs
 from adaptive_scheduler.server_support.validation import (
     check_choice,
@@ -56,12 +49,8 @@ log = logging.getLogger(__name__)
 
 #: Longest time in seconds between two looks at a queue on this machine, which cost nothing.
 _LOCAL_INTERVAL = 2.0
-#: Seconds between two looks whether to go on waiting for a disk that takes nothing.
-_DISK_PATIENCE = 1.0
 #: Seconds that running jobs get, at the end of a run, to hear that nothing is left.
 _FAREWELL = 10.0
-#: Seconds before a job script that could not be written is tried again.
-_DISK_PAUSE = 2.0
 
 
 class JobManager(BaseManager):
@@ -170,11 +159,12 @@ class JobManager(BaseManager):
         self._is_settled = asyncio.Event()
         self._has_ended = False
         self._is_stopping = False
-        self._batches = BatchMaker(self.name, folder, scheduler)
+        self._submitter = Submitter(
+            self.name, database_manager, scheduler, self.workdir, self._note_trouble
+        )
         self._queue = SharedQueue()
         self._next_look = 0.0
         self._last_look = 0.0
-        self._pause = SubmissionPause()
         self._unwanted = UnwantedJobs()
         #: What the scheduler has said last, if it could not do as it was asked.
         self.trouble: str = ""
@@ -202,6 +192,7 @@ class JobManager(BaseManager):
     def stop_soon(self) -> None:
         """Have the task end after what it is doing now: call it on the event loop."""
         self._is_stopping = True
+        self._submitter.stop_soon()
         self._woken.set()
 
     @property
@@ -270,7 +261,8 @@ class JobManager(BaseManager):
             self._check_starts()
             await self._cancel_unwanted()
             await asyncio.to_thread(self.database_manager.check_lock)
-            await self._submit_missing()
+            if await self._submitter.submit_missing(self.max_simultaneous_jobs):
+                self._hurry()
             self._is_settled.set()
             await self._wait()
 
@@ -280,8 +272,8 @@ class JobManager(BaseManager):
             return
         state, now = self.database_manager.state, time.time()
         due = [self._next_look, state.next_pause_end(), self._unwanted.next_due()]
-        if self._pause.until > now:
-            due.append(self._pause.until)
+        if self._submitter.pause.until > now:
+            due.append(self._submitter.pause.until)
         timeout = max(0.0, min(t for t in due if t is not None) - now)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), timeout)
@@ -302,7 +294,7 @@ class JobManager(BaseManager):
         self._looked(look.asked_at)
         await self.database_manager.read_outbox()
         await note_queue(self.database_manager, look.queue, look.asked_at)
-        self._pause.note(state.totals.failed_starts_in_a_row, time.time())
+        self._submitter.pause.note(state.totals.failed_starts_in_a_row, time.time())
         if state.leaving:
             self._hurry()
 
@@ -339,58 +331,6 @@ class JobManager(BaseManager):
         except Exception as error:  # noqa: BLE001  as for the queue
             self._note_trouble(error)
         self._hurry()
-
-    async def _submit_missing(self) -> None:
-        if time.time() < self._pause.until or self.database_manager.state.is_paused:
-            return
-        wanted = numbers_to_submit(
-            self.database_manager.state, len(self.job_names), self.max_simultaneous_jobs
-        )
-        by_resources = await asyncio.to_thread(self._batches.by_resources, wanted)
-        for resources, numbers in by_resources.items():
-            await self._submit(resources, numbers)
-
-    async def _submit(self, resources: Resources, numbers: list[int]) -> None:
-        """Submit jobs with equal resources; each step is on disk before the next is done."""
-        database = self.database_manager
-        try:
-            batch = await asyncio.to_thread(self._batches.make, resources, numbers, self.workdir)
-        except OSError as error:
-            self._note_trouble(error)
-            self._pause.until = time.time() + _DISK_PAUSE
-            return
-        database.submitting.add(batch.token)
-        try:
-            database.record(
-                j.Submitting(
-                    time=time.time(), token=batch.token, job_name=self.name, numbers=numbers
-                )
-            )
-            if not await self._written_down():
-                return
-            job_ids = await asyncio.to_thread(self.scheduler.submit, batch)
-            if database.state.totals.submitted == 0:
-                self._hurry()  # the queue's first words are worth a look out of turn
-            database.record(j.Submitted(time=time.time(), token=batch.token, job_ids=job_ids))
-        except SubmissionRejectedError as error:
-            database.record(j.NotSubmitted(time=time.time(), token=batch.token, reason=str(error)))
-            raise
-        except RunFolderLockedError:
-            raise
-        except Exception as error:  # noqa: BLE001  as for the queue
-            self._note_trouble(error)  # the next look at the queue tells what became of it
-            self._hurry()
-        finally:
-            database.submitting.discard(batch.token)
-        await self._written_down()
-
-    async def _written_down(self) -> bool:
-        """Wait until the disk has taken everything; False if this manager is to end before."""
-        while not await self.database_manager.flushed(_DISK_PATIENCE):
-            if self._is_stopping:
-                return False
-            await asyncio.to_thread(self.database_manager.check_lock)
-        return True
 
     async def _say_farewell(self) -> None:
         """Let running jobs hear that nothing is left, then cancel what is still in the queue."""
