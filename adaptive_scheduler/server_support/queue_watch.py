@@ -81,9 +81,10 @@ def note_phases(database: DatabaseManager, asked_at: float) -> None:
         job = state.jobs[job_id]
         if seen["running"]:
             state.job_runs(job, asked_at)
-        if seen["phase"] == "ending":
-            job.ending_since = job.ending_since or asked_at
-        elif seen["phase"] in ("pending", "stuck") and _has_begun(state, job, before=asked_at):
+        # Another start may have come between two looks.
+        is_ending = seen["phase"] == "ending"
+        job.ending_since = (job.ending_since or asked_at) if is_ending else None
+        if seen["phase"] in ("pending", "stuck") and _has_begun(state, job, before=asked_at):
             if job.learner is not None:
                 reason = f"Job {job_id} waits in the queue again."
                 database.record(j.Released(time=time.time(), learner=job.learner, reason=reason))

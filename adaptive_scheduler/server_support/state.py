@@ -193,7 +193,7 @@ class RunState(LearnerTable):
         Its process may live on, on a node that lost its connection: only the next
         one is to be given anything.
         """
-        job.submitted, job.started, job.ending_since = now, None, None
+        job.submitted, job.started = now, None
         job.is_interrupted = False
         self.leaving.discard(job.job_id)
         if (heard := self.last_process(job)) is not None:

@@ -239,13 +239,15 @@ async def test_a_job_that_can_not_be_brought_to_its_end_is_not_waited_for(databa
     assert job.hello(job.holding) == p.Superseded()
 
 
+@pytest.mark.parametrize("looks", [("pending", "running"), ("pending",), ("running",)])
 @in_a_loop
-async def test_a_job_that_begins_again_has_as_long_for_its_next_end(database):
+async def test_a_job_that_begins_again_has_as_long_for_its_next_end(database, looks):
     working(database, 0)
     await note_queue(database, {"0": seen(0, "ending")}, NOW)
-    await note_queue(database, {"0": seen(0, "pending")}, NOW + 1)
-    await note_queue(database, {"0": seen(0, "running")}, NOW + 2)
-    await note_queue(database, {"0": seen(0, "ending")}, NOW + LONGEST_END + 1)
+    for later, phase in enumerate(looks, 1):
+        await note_queue(database, {"0": seen(0, phase)}, NOW + later)
+    await note_queue(database, {"0": seen(0, looks[-1])}, NOW + LONGEST_END + 1)
+    await note_queue(database, {"0": seen(0, "ending")}, NOW + LONGEST_END + 2)
     assert list(database.state.jobs) == ["0"]
 
 
