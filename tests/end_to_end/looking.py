@@ -16,6 +16,7 @@ from adaptive_scheduler import journal as j
 from adaptive_scheduler.scheduler import Local
 from tests.cluster.processes import is_alive, send
 from tests.waiting import wait_until
+from tests.whole_lines import whole_lines
 
 __all__ = [
     "family",
@@ -61,7 +62,7 @@ def records(kind: type, journal: Path = Path("run-run/journal.jsonl")) -> list[A
 
 def said(event: str, folder: Path = Path("run-run/logs")) -> list[dict[str, Any]]:
     """Return the lines with an event in the logs of all jobs."""
-    lines = [line for path in sorted(folder.glob("*.log")) for line in path.open()]
+    lines = [line for path in sorted(folder.glob("*.log")) for line in whole_lines(path)]
     return [line for line in map(json.loads, lines) if line["event"] == event]
 
 
