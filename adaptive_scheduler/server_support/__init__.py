@@ -15,6 +15,7 @@ module               subject
 `message_handler`    the answer to each message of a job
 `server`             the socket
 `planning`           which jobs to submit next, and when, and which to end
+`submitter`          how that is done, step by step
 `batches`            what is submitted together
 `queue_watch`        what a look at the queue tells
 `event_loop`         where all of them run
