@@ -14,6 +14,7 @@ from adaptive_scheduler.client_support import connection as connection_module
 from adaptive_scheduler.client_support.connection import ManagerConnection
 from adaptive_scheduler.run_folder import write_private
 from tests.asynchronous import in_a_loop
+from tests.ports import free_ports
 from tests.server_support.serving import DONE, STATUS, serving, until
 from tests.waiting import PATIENCE
 
@@ -54,12 +55,6 @@ def silent_listener():
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 # Finding the manager.
@@ -114,7 +109,7 @@ async def test_a_manager_that_starts_later_is_found(tmp_path, path):
 @pytest.mark.usefixtures("ask_again_soon")
 @in_a_loop
 async def test_a_manager_that_starts_where_it_was_announced_is_found(tmp_path, path):
-    port = free_port()
+    (port,) = free_ports(1)
     async with serving(tmp_path / "site", port) as site:
         site.publish(path)
         keys = site.server.manager_keys, site.server.job_keys

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import random
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-#: Ports that the kernel does not hand out by itself, so that they stay free until they are used.
-_PORTS = range(20_000, 32_000)
 
 #: What several nodes on one host need, and what makes a small cluster quick.
 _CONFIG = """\
@@ -121,19 +116,3 @@ class ClusterConfig:
         ]
         plugin_dir = [] if plugins is None else [f"PluginDir={plugins}"]
         return "\n".join([head, *plugin_dir, *nodes, _PARTITIONS, *self.extra, ""])
-
-
-def free_ports(n: int) -> list[int]:
-    """Return ports on which nobody listens now."""
-    ports: Iterator[int] = iter(random.SystemRandom().sample(_PORTS, k=len(_PORTS)))
-    free: list[int] = []
-    while len(free) < n:
-        port = next(ports)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
-        free.append(port)
-    return free

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.cluster.packages import SlurmPrograms, installed_programs
 from tests.cluster.processes import environment_of, find, is_alive, kill_all, send
-from tests.cluster.slurm_config import ClusterConfig, free_ports
+from tests.cluster.slurm_config import ClusterConfig
+from tests.ports import free_ports
 from tests.waiting import wait_until
 
 #: Is in the environment of the daemons, and of what they start outside of jobs.

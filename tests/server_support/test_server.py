@@ -21,6 +21,7 @@ from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.server_support import server as server_module
 from adaptive_scheduler.server_support.server import Server
 from tests.asynchronous import in_a_loop
+from tests.ports import free_ports
 from tests.server_support.serving import DONE, STATUS, ask, serving, until
 from tests.waiting import PATIENCE
 
@@ -353,9 +354,7 @@ async def test_what_is_recorded_on_confirmation_is_written_soon(tmp_path, messag
 
 @in_a_loop
 async def test_the_port_may_be_given(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     server = Server(lambda request: request, Journal(tmp_path / "j"), lambda *_: True, lambda: None)
     assert server.start("127.0.0.1", port) == port
     await server.stop()
@@ -411,7 +410,7 @@ async def test_a_disk_that_stays_full_keeps_the_server_from_answering_not_from_s
 
 @in_a_loop
 async def test_the_port_is_free_after_the_stop(tmp_path):
-    async with serving(tmp_path) as site:
+    async with serving(tmp_path, *free_ports(1)) as site:
         pass
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", site.port))

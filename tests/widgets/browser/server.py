@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 
+from tests.ports import free_ports
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -40,7 +40,7 @@ class Server:
         self.notebooks.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._write_settings()
-        self._port = _free_port()
+        (self._port,) = free_ports(1)
         self._log = folder / f"{kind}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -113,10 +113,3 @@ class Server:
         """End the server."""
         self._process.terminate()
         self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
