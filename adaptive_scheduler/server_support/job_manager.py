@@ -165,6 +165,7 @@ class JobManager(BaseManager):
         self._queue = SharedQueue()
         self._next_look = 0.0
         self._last_look = 0.0
+        self._is_looking = False
         self._unwanted = UnwantedJobs()
         #: What the scheduler has said last, if it could not do as it was asked.
         self.trouble: str = ""
@@ -234,8 +235,8 @@ class JobManager(BaseManager):
         self.choose_unwanted()
 
     def _hear(self, asked_at: float) -> None:
-        """Take note of a look at the queue, even if it was another manager's."""
-        if asked_at > self._last_look:
+        """Take note of a look at the queue by another manager; one of our own is awaited."""
+        if asked_at > self._last_look and not self._is_looking:
             self._look_now()
 
     async def _manage(self) -> None:
@@ -285,13 +286,18 @@ class JobManager(BaseManager):
         state = self.database_manager.state
         if not state.jobs and not state.submissions:
             return
+        self._is_looking = True
         try:
             look = await self._queue.look(self.scheduler, newer_than=previous_look)
         except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
             self._note_trouble(error)
             return
+        finally:
+            self._is_looking = False
         self.trouble = ""
+        wanted = self._next_look  # sooner, if somebody has asked for another one meanwhile
         self._looked(look.asked_at)
+        self._next_look = min(self._next_look, wanted)
         await self.database_manager.read_outbox()
         await note_queue(self.database_manager, look.queue, look.asked_at)
         self._submitter.pause.note(state.totals.failed_starts_in_a_row, time.time())
