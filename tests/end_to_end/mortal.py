@@ -50,11 +50,14 @@ class Death:
         self._lock = threading.Lock()
 
     def is_due(self, step: str) -> bool:
-        """Whether this is the step."""
-        with self._lock:
-            self._n += 1
-            self._steps.write(f"{step}\n")
-            return self._at in (self._n, step)
+        """Whether this is the step. Then no other thread takes a step any more."""
+        self._lock.acquire()
+        self._n += 1
+        self._steps.write(f"{step}\n")
+        if self._at in (self._n, step):
+            return True
+        self._lock.release()
+        return False
 
     def come(self) -> None:
         """Kill this process."""
