@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler import journal as j
+from adaptive_scheduler import protocol as p
 from adaptive_scheduler.learners.storage import load_parallel
+from adaptive_scheduler.outbox import Outbox
 from tests.end_to_end.far_manager import make_learner
 from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
 from tests.end_to_end.hosts import Cable, Host
@@ -67,16 +69,14 @@ def n_saved():
     return len(saved_points(make_learner(Path.cwd()), DATA)) if DATA.exists() else 0
 
 
-def newest_status():
-    return [line["npoints"] for line in said("current status")][-1:]
-
-
 def check_that_all_is_well(ledger, *processes):
     assert [process.wait(PATIENCE) for process in processes] == [0] * len(processes)
     assert ledger.points(0) == set(range(N_POINTS))
     assert n_saved() == N_POINTS
     assert len(records(j.Done)) == 1
-    assert list((RUN / "outbox").iterdir()) == []
+    # The answer of a busy manager may come when the job has already left the same in the outbox.
+    left = [message for _, message in Outbox(RUN / "outbox").messages()]
+    assert all(isinstance(message, p.Done) for message in left)
 
 
 def test_a_job_that_is_cut_off_computes_on_and_repeats_what_was_not_answered(
@@ -90,7 +90,6 @@ def test_a_job_that_is_cut_off_computes_on_and_repeats_what_was_not_answered(
     cable.pull()
     gates.first.touch()
     wait_until(lambda: n_saved() == SECOND)
-    wait_until(lambda: newest_status() == [SECOND])
     gates.second.touch()
     wait_until(lambda: said("reports"))
     assert records(j.Done) == []
@@ -140,7 +139,8 @@ def test_a_job_that_was_cut_off_for_long_keeps_its_points_beside_those_of_the_ne
     wait_until(lambda: len(records(j.Assigned)) == 2)
     gates.first.touch()
     late = Ledger(ledger.path.with_name("late"))
-    wait_until(lambda: len(late.begun(0)) == SECOND + 1)
+    # The worker of the old job, which is not stopped, may be among them.
+    wait_until(lambda: len(late.begun(0)) > SECOND)
     old.send_signal(signal.SIGCONT)
     assert old.wait(PATIENCE) == 0
     (beside,) = wait_until(lambda: list(DATA.parent.glob("*")))
