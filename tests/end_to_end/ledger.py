@@ -131,7 +131,8 @@ class Noted:
         """Compute and note."""
         ledger = Ledger(self.ledger)
         end = ledger.note("begins", self.learner, x)
-        if self.gate is not None and ledger.count("begins", self.learner, end) > self.free:
+        is_shut = self.gate is not None and not self.gate.exists()
+        if is_shut and ledger.count("begins", self.learner, end) > self.free:
             _wait_for(self.gate)
         if self.raises is not None and self.raises(ledger.count("begins", self.learner, end)):
             raise ValueError(f"no value for learner {self.learner} at {x}")
