@@ -27,6 +27,7 @@ from adaptive_scheduler.scheduler.local_processes import identify, is_alive
 from adaptive_scheduler.scheduler.local_spool import open_spool
 from tests.scheduler.contract import HOLD, SchedulerContract, alive, exists, make_batch
 from tests.waiting import wait_until
+from tests.whole_lines import whole_lines
 
 
 class LocalSite:
@@ -108,6 +109,12 @@ def keeper_of(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def keeper_in_journal():
+    """Return the process that keeps the first job that was started; None before that."""
+    records = map(json.loads, whole_lines(open_spool().journal))
+    return next((r["keeper"][0] for r in records if r["event"] == "started"), None)
+
+
 # The daemon.
 
 
@@ -157,10 +164,11 @@ def test_a_job_that_ends_while_there_is_no_daemon_is_remembered(running, folder)
     assert Local().ends([job_id])[job_id].exit_code == 6
 
 
-def test_a_job_meets_its_time_limit_while_there_is_no_daemon(running):
-    job_id, pid = running(using=Local(time=2, max_cores=2))
+def test_a_job_meets_its_time_limit_while_there_is_no_daemon(submit):
+    (job_id,) = submit(HOLD, using=Local(time=2, max_cores=2))
+    keeper = wait_until(keeper_in_journal)
     kill_daemon()
-    wait_until(lambda: not exists(pid))
+    wait_until(lambda: not exists(keeper))
     wait_until(lambda: job_id not in alive(Local()))
     assert Local().ends([job_id])[job_id].state == "TIMEOUT"
 
@@ -377,8 +385,8 @@ def test_a_daemon_that_a_job_starts_is_not_a_part_of_the_job(submit, folder, tmp
 # The spool.
 
 
-def test_nobody_else_can_look_into_the_spool(submit):
-    submit("true")
+def test_nobody_else_can_look_into_the_spool(running):
+    running()  # until the end of the test: nothing comes or goes
     spool = open_spool()
     assert stat.S_IMODE(spool.folder.stat().st_mode) == 0o700
     for path in spool.folder.iterdir():

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,8 @@ def start():
     def start(*program, **environment):
         command = program or ("sleep", "1000")
         started.append(subprocess.Popen(command, env=os.environ | environment))
+        # For a moment after its start, a process has no environment yet to be known by.
+        wait_until(Path(f"/proc/{started[-1].pid}/environ").read_bytes)
         return started[-1]
 
     yield start
