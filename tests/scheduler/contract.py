@@ -402,8 +402,10 @@ class SchedulerContract:
                 with suppress(SchedulerUnavailableError):
                     call()
         # What it did is seen once it answers again; nothing was done twice.
-        queue = wait_until(lambda: answer_of(scheduler.queue) or {"nothing": None})
-        assert sum(job is not None and job["token"] == "t" for job in queue.values()) <= 1
+        (queue,) = wait_until(
+            lambda: [] if (answer := answer_of(scheduler.queue)) is None else [answer]
+        )
+        assert sum(job["token"] == "t" for job in queue.values()) <= 1
 
     # Jobs by name.
 
