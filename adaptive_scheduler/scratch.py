@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _NAME = "scratch"
+#: How often a folder is made again that has lost the one that it is in.
+_TRIES = 10
 
 
 def scratch_of(run_folder: Path, job_id: str) -> Path:
@@ -22,11 +24,19 @@ def scratch_of(run_folder: Path, job_id: str) -> Path:
 @contextmanager
 def temporary_folder(scratch: Path) -> Iterator[Path]:
     """Make a folder in that of a job, and remove both in the end."""
-    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(scratch)
     try:
         yield Path(tempfile.mkdtemp(dir=scratch))
     finally:
         remove_scratch(scratch)
+
+
+def _make(scratch: Path) -> None:
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):  # another job has just removed the folder of all
+            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return
+    scratch.mkdir(mode=0o700, parents=True)
 
 
 def remove_scratch(scratch: Path) -> None:
