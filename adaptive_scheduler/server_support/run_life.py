@@ -191,6 +191,9 @@ class RunLife(RunWaiting):
                 await self._cancel_jobs()
         except MaxRestartsReachedError:
             self._outcome = "failed"
+            if not self.database_manager.state.is_complete:  # jobs end before they begin
+                with contextlib.suppress(SchedulerUnavailableError):
+                    await self._cancel_jobs()
             raise
         except RunFolderLockedError:  # somebody else manages the run, and its jobs, by now
             self._outcome = None

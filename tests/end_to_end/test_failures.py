@@ -56,7 +56,10 @@ def test_after_the_cause_is_mended_the_run_goes_on_where_it_was(make_run, ledger
 
 
 def test_jobs_that_die_before_they_say_hello_end_the_run_with_what_they_printed(make_run, ledger):
-    scheduler = Local(max_cores=2, extra_script="echo 'no licence for you'; exit 3")
+    number = Local.variables.number
+    slow = f"[ {number} = 2 ] && exec sleep 1000"  # it is there, or waits, when the others are gone
+    script = f"echo 'no licence for you'\n{slow}\nexit 3"
+    scheduler = Local(max_cores=2, extra_script=script)
     run = make_run(make_learners(ledger), scheduler=scheduler, max_fails_per_job=2)
     run.start()
     with pytest.raises(MaxRestartsReachedError) as caught:
