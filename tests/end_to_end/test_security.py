@@ -16,6 +16,7 @@ import zmq
 
 from adaptive_scheduler import protocol as p
 from adaptive_scheduler.scheduler import Local
+from tests.cluster.processes import find, kill_all
 from tests.end_to_end.gates import Gates
 from tests.end_to_end.looking import said
 from tests.end_to_end.strangers import as_stranger, readable
@@ -36,6 +37,8 @@ def open_place(monkeypatch):
         monkeypatch.chdir(place)
         monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(place / "spool"))
         yield place
+        mine = f"ADAPTIVE_SCHEDULER_LOCAL_DIR={place / 'spool'}".encode()
+        kill_all(lambda: find(lambda environment: mine in environment))
 
 
 @pytest.fixture
@@ -65,6 +68,14 @@ def connection(run):
 
 def everything_in(*folders):
     return [str(path) for folder in folders for path in [folder, *folder.rglob("*")]]
+
+
+def content(path):
+    """Return what is in a file; nothing if it is gone, as others are that get another name."""
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def processes_of(run):
@@ -113,19 +124,19 @@ def test_the_secret_keys_are_in_one_file_and_nowhere_else(run, open_place):
     folder = run.run_folder
     keys, manager = connection(run).job_keys, run.database_manager._server.manager_keys
     files = [Path(path) for path in everything_in(open_place) if Path(path).is_file()]
-    holding = [path.name for path in files if keys.secret.encode() in path.read_bytes()]
+    holding = [path.name for path in files if keys.secret.encode() in content(path)]
     assert holding == ["connection.json"]
-    assert not any(manager.secret.encode() in path.read_bytes() for path in files)
+    assert not any(manager.secret.encode() in content(path) for path in files)
     private = [folder.connection, folder.settings, folder.lock, folder.journal]
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
     folders = [folder.root, folder.logs, folder.scripts, folder.outbox]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
     # Everybody sees command lines, and root the environments.
     processes = processes_of(run)
-    assert any("run_learner" in " ".join(process.cmdline()) for process in processes)
+    assert any(b"run_learner" in content(f"/proc/{process.pid}/cmdline") for process in processes)
     for process in processes:
         for name in ("cmdline", "environ"):
-            text = Path(f"/proc/{process.pid}/{name}").read_bytes()
+            text = content(f"/proc/{process.pid}/{name}")
             assert keys.secret.encode() not in text
             assert manager.secret.encode() not in text
     environments = [f"/proc/{process.pid}/environ" for process in processes]
@@ -144,6 +155,7 @@ def test_each_start_makes_new_keys_and_closes_the_folder_again(run, make_run):
     assert before.job_keys.secret != after.job_keys.secret
     assert stat.S_IMODE(run.run_folder.root.stat().st_mode) == 0o700
     again.cancel()
+    again.wait()
 
 
 # The port.
