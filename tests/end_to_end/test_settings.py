@@ -14,7 +14,7 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.scratch import scratch_of
 from tests.end_to_end.ledger import Ledger, Noted
-from tests.end_to_end.looking import most_at_once, records
+from tests.end_to_end.looking import most_at_once, records, wait_for_empty_queue
 from tests.waiting import wait_until
 
 N_POINTS = 6
@@ -191,6 +191,7 @@ def test_data_is_not_removed_while_the_run_runs(make_run, ledger, gate):
 def test_logs_and_scripts_are_put_away_and_the_run_is_still_known(make_run, ledger):
     run = make_run(sequences(ledger, 2))
     finish(run)
+    wait_for_empty_queue()
     folder = run.run_folder
     names = {path.name for path in [*folder.logs.iterdir(), *folder.scripts.iterdir()]}
     scratch_of(folder.root, "job that was killed").mkdir(parents=True)
@@ -200,6 +201,7 @@ def test_logs_and_scripts_are_put_away_and_the_run_is_still_known(make_run, ledg
     assert {path.name for path in (folder.root / "old_logs").iterdir()} == names
     again = make_run(sequences(ledger, 2))
     finish(again)
+    wait_for_empty_queue()
     assert ledger.twice() == []
     again.cleanup(remove_old_logs_folder=True)
     assert not (folder.root / "old_logs").exists()
@@ -239,9 +241,12 @@ def test_one_run_waits_for_another(make_run, ledger, here):
     assert max(e.time for e in ledger.returned()) < min(e.time for e in later.begun())
 
 
-def test_tables_tell_of_each_learner(make_run, ledger):
-    run = make_run(sequences(ledger, 2))
-    finish(run)
+def test_tables_tell_of_each_learner(make_run, ledger, gate):
+    run = make_run(sequences(ledger, 2, gate=gate))
+    run.start()
+    wait_until(lambda: len(ledger.jobs()) == 2)
+    gate.touch()
+    run.wait()
     database, logs = run.get_database(), run.parse_log_files()
     assert list(database.fname) == ["data/0.pickle", "data/1.pickle"]
     assert list(database.is_done) == [True, True]
