@@ -148,7 +148,9 @@ run.cancel()
 
 
 def test_ctrl_c_ends_the_waiting_and_nothing_else(ledger, gate):
-    process = programs.start(programs.program(end="run.start()\nrun.wait()\nprint('not here')\n"))
+    end = "run.start()\nprint('waits', flush=True)\nrun.wait()\nprint('not here')\n"
+    process = programs.start(programs.program(end=end))
+    assert process.stdout.readline() == "waits\n"
     wait_until(lambda: len(ledger.jobs()) == 2)
     send(signal.SIGINT, [process.pid])
     code, output, errors = programs.finish(process)
