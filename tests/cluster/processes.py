@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-#: Seconds that killed processes get to go away.
-_PATIENCE = 10.0
+#: Seconds that killed processes get to go away; what is about to write waits for the disk.
+_PATIENCE = 60.0
 _PAUSE = 0.02
 
 
