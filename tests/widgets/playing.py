@@ -8,8 +8,16 @@ import adaptive
 
 from adaptive_scheduler.learners.goals import smart_goal
 from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.recorder import Recorder
 from tests.server_support.playing import Job, Manager
+
+
+class HeardJob(Job):
+    """A job that is heard on the event loop, where others look meanwhile."""
+
+    def send(self, message):
+        return event_loop.call(super().send, message)
 
 
 class PlayedRun:
@@ -48,8 +56,11 @@ class PlayedRun:
 
     def job(self, number):
         """Submit a job and have it take its learner."""
+        return event_loop.call(self._play_job, number)
+
+    def _play_job(self, number):
         self.manager.submit(number, token=f"t{number}-{len(self.manager.journal)}")
-        job = Job(self.manager, number)
+        job = HeardJob(self.manager, number)
         job.hello()
         return job
 

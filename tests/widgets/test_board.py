@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from adaptive_scheduler.widgets.board import Board
+from adaptive_scheduler.widgets.picture import picture_of
 from tests.waiting import wait_until
 from tests.widgets.playing import PlayedRun
 
@@ -70,13 +71,14 @@ def test_a_dashboard_that_is_on_no_page_says_nothing(run, make_board):
 
 
 def test_a_page_that_has_missed_something_gets_everything_again(run, make_board, monkeypatch):
-    board = make_board()
-    sent = []
+    looks, sent = [], []
+    board = make_board(looks.append)
     monkeypatch.setattr(board._learners, "send_state", sent.append)
     run.job(0)
     wait_until(lambda: board._learners.columns.sequence == 1)
     board._learners._heard({"has": 1})
-    board._update()
+    n_looks = len(looks)
+    wait_until(lambda: len(looks) > n_looks + 1)
     assert sent == []
     board._learners._heard({"has": 0})
     wait_until(lambda: sent == ["table"])
@@ -97,12 +99,13 @@ def test_a_selection_is_what_buttons_are_about(run, make_board):
 
 
 def test_what_a_page_says_may_be_nonsense(run, make_board):
-    board = make_board()
+    looks = []
+    board = make_board(looks.append)
     for content in ({}, {"open": "x"}, {"open": -1}, {"shown": None}, {"has": "?"}):
         board._learners._heard(content)
     board._logs._heard({"source": "99", "attempt": "x", "file": 3})
-    board._update()
-    assert board.is_alive
+    n_looks = len(looks)
+    wait_until(lambda: len(looks) > n_looks + 1)  # it got through all of an update
 
 
 def test_a_learner_that_is_opened_shows_its_log(run, make_board):
@@ -118,6 +121,7 @@ def test_the_own_plot_of_a_learner_is_a_picture(run, make_board):
     board._draw_learner()
     wait_until(lambda: "load the learners first" in board._picture.value)
     run.learners[0].tell_many([0, 0.5, 1], [0, 0.5, 1])
+    picture_of(run.learners[0], "")  # loads what draws, which may take long
     board._draw_learner()
     wait_until(lambda: "data:image/png;base64," in board._picture.value)
 
