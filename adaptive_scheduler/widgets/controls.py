@@ -100,7 +100,8 @@ class Controls:
         put(self._said, "value", said if text else "")
 
     def _ask(self, figures: RunFigures, *, is_over: bool) -> None:
-        self._is_asking = self._is_asking and not is_over
+        if is_over:
+            self._is_asking = False  # and else nothing: a click may come between two steps here
         if self._is_asking:
             question, yes = actions.question_before_cancelling(figures, self._asked_about)
             words = f'<span class="as-root" role="alert">{escape(question)}</span>'
