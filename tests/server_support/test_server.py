@@ -247,8 +247,8 @@ class SlowDisk:
 
         def slow_flush():
             loop.call_soon_threadsafe(self.is_used.set)
-            if self.error is not None:
-                raise self.error
+            if error := self.error:
+                raise error
             assert self.is_free.wait(PATIENCE)
             flush()
 
