@@ -7,6 +7,8 @@ import contextlib
 import types
 from pathlib import Path
 
+import psutil
+
 from adaptive_scheduler.executors import Spread, open_workers
 
 #: Executors whose workers are on the job's own node.
@@ -45,6 +47,13 @@ def evaluator(kind, function, n_workers=2, initializer=None, **options):
     finally:
         evaluator.executor.close()
         workers.close()
+
+
+def is_gone(process):
+    """Return whether a process, as psutil knows it, has ended; it may do so just now."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def users_script(text):

@@ -18,7 +18,7 @@ import pytest
 
 from adaptive_scheduler.executors.worker import FunctionError, WorkerError
 from tests.asynchronous import in_a_loop
-from tests.executors.opening import EXECUTORS, evaluator, users_script
+from tests.executors.opening import EXECUTORS, evaluator, is_gone, users_script
 from tests.waiting import PATIENCE, wait_until
 
 POOLS = ["process-pool", "loky"]
@@ -292,10 +292,6 @@ async def test_a_worker_that_died_between_two_points_is_replaced(pool):
 
 
 # The end.
-
-
-def is_gone(process):
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 async def both_busy(e, folder):

@@ -13,7 +13,7 @@ import pytest
 
 from adaptive_scheduler.executors.worker import WorkerError
 from tests.asynchronous import in_a_loop
-from tests.executors.opening import evaluator
+from tests.executors.opening import evaluator, is_gone
 from tests.waiting import wait_until
 
 N_LARGE = 100_000_000
@@ -74,10 +74,6 @@ def start_program(with_pipe):
     """Start a program that outlives the evaluation; with a pipe of the worker's, if need be."""
     options = {"close_fds": not with_pipe}
     return subprocess.Popen(["sleep", "1000"], **options).pid
-
-
-def is_gone(process):
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize("pool", ["process-pool", "loky"])
