@@ -87,6 +87,6 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
             script.write_text(step)
             command = [sys.executable, script]
         done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, f"{step}\n{done.stdout}\n{done.stderr}"

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbclient
-import nbformat
 import pytest
+
+from tests.notebook_client import execute
 
 pytestmark = pytest.mark.usefixtures("local_spool")
 
@@ -23,7 +23,7 @@ def run(name, folder):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -49,11 +49,9 @@ def test_managers_can_be_held_by_hand(tmp_path):
     assert output.count("data/offset_") == 4
 
 
-@pytest.mark.timeout(400)
 def test_the_tour_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-    notebook = nbformat.read(ROOT / "example.ipynb", as_version=4)
-    nbclient.execute(notebook, cwd=tmp_path, timeout=60, kernel_name="python3")
+    notebook = execute(ROOT / "example.ipynb", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} <= {"spool"}
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     texts = [output.text for output in outputs if output.output_type == "stream"]

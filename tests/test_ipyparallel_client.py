@@ -39,7 +39,7 @@ def test_a_client_has_the_engines_that_were_awaited(profile, tmp_path):
     assert len(set(pids)) == 2
     assert os.getpid() not in pids
     with pytest.raises(ConnectionLostError, match="has 2 of 3 engines after"):
-        connect_to_ipyparallel(3, profile, timeout=0)
+        connect_to_ipyparallel(3, profile, timeout=0, client_kwargs={"timeout": PATIENCE})
 
 
 def in_engine():
