@@ -248,10 +248,10 @@ def test_where_nobody_says_how_many_cores_a_node_has_the_user_must(pbs):
         scheduler.job_script()
 
 
-def test_a_job_is_warned_before_its_walltime(pbs, folder):
+def test_a_job_is_warned_before_its_walltime(folder, listening):
     scheduler = PBS(1, walltime=600, signal_before_end=599)
     head = "\n".join(scheduler.script_head(scheduler.resources(0)))
-    script = f"{head}\ntrap 'touch warned; exit' USR1; {HOLD}"
+    script = f"{head}\n{listening}"
     (job_id,) = scheduler.submit(make_batch(scheduler, folder, script)).values()
     wait_until(lambda: job_id not in alive(scheduler))
     assert (folder / "warned").exists()

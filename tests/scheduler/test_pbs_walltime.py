@@ -11,14 +11,12 @@ from adaptive_scheduler.scheduler.pbs_records import parse_records
 from adaptive_scheduler.scheduler.pbs_select import PbsResources, walltime_seconds
 from adaptive_scheduler.scheduler.pbs_site import default_walltimes
 from adaptive_scheduler.scheduler.pbs_warning import warning_lines_by_queue
-from tests.scheduler.contract import HOLD, alive, make_batch
+from tests.scheduler.contract import alive, make_batch
 from tests.scheduler.pbs_answers import answer_to
 from tests.waiting import wait_until
 
 DEFAULT = "resources_default.walltime"
 LONGEST = "resources_max.walltime"
-#: A script that lives until it is warned.
-LISTEN = f"trap 'touch warned; exit' USR1; {HOLD}"
 
 
 # What the site says.
@@ -96,25 +94,29 @@ def test_a_job_looks_in_which_queue_it_is(queue, seconds):
 
 
 @pytest.mark.parametrize(
-    ("queues", "server", "wanted"),
+    ("site", "wanted"),
     [
-        ({}, {DEFAULT: "00:10:00"}, {}),
+        ({"queues": {}, "server": {DEFAULT: "00:10:00"}}, {}),
         (
-            {"all": {"queue_type": "Route", "route_destinations": "short,workq"}}
-            | {"short": {LONGEST: "00:10:00"}},
-            {DEFAULT: ""},
+            {
+                "queues": {
+                    "all": {"queue_type": "Route", "route_destinations": "short,workq"},
+                    "short": {LONGEST: "00:10:00"},
+                },
+                "server": {DEFAULT: ""},
+            },
             {"extra_scheduler": ["-q all"]},
         ),
     ],
     ids=["the server's default", "the longest time of the queue where a job is sent"],
 )
-def test_a_job_is_warned_before_the_end_of_its_default_time(pbs, tmp_path, queues, server, wanted):
+def test_a_job_is_warned_before_the_end_of_its_default_time(pbs, tmp_path, listening, site, wanted):
     pbs.set(
-        queues={"workq": {"queue_type": "Execution"}} | queues,
-        server={"default_queue": "workq"} | server,
+        queues={"workq": {"queue_type": "Execution"}} | site["queues"],
+        server={"default_queue": "workq"} | site["server"],
     )
     scheduler = PBS(1, signal_before_end=599, **wanted)
-    (job_id,) = scheduler.submit(make_batch(scheduler, tmp_path / "work", LISTEN)).values()
+    (job_id,) = scheduler.submit(make_batch(scheduler, tmp_path / "work", listening)).values()
     wait_until(lambda: job_id not in alive(scheduler))
     assert (tmp_path / "work" / "warned").exists()
     assert pbs.job(job_id)["walltime"] == 600
