@@ -34,7 +34,7 @@ DOWN = [
 @pytest.fixture
 def said(pbs, tmp_path):
     """Return a function that runs a command of a transcript and says what it answers."""
-    (tmp_path / "sleep.sh").write_text("sleep 1\n")
+    (tmp_path / "sleep.sh").write_text("sleep 60\n")
 
     def run(command):
         # The transcripts have commands of one line where this is a script.
