@@ -60,8 +60,11 @@ def start(text: str, *, name: str = "program.py") -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Wait for the end of a program; return its exit code, output and errors."""
-    output, errors = process.communicate(timeout=PATIENCE)
+    """Wait for the end of a program; return its exit code, output and errors.
+
+    It starts a manager and jobs, one after another, and each gets its time.
+    """
+    output, errors = process.communicate(timeout=2 * PATIENCE)
     return process.returncode, output, errors
 
 
