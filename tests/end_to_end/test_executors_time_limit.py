@@ -37,9 +37,9 @@ def test_a_time_limit_in_the_middle_loses_no_point_and_leaves_nothing(
     monkeypatch.setenv("IPYTHONDIR", str(here / "ipython"))
     runs = {executor: start(make_run, executor, gate) for executor in EXECUTORS}
     wait_until(lambda: all(map(is_in_the_middle, runs)), LONG)
-    wait_until(
-        lambda: all(said("told to end", logs(e)) and said("ends", logs(e)) for e in runs), LONG
-    )
+    # On a busy machine the time of a first job may be over before that.
+    n_jobs = {e: len(said("started", logs(e))) for e in runs}
+    wait_until(lambda: all(n_told_to_end(e) >= n for e, n in n_jobs.items()), LONG)
     for executor, run in runs.items():
         sequence = adaptive.SequenceLearner(Noted(ledger(executor).path), range(N_POINTS))
         assert ledger(executor).points(0) == saved_points(sequence, data(executor))
@@ -72,6 +72,11 @@ def is_in_the_middle(executor):
     """Return whether all that may be evaluated has come back, and more has begun."""
     points = [line["npoints"] for line in said("current status", logs(executor))]
     return N_FREE in points and len(ledger(executor).begun()) > N_FREE
+
+
+def n_told_to_end(executor):
+    """Return how many jobs were told to end, and have come to their end."""
+    return min(len(said(event, logs(executor))) for event in ("told to end", "ends"))
 
 
 def ledger(executor):
