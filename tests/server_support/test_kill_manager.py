@@ -60,9 +60,12 @@ def watch(site):
         manager.cancel()
 
 
-def looks(manager, n=2):
-    """Wait until a kill manager has looked `n` times from now on."""
-    goal = event_loop.call(lambda: manager.n_looks) + n
+def looks(manager):
+    """Wait until a kill manager has looked once more, and done what was to be done then.
+
+    One look may be under way now, and the third begins when all of the second is done.
+    """
+    goal = event_loop.call(lambda: manager.n_looks) + 3
     wait_until(lambda: manager.n_looks >= goal)
 
 
@@ -70,7 +73,7 @@ def test_a_job_that_prints_the_string_is_cancelled_and_no_other(site, watch):
     site.prints(0, b"all is well\n")
     site.prints(1, b"node1: srun: error: Unable to create step\n")
     manager = watch()
-    wait_until(lambda: site.cancelled)
+    wait_until(lambda: manager.cancelled)
     assert manager.cancelled == ["1"]
     assert set(site.cancelled) == {"1"}
 
@@ -177,6 +180,7 @@ def test_jobs_that_are_gone_are_forgotten(site, watch):
     site.prints(0, b"one\n")
     looks(manager)
     event_loop.call(site.job_gone, "0")
+    looks(manager)
     site.prints(0, b"lost\n")
     looks(manager)
     assert site.cancelled == []

@@ -14,6 +14,7 @@ from adaptive_scheduler.server_support import database_manager
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from tests.server_support.full_disk import no_room_for_the_address
+from tests.waiting import PATIENCE
 
 SUBMITTED = (
     j.Submitting(time=1.0, token="t", job_name="run", numbers=[0]),
@@ -70,7 +71,7 @@ def test_who_asks_on_the_event_loop_does_not_wait_for_who_reads(managers, monkey
 
     def read_slowly(follower):
         del follower
-        told.append(event_loop.submit(ask()).result(timeout=10))
+        told.append(event_loop.submit(ask()).result(timeout=PATIENCE))
         return []
 
     monkeypatch.setattr(JournalFollower, "new_records", read_slowly)
