@@ -278,8 +278,8 @@ def test_a_job_gives_way_to_a_more_urgent_one(running, requeue):
 def test_an_end_that_is_forgotten_is_not_known(limited, tmp_path):
     scheduler = SLURM(cores=1)
     (job_id,) = scheduler.submit(make_batch(scheduler, tmp_path, "exit 3")).values()
-    wait_until(lambda: scheduler.ends([job_id]))
-    wait_until(lambda: not scheduler.ends([job_id]))
+    wait_until(lambda: job_id not in alive(scheduler))
+    wait_until(lambda: not scheduler.ends([job_id]))  # it was known for some seconds
 
 
 def test_the_accounting_knows_ends_that_the_controller_has_forgotten(limited, tmp_path):
@@ -366,5 +366,7 @@ def test_a_controller_that_dies_in_the_middle_of_a_submission_leaves_doubt(slurm
     thread.join()
     assert errors
     slurm.start_controller()
-    queue = wait_until(lambda: answer_of(scheduler.queue) is not None and [scheduler.queue()])
-    assert len(queue[0]) <= 1
+    (queue,) = wait_until(
+        lambda: [] if (answer := answer_of(scheduler.queue)) is None else [answer]
+    )
+    assert len(queue) <= 1
