@@ -36,11 +36,11 @@ class Lines {
 
 class LogView {
   constructor(model, lines, element) {
-    Object.assign(this, { model, lines, life: lifetime(), hit: -1, follows: true });
+    Object.assign(this, { model, lines, life: lifetime(), follows: true });
     this.build(element);
     this.drawSources();
     this.drawHead();
-    this.drawText();
+    this.beginText();
   }
 
   build(element) {
@@ -49,7 +49,7 @@ class LogView {
     this.file = this.select("file", "Which file");
     this.search = make("input", {
       type: "search", class: "as-search", placeholder: "Search", "aria-label": "Search the log",
-      oninput: () => { this.hit = -1; this.drawText(); },
+      oninput: () => this.beginText(),
       onkeydown: (event) => {
         if (event.key === "Enter") { this.jump(event.shiftKey ? -1 : 1); event.preventDefault(); }
       },
@@ -117,6 +117,12 @@ class LogView {
     return make("details", { open: true }, make("summary", {}, "traceback"), make("pre", { tabindex: 0 }, ...lines));
   }
 
+  /** Draw other text, or search for something else. */
+  beginText() {
+    this.hitLine = NaN;
+    this.drawText();
+  }
+
   drawText() {
     const query = this.search.value.toLowerCase();
     const all = this.lines.all();
@@ -128,6 +134,8 @@ class LogView {
     if (this.lines.dropped) shown.unshift(make("div", { class: "as-dropped" }, `${this.lines.dropped.toLocaleString("en")} older lines are in the file`));
     if (!all.length) shown.push(make("div", { class: "as-dropped" }, this.model.get("source") ? "Nothing has been written yet." : "Choose a learner here, or in the table."));
     this.text.replaceChildren(...shown);
+    this.hit = this.found.indexOf(this.hitLine - this.lines.dropped);
+    this.markHit();
     this.tellHits();
     this.scrollDown();
   }
@@ -154,12 +162,19 @@ class LogView {
     if (!this.found.length) return;
     this.setFollow(false);
     this.hit = (this.hit + step + this.found.length) % this.found.length;
-    const offset = this.lines.dropped ? 1 : 0;
-    const element = this.text.children[this.found[this.hit] + offset];
+    this.hitLine = this.lines.dropped + this.found[this.hit];  // it keeps its number as the log grows
     this.text.querySelector(".as-hit")?.classList.remove("as-hit");
-    element.classList.add("as-hit");
+    const element = this.markHit();
     this.text.scrollTop = element.offsetTop - this.text.clientHeight / 2;
     this.tellHits();
+  }
+
+  /** Mark the line that was jumped to, if there is one, and return it. */
+  markHit() {
+    const offset = this.lines.dropped ? 1 : 0;
+    const element = this.text.children[this.found[this.hit] + offset];
+    element?.classList.add("as-hit");
+    return element;
   }
 
   tellHits() {
@@ -198,9 +213,9 @@ export default () => {
         "change:sources": each((view) => view.drawSources()),
         "change:source": each((view) => view.drawSources()),
         "change:head": each((view) => view.drawHead()),
-        "change:text": () => { lines.reset(model.get("text")); views.forEach((view) => view.drawText()); },
+        "change:text": () => { lines.reset(model.get("text")); views.forEach((view) => view.beginText()); },
         "msg:custom": ({ append, reset }) => {
-          if (reset !== undefined) { lines.reset(reset); views.forEach((view) => view.drawText()); }
+          if (reset !== undefined) { lines.reset(reset); views.forEach((view) => view.beginText()); }
           if (append === undefined) return;
           const [first, ...others] = views;
           if (first) first.append(append);
