@@ -43,9 +43,9 @@ def stopped(start, ledger, sequence):
 
     def start_and_wait(n_workers=2, **keywords):
         run = start([sequence], log_interval=0.2, **keywords)
-        wait_until(lambda: len(ledger.begun()) == FREE + n_workers)
+        wait_until(lambda: len(ledger.begun()) >= FREE + n_workers)
         # What has been evaluated may still be on its way to the job.
-        wait_until(lambda: any(line["npoints"] == FREE for line in said("current status")))
+        wait_until(lambda: len(ledger.points(0)) in {e["npoints"] for e in said("current status")})
         return run
 
     return start_and_wait

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import adaptive
@@ -113,7 +114,7 @@ def test_a_job_that_no_node_can_launch_is_replaced(cluster, start, sequence, led
     gate.touch()
     with cluster.launches_failing():
         run = start([sequence])
-        wait_until(lambda: run.get_database().fails[0] == 2)
+        wait_until(lambda: run.get_database().fails[0] >= 2)
         assert "launch failed requeued held" in run.get_database().error[0]
     run.wait(timeout=LONG)
     check_that_all_is_well(run, ledger)
@@ -247,7 +248,7 @@ def test_a_job_that_dies_while_there_is_no_controller_is_replaced_later(
     check_that_all_is_well(run, ledger)
 
 
-def test_a_submission_without_an_answer_is_found_and_not_repeated(cluster, start, ledger):
+def test_a_submission_without_an_answer_is_found_and_not_repeated(cluster, start, ledger, caplog):
     functions = [Noted(ledger.path, i) for i in range(4)]
     learners = [adaptive.SequenceLearner(function, list(range(4))) for function in functions]
     scheduler = SLURM(cores=2)
@@ -255,7 +256,7 @@ def test_a_submission_without_an_answer_is_found_and_not_repeated(cluster, start
     with cluster.counted() as calls:
         with cluster.controller_stopped():
             run = start(learners, scheduler=scheduler)
-            wait_until(lambda: "not known whether sbatch" in run.info(format="text"))
+            wait_until(lambda: "not known whether sbatch" in caplog.text)
         run.wait(timeout=LONG)
     check_that_all_is_well(run, ledger)
     assert calls["sbatch"] == 1
@@ -263,7 +264,7 @@ def test_a_submission_without_an_answer_is_found_and_not_repeated(cluster, start
 
 
 def test_a_controller_that_is_killed_in_the_middle_of_a_submission_is_waited_for(
-    cluster, start, ledger, here
+    cluster, start, ledger, here, caplog
 ):
     gates = [here / "first", here / "second", None]
     functions = [Noted(ledger.path, i, free=2, gate=gate) for i, gate in enumerate(gates)]
@@ -274,12 +275,12 @@ def test_a_controller_that_is_killed_in_the_middle_of_a_submission_is_waited_for
     cluster.let_controller_save()
     cluster.signal(signal.SIGSTOP, "slurmctld")
     gates[0].touch()
-    wait_until(lambda: len(records(j.Submitting)) == 2 and children_named("sbatch"))
+    wait_until(lambda: len(records(j.Submitting)) == 2 and has_child_named("sbatch"))
     cluster.kill("slurmctld")
     killed = time.monotonic()
     gates[1].touch()
     wait_until(lambda: run.get_database().is_done[1])
-    wait_until(lambda: "not known whether sbatch" in run.info(format="text"))
+    wait_until(lambda: "not known whether sbatch" in caplog.text)
     wait_until(lambda: time.monotonic() > killed + 20)
     cluster.start_controller()
     run.wait(timeout=LONG)
@@ -287,5 +288,9 @@ def test_a_controller_that_is_killed_in_the_middle_of_a_submission_is_waited_for
     assert [len(ledger.jobs(i)) for i in range(3)] == [1, 1, 1]
 
 
-def children_named(name: str) -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if child.name() == name]
+def has_child_named(name: str) -> bool:
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # others come and go
+            if child.name() == name:
+                return True
+    return False
