@@ -28,6 +28,6 @@ def log_exception(log: Any, msg: str, exception: BaseException) -> None:
     try:
         # Loggers look for the exception that is being handled.
         raise exception  # noqa: TRY301
-    except BaseException:
+    except BaseException:  # the one that was just raised
         exception.__traceback__ = original_traceback  # Without the line above.
         log.exception(msg)

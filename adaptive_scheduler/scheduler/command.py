@@ -98,7 +98,7 @@ def run_command(
             raise SchedulerUnavailableError(
                 f"`{shown(command)}` did not answer within {timeout:g} s."
             ) from error
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: no command outlives its caller
             _kill(process)
             raise
     if process.returncode < 0:

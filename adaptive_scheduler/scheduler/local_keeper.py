@@ -89,7 +89,7 @@ def fork_keeper(order: Order, status: int, *, leftovers_only: bool = False) -> t
         pid = os.fork()
         if pid == 0:
             _live_as_keeper(order, status, wait_for, leftovers_only=leftovers_only)
-    except BaseException:
+    except BaseException:  # raised again; nobody else would close it
         os.close(go)
         raise
     finally:

@@ -210,7 +210,7 @@ class DatabaseManager(RecordKeeper):
                     sys_path=[str(Path(entry).absolute()) for entry in sys.path],
                 )
             event_loop.run(self._open_server(self._journal))
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C as well: neither lock nor port is kept
             self._close()
             if was_following:
                 self._begin_following()
@@ -260,7 +260,7 @@ class DatabaseManager(RecordKeeper):
         port = server.start(self.listening.host, self.listening.port)
         try:
             await asyncio.to_thread(self._publish, server, port)
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: no port is kept
             await server.stop()
             raise
         self._server = server

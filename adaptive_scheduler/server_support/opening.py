@@ -79,7 +79,7 @@ def open_journal(
             state.apply(record)
             journal.append(record)
         journal.flush()
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: nobody else would close it
         journal.close()
         raise
     return journal

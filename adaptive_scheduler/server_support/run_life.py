@@ -96,7 +96,7 @@ class RunLife(RunWaiting):
         self.start_time, self.end_time = time.time(), None
         try:
             return super().start()
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: the run has not begun
             self.start_time, self.end_time = before
             raise
 
@@ -123,7 +123,7 @@ class RunLife(RunWaiting):
                 event_loop.call(self._note_done, self._already_done())
             self.job_manager.start()
             event_loop.call(self._listen)
-        except BaseException:
+        except BaseException:  # Ctrl-C as well: the run is held by nobody then
             self.database_manager.cancel()
             event_loop.give_up(self.run_folder.root, self)
             raise

@@ -65,7 +65,7 @@ class Writer:
             self._woken.clear()
             try:
                 self._update()
-            except Exception as error:
+            except Exception as error:  # told once; the next update may do
                 if repr(error) not in self._told:
                     self._told.add(repr(error))
                     log.exception("A widget could not be brought up to date.")
