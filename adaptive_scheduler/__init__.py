@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.lazy import lazy_names
+from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler import client_support, scheduler, server_support, utils
-    from adaptive_scheduler.executor import SlurmExecutor, SlurmTask
+    from adaptive_scheduler.futures.executor import SlurmExecutor, SlurmTask
     from adaptive_scheduler.scheduler import PBS, SLURM
     from adaptive_scheduler.server_support import (
         MultiRunManager,
@@ -25,8 +25,8 @@ _HOME = {
     "SLURM": "adaptive_scheduler.scheduler",
     "MultiRunManager": "adaptive_scheduler.server_support",
     "RunManager": "adaptive_scheduler.server_support",
-    "SlurmExecutor": "adaptive_scheduler.executor",
-    "SlurmTask": "adaptive_scheduler.executor",
+    "SlurmExecutor": "adaptive_scheduler.futures.executor",
+    "SlurmTask": "adaptive_scheduler.futures.executor",
     "__version__": "adaptive_scheduler.version",
     "client_support": "adaptive_scheduler.client_support",
     "scheduler": "adaptive_scheduler.scheduler",

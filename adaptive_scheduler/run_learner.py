@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+from adaptive_scheduler._common.scratch import scratch_of
 from adaptive_scheduler.executors import Spread
 from adaptive_scheduler.executors.allocation import given_cores
-from adaptive_scheduler.resources import EXECUTOR_TYPES
-from adaptive_scheduler.scratch import scratch_of
+from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.lazy import lazy_names
+from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.file_progress import track_file_creation_progress
-    from adaptive_scheduler.ipyparallel_client import connect_to_ipyparallel
+    from adaptive_scheduler._common.file_progress import track_file_creation_progress
+    from adaptive_scheduler._common.logs import log_exception
+    from adaptive_scheduler._common.timing import add_timing_to_object
+    from adaptive_scheduler._common.waiting import sleep_unless_task_is_done
+    from adaptive_scheduler.executors.ipyparallel_client import connect_to_ipyparallel
     from adaptive_scheduler.learners.caching import LRUCachedCallable, shared_memory_cache
     from adaptive_scheduler.learners.dataframes import (
         fname_to_dataframe,
@@ -47,28 +50,25 @@ if TYPE_CHECKING:
     )
     from adaptive_scheduler.learners.storage import atomic_write, load_parallel, save_parallel
     from adaptive_scheduler.learners.wrapped import WrappedFunction
-    from adaptive_scheduler.logs import log_exception
-    from adaptive_scheduler.resources import EXECUTOR_TYPES, LOKY_START_METHODS
-    from adaptive_scheduler.timing import add_timing_to_object
-    from adaptive_scheduler.waiting import sleep_unless_task_is_done
+    from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES, LOKY_START_METHODS
 
 #: The module that each name lives in.
 _HOME = {
-    "EXECUTOR_TYPES": "adaptive_scheduler.resources",
+    "EXECUTOR_TYPES": "adaptive_scheduler.scheduler.resources",
     "FnamesTypes": "adaptive_scheduler.learners.paths",
     "GoalTypes": "adaptive_scheduler.learners.goals",
-    "LOKY_START_METHODS": "adaptive_scheduler.resources",
+    "LOKY_START_METHODS": "adaptive_scheduler.scheduler.resources",
     "LRUCachedCallable": "adaptive_scheduler.learners.caching",
     "WrappedFunction": "adaptive_scheduler.learners.wrapped",
     "_DATAFRAME_FORMATS": "adaptive_scheduler.learners.dataframes",
     "add_constant_to_fname": "adaptive_scheduler.learners.file_names",
-    "add_timing_to_object": "adaptive_scheduler.timing",
+    "add_timing_to_object": "adaptive_scheduler._common.timing",
     "atomic_write": "adaptive_scheduler.learners.storage",
     "cloudpickle_learners": "adaptive_scheduler.learners.learner_files",
     "combine_sequence_learners": "adaptive_scheduler.learners.sequences",
     "combo2fname": "adaptive_scheduler.learners.file_names",
     "combo_to_fname": "adaptive_scheduler.learners.file_names",
-    "connect_to_ipyparallel": "adaptive_scheduler.ipyparallel_client",
+    "connect_to_ipyparallel": "adaptive_scheduler.executors.ipyparallel_client",
     "copy_from_sequence_learner": "adaptive_scheduler.learners.sequences",
     "expand_dict_columns": "adaptive_scheduler.learners.dict_columns",
     "fname_to_dataframe": "adaptive_scheduler.learners.dataframes",
@@ -77,20 +77,20 @@ _HOME = {
     "hash_anything": "adaptive_scheduler.learners.file_names",
     "load_dataframes": "adaptive_scheduler.learners.dataframes",
     "load_parallel": "adaptive_scheduler.learners.storage",
-    "log_exception": "adaptive_scheduler.logs",
+    "log_exception": "adaptive_scheduler._common.logs",
     "maybe_round": "adaptive_scheduler.learners.file_names",
     "round_sigfigs": "adaptive_scheduler.learners.file_names",
     "save_dataframe": "adaptive_scheduler.learners.dataframes",
     "save_parallel": "adaptive_scheduler.learners.storage",
     "shared_memory_cache": "adaptive_scheduler.learners.caching",
     "shuffle_list": "adaptive_scheduler.learners.splitting",
-    "sleep_unless_task_is_done": "adaptive_scheduler.waiting",
+    "sleep_unless_task_is_done": "adaptive_scheduler._common.waiting",
     "smart_goal": "adaptive_scheduler.learners.goals",
     "split": "adaptive_scheduler.learners.splitting",
     "split_in_balancing_learners": "adaptive_scheduler.learners.splitting",
     "split_sequence_in_sequence_learners": "adaptive_scheduler.learners.sequences",
     "split_sequence_learner": "adaptive_scheduler.learners.sequences",
-    "track_file_creation_progress": "adaptive_scheduler.file_progress",
+    "track_file_creation_progress": "adaptive_scheduler._common.file_progress",
 }
 
 __all__ = [

@@ -18,8 +18,8 @@ import comm
 from report import Report, make_parser
 
 from adaptive_scheduler import RunManager, scheduler
-from adaptive_scheduler import journal as j
-from adaptive_scheduler.protocol import Attempt, Done, JobIdentity, Status
+from adaptive_scheduler.protocol.messages import Attempt, Done, JobIdentity, Status
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.server_support.event_loop import event_loop
 
 #: Jobs that have a learner at a time.
@@ -72,7 +72,7 @@ class Play:
         self.next_learner += 1
         self.held[number] = learner
         self.state.apply(
-            j.Assigned(
+            events.Assigned(
                 time=time.time(),
                 learner=learner,
                 number=self.state.learners[learner].attempt + 1,

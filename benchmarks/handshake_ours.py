@@ -13,7 +13,7 @@ from typing import Any
 import zmq
 from children import serve, size_of
 
-from adaptive_scheduler import protocol as p
+from adaptive_scheduler.protocol import keys, messages, sockets
 
 #: Milliseconds without any answer after which the benchmark has failed.
 _PATIENCE_MS = 60_000
@@ -26,7 +26,7 @@ class Manager:
         """Start a manager; return where its jobs find it, and what the set-up cost."""
         from adaptive import SequenceLearner
 
-        from adaptive_scheduler.run_folder import RunFolder
+        from adaptive_scheduler.run_folder.layout import RunFolder
         from adaptive_scheduler.scheduler import Local
         from adaptive_scheduler.server_support import DatabaseManager
 
@@ -62,29 +62,29 @@ class Job:
     def __init__(self, job_id: str, number: int, socket: zmq.Socket[bytes]) -> None:
         self.socket = socket
         self._number = number
-        self._identity = p.JobIdentity(job_id)
+        self._identity = messages.JobIdentity(job_id)
         self._seq = itertools.count(1)
 
     def say_hello(self) -> None:
         """Ask for a learner."""
         name = f"bench-{self._number}"
         log_fname = f"bench-run/logs/{name}-{self._identity}.log"
-        self._send(p.Hello(self._identity, name, self._number, "host", 1, log_fname))
+        self._send(messages.Hello(self._identity, name, self._number, "host", 1, log_fname))
 
-    def say_done(self, attempt: p.Attempt) -> None:
+    def say_done(self, attempt: messages.Attempt) -> None:
         """Report a learner as done."""
-        self._send(p.Done(self._identity, attempt, {"npoints": 1}))
+        self._send(messages.Done(self._identity, attempt, {"npoints": 1}))
 
     def say_anything(self) -> None:
         """Send what changes nothing and is answered all the same."""
-        self._send(p.Status(self._identity, p.Attempt(0, 1 << 30), {}))
+        self._send(messages.Status(self._identity, messages.Attempt(0, 1 << 30), {}))
 
-    def answer(self) -> p.Answer:
+    def answer(self) -> messages.Answer:
         """Return the answer that has come in."""
-        return p.decode_reply(self.socket.recv()).answer
+        return messages.decode_reply(self.socket.recv()).answer
 
-    def _send(self, message: p.Message) -> None:
-        self.socket.send(p.encode(p.Request(next(self._seq), message)))
+    def _send(self, message: messages.Message) -> None:
+        self.socket.send(messages.encode(messages.Request(next(self._seq), message)))
 
 
 class Jobs:
@@ -98,7 +98,7 @@ class Jobs:
     def connect(self, address: str, names: None, in_flight: int) -> dict[str, Any]:
         """Open the connections of `in_flight` jobs, and wait until they are there."""
         del names
-        self._connection = p.Connection.from_json(Path(address).read_bytes())
+        self._connection = keys.Connection.from_json(Path(address).read_bytes())
         started = time.perf_counter()
         self._jobs = [self._job(f"job_{number}", number) for number in range(in_flight)]
         for job in self._jobs:
@@ -116,7 +116,7 @@ class Jobs:
         for job in self._jobs[:n_begun]:
             job.say_hello()
         for job, answer in _answers(self._jobs, 2 * learners):
-            if isinstance(answer, p.Assigned):
+            if isinstance(answer, messages.Assigned):
                 job.say_done(answer.attempt)
             elif n_begun < learners:
                 n_begun += 1
@@ -140,7 +140,7 @@ class Jobs:
             for socket in _readable(poller):
                 job = by_socket[socket]
                 answer = job.answer()
-                if isinstance(answer, p.Assigned):
+                if isinstance(answer, messages.Assigned):
                     job.say_done(answer.attempt)
                     continue
                 n_done += 1
@@ -157,10 +157,10 @@ class Jobs:
 
     def _job(self, job_id: str, number: int) -> Job:
         address = self._connection.addresses[0]
-        return Job(job_id, number, p.job_socket(self._context, self._connection, address))
+        return Job(job_id, number, sockets.job_socket(self._context, self._connection, address))
 
 
-def _answers(jobs: list[Job], number: int) -> Iterator[tuple[Job, p.Answer]]:
+def _answers(jobs: list[Job], number: int) -> Iterator[tuple[Job, messages.Answer]]:
     """Yield the next `number` answers, each with the job that it is for."""
     poller = zmq.Poller()
     by_socket = {job.socket: job for job in jobs}

@@ -72,7 +72,7 @@ def at_work(n: int) -> Simulation:
 def dashboard_of(run: Simulation) -> Callable[[], object]:
     """Return a function that does what a dashboard has the manager do, twice a second."""
     from adaptive_scheduler.server_support.info import collect_info
-    from adaptive_scheduler.server_support.recorder import Recorder
+    from adaptive_scheduler.server_support.monitor import Recorder
 
     n = len(run.state.learners)
     database = SimpleNamespace(
@@ -100,9 +100,9 @@ def dashboard_of(run: Simulation) -> Callable[[], object]:
 
 def measure_steps(n: int) -> list[float | str]:
     """Return a row: the steps whose time grows with the jobs that there are."""
-    from adaptive_scheduler.server_support.compaction import as_records
+    from adaptive_scheduler.run_folder.compaction import as_records
     from adaptive_scheduler.server_support.planning import numbers_to_submit
-    from adaptive_scheduler.server_support.queue_watch import gone_jobs
+    from adaptive_scheduler.server_support.reconcile import gone_jobs
 
     run = at_work(n)
     queue = {job_id: {"alive": True, "running": True} for job_id in run.state.jobs}
@@ -132,9 +132,8 @@ def measure_disk(n: int, folder: Path) -> list[float | str]:
 
 def measure_journal(n: int, folder: Path) -> list[float | str]:
     """Return a row: reading the journal of a run that is half done."""
-    from adaptive_scheduler import journal as j
-    from adaptive_scheduler.journal_writer import Journal
-    from adaptive_scheduler.server_support.state import RunState
+    from adaptive_scheduler.run_folder.journal import Journal, read_journal
+    from adaptive_scheduler.run_folder.state import RunState
 
     path = folder / f"{n}.jsonl"
     journal = Journal(path)
@@ -145,7 +144,7 @@ def measure_journal(n: int, folder: Path) -> list[float | str]:
 
     def replay() -> None:
         state = RunState([0] * n)
-        for record in j.read_journal(path):
+        for record in read_journal(path):
             state.apply(record)
 
     return [f"{n:,}", path.stat().st_size / 1e6, best_ms(replay, 1) / 1e3]

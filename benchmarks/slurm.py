@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from adaptive_scheduler.scheduler import SLURM  # noqa: E402
 from adaptive_scheduler.scheduler.jobs import Batch  # noqa: E402
-from adaptive_scheduler.scheduler.slurm_client import ask_well  # noqa: E402
-from adaptive_scheduler.scheduler.slurm_queue import queue_command  # noqa: E402
+from adaptive_scheduler.scheduler.slurm.client import ask_well  # noqa: E402
+from adaptive_scheduler.scheduler.slurm.queue import queue_command  # noqa: E402
 from tests.cluster.slurm import ClusterConfig, SlurmCluster, temporary_cluster  # noqa: E402
 
 #: Jobs of which each is submitted and cancelled by a call of its own.

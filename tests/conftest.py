@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.run_folder.layout import RunFolder
 from tests.cluster.fixtures import slurm, slurm_cluster  # noqa: F401  for all tests
 from tests.cluster.pbs.fixtures import pbs  # noqa: F401  for all tests
 from tests.waiting import wait_until

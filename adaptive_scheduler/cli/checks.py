@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.cli.examination import environment
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.scheduler import PBS, SLURM, BaseScheduler
-from adaptive_scheduler.scheduler.local_cores import usable_cores
-from adaptive_scheduler.scheduler.pbs_site import PbsSite
-from adaptive_scheduler.scheduler.slurm_client import ask_well
-from adaptive_scheduler.scheduler.slurm_site import parse_config, read_partitions
-from adaptive_scheduler.wording import counted
+from adaptive_scheduler.scheduler.local.cores import usable_cores
+from adaptive_scheduler.scheduler.pbs.site import PbsSite
+from adaptive_scheduler.scheduler.slurm.client import ask_well
+from adaptive_scheduler.scheduler.slurm.site import parse_config, read_partitions
 
 #: Bytes that should be free where runs and their data are.
 _ROOM = 1 << 30

@@ -64,7 +64,7 @@ def _version(package: str) -> str | None:
 
 
 def _addresses(folder: Path) -> tuple[str, ...]:
-    from adaptive_scheduler.protocol import Connection
+    from adaptive_scheduler.protocol.keys import Connection
 
     for path in folder.glob("*-run/connection.json"):
         return Connection.from_json(path.read_bytes()).addresses

@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.server_support.entries import DONE, RUNNING
-from adaptive_scheduler.server_support.estimate import time_left
-from adaptive_scheduler.server_support.history import Sample, read_history
+from adaptive_scheduler.run_folder.history import Sample, read_history
+from adaptive_scheduler.run_folder.models import DONE, RUNNING
+from adaptive_scheduler.server_support.eta import time_left
 from adaptive_scheduler.server_support.info import RunInfo, info_of_state
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.outside import OutsideView
+    from adaptive_scheduler.server_support.remote import OutsideView
 
 #: Seconds of the latest history from which the rate is told.
 _RECENT = 300.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from adaptive_scheduler.errors import RunFolderLockedError
-from adaptive_scheduler.outside import cancel_from_outside, look_at
-from adaptive_scheduler.outside_steering import steer_from_outside
+from adaptive_scheduler.server_support.remote import cancel_from_outside, look_at
+from adaptive_scheduler.server_support.steering import steer_from_outside
 
 
 def do_cancel(options: argparse.Namespace) -> None:

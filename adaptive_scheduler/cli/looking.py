@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler.cli.figures import info_of
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError
-from adaptive_scheduler.outside import OutsideView, look_at
-from adaptive_scheduler.server_support.entries import LearnerEntry
+from adaptive_scheduler.run_folder.models import LearnerEntry
 from adaptive_scheduler.server_support.info import as_text
 from adaptive_scheduler.server_support.logs import LogReader, last_lines
-from adaptive_scheduler.server_support.picture import Picture
+from adaptive_scheduler.server_support.remote import OutsideView, look_at
+from adaptive_scheduler.server_support.terminal import Picture
 
 if TYPE_CHECKING:
     from rich.console import Console

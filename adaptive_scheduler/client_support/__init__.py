@@ -7,8 +7,7 @@ module           subject
 `attempt`        one attempt at one learner
 `runner`         `adaptive.Runner`, started in a job
 `saver`          the learner's data on its way to the disk
-`desk`           dealings with the manager, or with the run folder
-`connection`     requests and their answers
+`manager_client` what a job asks and reports, to the manager or to the run folder
 `fence`          no job saves over the data of another
 `offline`        which learners are free when nobody answers
 `figures`        how far a learner is, and what its job uses
@@ -21,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.lazy import lazy_names
+from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.client_support.by_hand import (

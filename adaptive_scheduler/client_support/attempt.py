@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler import protocol as p
-from adaptive_scheduler.client_support.desk import Desk, Verdict
 from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
+from adaptive_scheduler.client_support.manager_client import Desk, Verdict
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.client_support.saver import Saver
 from adaptive_scheduler.executors.worker import FunctionError
+from adaptive_scheduler.protocol import messages
 
 if TYPE_CHECKING:
     from adaptive import AsyncRunner
 
     from adaptive_scheduler.executors.base import Workers
     from adaptive_scheduler.learners.pack import Pack
-    from adaptive_scheduler.settings import JobSettings
+    from adaptive_scheduler.run_folder.settings import JobSettings
 
 #: Seconds before a manager that did not answer is called again, and the most that this grows to.
 _FIRST_CALL_PAUSE = 2.0
@@ -62,7 +62,7 @@ class AttemptRun:
     def __init__(
         self,
         pack: Pack,
-        attempt: p.Attempt,
+        attempt: messages.Attempt,
         desk: Desk,
         settings: JobSettings,
         *,
@@ -76,9 +76,9 @@ class AttemptRun:
         self._workers = workers
         self._interrupted = interrupted
         self._usage = Usage()
-        self._figures: p.Figures = {}
+        self._figures: messages.Figures = {}
 
-    async def run(self) -> p.Report | None:
+    async def run(self) -> messages.Report | None:
         """Return what there is to report; nothing if another job has the learner."""
         try:
             self._load()
@@ -90,7 +90,7 @@ class AttemptRun:
             self._saver.save_beside(self._attempt.number, self._desk.job.job_id, error)
             return None
 
-    async def _learn_and_save(self) -> p.Report:
+    async def _learn_and_save(self) -> messages.Report:
         interrupt, error = None, None
         try:
             interrupt = await self._learn()
@@ -104,11 +104,11 @@ class AttemptRun:
         if not is_saved:
             return self._failed(f"The data could not be saved: {self._saver.error}", "")
         if interrupt is not None:
-            return p.Released(self._desk.job, self._number, interrupt.reason)
-        return p.Done(self._desk.job, self._number, self._figures)
+            return messages.Released(self._desk.job, self._number, interrupt.reason)
+        return messages.Done(self._desk.job, self._number, self._figures)
 
     @property
-    def _number(self) -> p.Attempt:
+    def _number(self) -> messages.Attempt:
         """The attempt as it is known now: its number may have changed on the way."""
         return self._desk.holding or self._attempt
 
@@ -189,7 +189,7 @@ class AttemptRun:
         SupersededError
             If it says that another job has the learner.
         """
-        figures: p.Figures = {}
+        figures: messages.Figures = {}
         next_line, pause = time.monotonic(), _FIRST_CALL_PAUSE
         while True:
             if time.monotonic() >= next_line:
@@ -219,26 +219,29 @@ class AttemptRun:
             if verdict is Verdict.STOP and not self._interrupted.done():
                 self._interrupted.set_result(Interrupt("The run was cancelled."))
 
-    def _log_progress(self, runner: AsyncRunner, npoints_start: int) -> p.Figures:
-        figures: p.Figures = {
+    def _log_progress(self, runner: AsyncRunner, npoints_start: int) -> messages.Figures:
+        figures: messages.Figures = {
             "timestamp": datetime.now().isoformat(" "),  # noqa: DTZ005  read by people
             **runner_figures(runner, npoints_start),
             **self._usage.figures(),
         }
         if self._saver.error:
-            figures["save_error"] = p.clip(self._saver.error, 1000)
+            figures["save_error"] = messages.clip(self._saver.error, 1000)
         ids = {"learner": self._attempt.learner, "attempt": self._number.number}
         note_fields("current status", {**ids, **figures})
         return figures
 
-    def _fail(self, error: Exception) -> p.Failed:
+    def _fail(self, error: Exception) -> messages.Failed:
         summary, text = describe(error)
         note("failed", level=logging.ERROR, learner=self._attempt.learner, traceback=text)
         return self._failed(summary, text)
 
-    def _failed(self, error: str, text: str) -> p.Failed:
-        return p.Failed(
-            self._desk.job, self._number, error=p.clip(error, 2000), traceback=p.clip(text)
+    def _failed(self, error: str, text: str) -> messages.Failed:
+        return messages.Failed(
+            self._desk.job,
+            self._number,
+            error=messages.clip(error, 2000),
+            traceback=messages.clip(text),
         )
 
 

@@ -23,13 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler import protocol as p
-from adaptive_scheduler.client_support.connection import ManagerConnection
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note_fields
 from adaptive_scheduler.errors import ConnectionLostError, InvalidInputError
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.storage import DataFiles
+from adaptive_scheduler.protocol import keys, messages
+from adaptive_scheduler.protocol.client import ManagerConnection
 
 if TYPE_CHECKING:
     from adaptive import AsyncRunner, BaseLearner
@@ -72,7 +72,7 @@ def get_learner(
     folder = _run_folder(url)
     os.environ[_JOB_ID], os.environ[_JOB_NAME] = job_id, job_name
     answer = _ask(folder, _hello(job_id, job_name, log_fname))
-    if not isinstance(answer, p.Assigned):
+    if not isinstance(answer, messages.Assigned):
         raise InvalidInputError(f"There is no learner for job {job_name}: {type(answer).__name__}.")
     pack = Pack(folder / "learners.pack")
     pack.extend_sys_path()
@@ -100,11 +100,11 @@ def tell_done(url: str | Path, fname: str | list[str]) -> None:
     job_id, job_name = os.environ[_JOB_ID], os.environ[_JOB_NAME]
     # Asking again tells which attempt this job has.
     answer = _ask(folder, _hello(job_id, job_name, ""))
-    if not isinstance(answer, p.Assigned):
+    if not isinstance(answer, messages.Assigned):
         raise InvalidInputError(f"Job {job_name} has no learner that could be done.")
     if Pack(folder / "learners.pack").fnames[answer.attempt.learner] != fname:
         raise InvalidInputError(f"Job {job_name} does not have the learner of '{fname}'.")
-    _ask(folder, p.Done(p.JobIdentity(job_id), answer.attempt, {}))
+    _ask(folder, messages.Done(messages.JobIdentity(job_id), answer.attempt, {}))
 
 
 def log_now(runner: AsyncRunner, npoints_start: int) -> None:
@@ -144,14 +144,14 @@ def _run_folder(url: str | Path) -> Path:
     if Path(url).is_dir():
         return Path(url).absolute()
     for path in Path.cwd().glob("*/connection.json"):
-        if url in p.Connection.from_json(path.read_bytes()).addresses:
+        if url in keys.Connection.from_json(path.read_bytes()).addresses:
             return path.parent
     raise InvalidInputError(f"'{url}' is no run folder, and none in '{Path.cwd()}' belongs to it.")
 
 
-def _hello(job_id: str, job_name: str, log_fname: str) -> p.Hello:
-    return p.Hello(
-        job=p.JobIdentity(job_id),
+def _hello(job_id: str, job_name: str, log_fname: str) -> messages.Hello:
+    return messages.Hello(
+        job=messages.JobIdentity(job_id),
         job_name=job_name,
         number=int(job_name.rpartition("-")[2]),
         host=socket.gethostname(),
@@ -160,8 +160,8 @@ def _hello(job_id: str, job_name: str, log_fname: str) -> p.Hello:
     )
 
 
-def _ask(folder: Path, message: p.Message) -> p.Answer:
-    async def ask() -> p.Answer | None:
+def _ask(folder: Path, message: messages.Message) -> messages.Answer:
+    async def ask() -> messages.Answer | None:
         connection = ManagerConnection(folder / "connection.json")
         try:
             return await connection.request(message, patience=_PATIENCE)

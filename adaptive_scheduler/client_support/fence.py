@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.client_support.job_log import note
 from adaptive_scheduler.errors import AdaptiveSchedulerError, RunFolderError
-from adaptive_scheduler.journal_follower import JournalFollower
-from adaptive_scheduler.outbox import Outbox
-from adaptive_scheduler.protocol import Attempt, JobIdentity
+from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import JournalFollower
+from adaptive_scheduler.run_folder.outbox import Outbox
 
 
 class SupersededError(AdaptiveSchedulerError):
@@ -57,8 +57,11 @@ class Fence:
         if is_claimed or self._others.get(attempt.learner, 0) >= attempt.number:
             raise SupersededError(f"Another job has learner {attempt.learner}.")
 
-    def _note(self, record: j.AnyRecord) -> None:
-        if not isinstance(record, j.Assigned | j.LearnerWas) or record.job in (None, self._job):
+    def _note(self, record: events.AnyRecord) -> None:
+        if not isinstance(record, events.Assigned | events.LearnerWas) or record.job in (
+            None,
+            self._job,
+        ):
             return
-        number = record.number if isinstance(record, j.Assigned) else record.attempt
+        number = record.number if isinstance(record, events.Assigned) else record.attempt
         self._others[record.learner] = number

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 
-from adaptive_scheduler.protocol import Figures, finite
+from adaptive_scheduler.protocol.messages import Figures, finite
 
 if TYPE_CHECKING:
     from adaptive import AsyncRunner

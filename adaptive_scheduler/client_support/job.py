@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import psutil
 
 from adaptive_scheduler.client_support.attempt import AttemptRun, Interrupt
-from adaptive_scheduler.client_support.desk import Desk
 from adaptive_scheduler.client_support.job_log import (
     add_log_file_handler,
     add_log_stream_handler,
     note,
 )
+from adaptive_scheduler.client_support.manager_client import Desk
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.executors import open_workers
 from adaptive_scheduler.learners.pack import Pack
-from adaptive_scheduler.protocol import Failed, JobIdentity
-from adaptive_scheduler.settings import JobSettings
+from adaptive_scheduler.protocol.messages import Failed, JobIdentity
+from adaptive_scheduler.run_folder.settings import JobSettings
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors import Spread

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler.protocol import Attempt, JobIdentity
+from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import read_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from adaptive_scheduler.settings import JobSettings
+    from adaptive_scheduler.run_folder.settings import JobSettings
 
 
 class LastKnown:
@@ -38,7 +39,7 @@ class LastKnown:
         self._job_of: dict[int, JobIdentity] = {}
         self._learner_of: dict[str, int] = {}
         self._number_of: dict[str, int] = {}
-        for record in j.read_journal(journal):
+        for record in read_journal(journal):
             self._note(record)
 
     def is_free(self, learner: int) -> bool:
@@ -53,39 +54,39 @@ class LastKnown:
             return None
         return Attempt(learner, self.attempts[learner])
 
-    def _note(self, record: j.AnyRecord) -> None:  # noqa: C901, PLR0912  one case a record
+    def _note(self, record: events.AnyRecord) -> None:  # noqa: C901, PLR0912  one case a record
         match record:
-            case j.Assigned():
+            case events.Assigned():
                 self.attempts[record.learner] = record.number
                 self._take(record.learner, record.job)
-            case j.Done():
+            case events.Done():
                 self._let_go(record.learner)
                 self._cancelled.discard(record.learner)
                 self.done.add(record.learner)
-            case j.Reopened():
+            case events.Reopened():
                 self.done.discard(record.learner)
-            case j.Cancelled():
+            case events.Cancelled():
                 if record.learner not in self.done:
                     self._cancelled.add(record.learner)
-            case j.Failed():
+            case events.Failed():
                 if record.learner in self._job_of:
                     self._fail(record.learner)
-            case j.Released():
+            case events.Released():
                 self._let_go(record.learner)
-            case j.Retried():
+            case events.Retried():
                 self._given_up.discard(record.learner)
                 self._cancelled.discard(record.learner)
                 del self._fails[record.learner]
-            case j.Submitted():
+            case events.Submitted():
                 self._number_of |= {job_id: number for number, job_id in record.job_ids.items()}
-            case j.JobWas():
+            case events.JobWas():
                 self._number_of[record.job_id] = record.number
-            case j.JobGone():
+            case events.JobGone():
                 self._job_gone(record)
-            case j.LearnerWas():
+            case events.LearnerWas():
                 self._was(record)
-            case j.RunEnded() | j.ManagerStarted():
-                self.has_ended = isinstance(record, j.RunEnded)
+            case events.RunEnded() | events.ManagerStarted():
+                self.has_ended = isinstance(record, events.RunEnded)
 
     def _take(self, learner: int, job: JobIdentity) -> None:
         self._let_go(learner)
@@ -103,7 +104,7 @@ class LastKnown:
         if self._fails[learner] >= self._max_fails:
             self._given_up.add(learner)
 
-    def _job_gone(self, record: j.JobGone) -> None:
+    def _job_gone(self, record: events.JobGone) -> None:
         number = self._number_of.pop(record.job_id, None)
         learner = self._learner_of.get(record.job_id)
         if learner is None and record.is_failed_start and number is not None:
@@ -113,7 +114,7 @@ class LastKnown:
         elif learner is not None:
             self._fail(learner)
 
-    def _was(self, record: j.LearnerWas) -> None:
+    def _was(self, record: events.LearnerWas) -> None:
         self.attempts[record.learner] = record.attempt
         self._fails[record.learner] = record.fails
         if record.is_cancelled:

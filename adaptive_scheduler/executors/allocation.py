@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from adaptive_scheduler.executors.kinds import KINDS
-from adaptive_scheduler.resources import EXECUTOR_TYPES
+from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
 
 #: Tasks on each node, such as ``2(x3),1``: three nodes with two and one with one.
 _TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?", re.ASCII)

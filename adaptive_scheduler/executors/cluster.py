@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler._common.scratch import remove_scratch, temporary_folder
 from adaptive_scheduler.executors.base import Workers
 from adaptive_scheduler.executors.remote import RemoteExecutor
-from adaptive_scheduler.scratch import remove_scratch, temporary_folder
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors import Spread

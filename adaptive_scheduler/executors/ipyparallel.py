@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.executors import ties
+from adaptive_scheduler.executors import parent_death
 from adaptive_scheduler.executors.cluster import GRACE, Cluster
 from adaptive_scheduler.executors.remote import RemoteExecutor
 from adaptive_scheduler.executors.worker import (
@@ -46,7 +46,14 @@ class IPyParallel(Cluster):
         launcher = self._spread.worker_launcher
         command = [
             # The controller consists of processes that would outlive the first of them.
-            *(sys.executable, "-m", ties.__name__, "ipyparallel.controller", *folders, "--nodb"),
+            *(
+                sys.executable,
+                "-m",
+                parent_death.__name__,
+                "ipyparallel.controller",
+                *folders,
+                "--nodb",
+            ),
             f"--ip={'*' if launcher else '127.0.0.1'}",
             f"--HeartMonitor.period={_HEARTBEAT}",
             "--IPController.enable_curve=True",  # encrypted, for those who have the files

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
-from adaptive_scheduler.resources import EXECUTOR_TYPES
+from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
 
 
 class ExecutorKind(NamedTuple):

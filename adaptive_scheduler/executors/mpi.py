@@ -15,10 +15,10 @@ from concurrent.futures import Future
 from typing import Any
 
 from adaptive_scheduler.executors.base import Workers
-from adaptive_scheduler.executors.lifeline import Lifeline, Lifelines
 from adaptive_scheduler.executors.remote import RemoteExecutor, Send
 from adaptive_scheduler.executors.shared_memory import forget_names
 from adaptive_scheduler.executors.worker import Preparation, WorkerError, evaluate, hold, portable
+from adaptive_scheduler.executors.worker_liveness import Lifeline, Lifelines
 
 #: What the ranks of a node share with MPICH.
 _SHARED_MEMORY = r"mpich_shm_\w+"

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.executors.ties import end_with
+from adaptive_scheduler.executors.parent_death import end_with
 
 #: Signals by which schedulers tell all processes of a job that its end is near.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Self
 
-from adaptive_scheduler.executors.ties import end_with
+from adaptive_scheduler.executors.parent_death import end_with
 from adaptive_scheduler.executors.worker import WorkerError
 
 #: Seconds that launchers get to end when they are told to.

@@ -10,13 +10,11 @@ Names and lists of learners
     - `goals`: when a learner is done
 
 Data on disk
-    - `atomic`: files that are either whole or not there
     - `storage`: save and load learners, one or many
     - `data_file`: the data file of one learner
     - `contents`: what is inside it
     - `own_format`: data files of learners that save themselves in their own way
     - `learner1d`: load a `Learner1D` in n log n time
-    - `progress`: the progress of a loop
     - `dataframes`: save and load learners' data as tables
     - `dict_columns`: columns of dictionaries as columns of values
 

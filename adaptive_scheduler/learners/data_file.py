@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.learners import contents
-from adaptive_scheduler.learners.atomic import atomic_write
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner

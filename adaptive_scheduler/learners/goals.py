@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import InvalidGoalError
-from adaptive_scheduler.user_warning import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,18 +13,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.progress import tracked
 from adaptive_scheduler.errors import (
     InvalidInputError,
     LearnerNotFoundError,
     RunFolderError,
     UnpicklableError,
 )
-from adaptive_scheduler.learners.atomic import atomic_write
 from adaptive_scheduler.learners.empty_copies import empty_copy
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths, fname_to_str
 from adaptive_scheduler.learners.pickling import dumps
-from adaptive_scheduler.progress import tracked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

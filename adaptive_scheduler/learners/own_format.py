@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.learners import contents
-from adaptive_scheduler.learners.atomic import atomic_write
 from adaptive_scheduler.learners.data_file import DataFile, SetAside
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler.errors import RunFolderError
-from adaptive_scheduler.learners.atomic import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.progress import tracked
+from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import DataFileError, InvalidInputError
-from adaptive_scheduler.learners.atomic import atomic_write
 from adaptive_scheduler.learners.data_file import Changed, DataFile, SetAside
 from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
 from adaptive_scheduler.learners.superseded import add_superseded
-from adaptive_scheduler.progress import tracked
-from adaptive_scheduler.user_warning import warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.lazy import lazy_names
+from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
     from adaptive_scheduler.scheduler.default import DefaultScheduler
-    from adaptive_scheduler.scheduler.local import Local, LocalMockScheduler
-    from adaptive_scheduler.scheduler.pbs import PBS
-    from adaptive_scheduler.scheduler.slurm import SLURM
-    from adaptive_scheduler.scheduler.slurm_site import slurm_partitions
+    from adaptive_scheduler.scheduler.local.scheduler import Local, LocalMockScheduler
+    from adaptive_scheduler.scheduler.pbs.scheduler import PBS
+    from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
+    from adaptive_scheduler.scheduler.slurm.site import slurm_partitions
 
 #: Public names and the module that defines each. The daemon of `Local` runs
 #: inside this package, and must start quickly.
 _HOME = {
-    "PBS": "adaptive_scheduler.scheduler.pbs",
-    "SLURM": "adaptive_scheduler.scheduler.slurm",
+    "PBS": "adaptive_scheduler.scheduler.pbs.scheduler",
+    "SLURM": "adaptive_scheduler.scheduler.slurm.scheduler",
     "BaseScheduler": "adaptive_scheduler.scheduler.base",
     "DefaultScheduler": "adaptive_scheduler.scheduler.default",
-    "Local": "adaptive_scheduler.scheduler.local",
-    "LocalMockScheduler": "adaptive_scheduler.scheduler.local",
-    "slurm_partitions": "adaptive_scheduler.scheduler.slurm_site",
+    "Local": "adaptive_scheduler.scheduler.local.scheduler",
+    "LocalMockScheduler": "adaptive_scheduler.scheduler.local.scheduler",
+    "slurm_partitions": "adaptive_scheduler.scheduler.slurm.site",
 }
 
 __all__ = [

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import adaptive_scheduler
+from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.learners.atomic import atomic_write
 from adaptive_scheduler.scheduler.cancelling import cancel_and_wait
 from adaptive_scheduler.scheduler.core import Scheduler
 from adaptive_scheduler.scheduler.jobs import Batch, JobEnd, QueuedJob, number_of

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.progress import bars
 from adaptive_scheduler.errors import InvalidInputError, SchedulerError, SchedulerUnavailableError
-from adaptive_scheduler.progress import bars
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.core import Scheduler

@@ -11,16 +11,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from adaptive_scheduler._common.signatures import extended, keywords_of
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.kinds import KINDS, check_installed, check_size
-from adaptive_scheduler.resources import PerLearner, Resources, ResourceTable
 from adaptive_scheduler.scheduler.jobs import Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.launching import Launch, local_mpiexec, words
+from adaptive_scheduler.scheduler.resources import PerLearner, Resources, ResourceTable
 from adaptive_scheduler.scheduler.script import JobVariables, exports, render_script
-from adaptive_scheduler.signatures import extended, keywords_of
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.resources import EXECUTOR_TYPES
+    from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
 
 
 class Scheduler(abc.ABC):

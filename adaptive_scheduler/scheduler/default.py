@@ -8,9 +8,9 @@ from typing import Any
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.scheduler.base import BaseScheduler
-from adaptive_scheduler.scheduler.local import Local
-from adaptive_scheduler.scheduler.pbs import PBS
-from adaptive_scheduler.scheduler.slurm import SLURM
+from adaptive_scheduler.scheduler.local.scheduler import Local
+from adaptive_scheduler.scheduler.pbs.scheduler import PBS
+from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
 
 #: Decides where there are several.
 VARIABLE = "SCHEDULER_SYSTEM"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypedDict
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.resources import Resources
+from adaptive_scheduler.scheduler.resources import Resources
 
 #: Where a job in the queue stands.
 #:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.resources import Resources
 from adaptive_scheduler.scheduler.launching import Launch
+from adaptive_scheduler.scheduler.resources import Resources
 
 #: What numerical libraries read to find out how many threads they may use.
 _THREAD_VARIABLES = (

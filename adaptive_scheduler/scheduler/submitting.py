@@ -6,6 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Mapping
 
+from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import (
     InvalidInputError,
     SchedulerError,
@@ -14,7 +15,6 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.scheduler.core import Scheduler
 from adaptive_scheduler.scheduler.jobs import Batch
-from adaptive_scheduler.wording import counted
 
 
 def check_on_path(command: str, system: str) -> None:

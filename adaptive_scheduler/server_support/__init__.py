@@ -10,14 +10,12 @@ module               subject
 `record_keeping`     how it grows by what happens
 `job_manager`        submits jobs and watches the queue
 `kill_manager`       cancels jobs whose output says that they are lost
-`state`              what is believed about learners and jobs
-`opening`            how that is read from the journal, and gone on with
+`restore`            replays the journal and goes on with it
 `message_handler`    the answer to each message of a job
-`server`             the socket
 `planning`           which jobs to submit next, and when, and which to end
 `submitter`          how that is done, step by step
 `batches`            what is submitted together
-`queue_watch`        what a look at the queue tells
+`reconcile`          compares the jobs that we know with the queue
 `event_loop`         where all of them run
 ==================== ==========================================================
 """
@@ -26,11 +24,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.lazy import lazy_names
+from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.errors import MaxRestartsReachedError
-    from adaptive_scheduler.server_support.addresses import get_allowed_url
+    from adaptive_scheduler.protocol.addresses import get_allowed_url
     from adaptive_scheduler.server_support.base_manager import BaseManager
     from adaptive_scheduler.server_support.cleaning import cleanup_scheduler_files
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
@@ -55,7 +53,7 @@ _HOME = {
     "MultiRunManager": "adaptive_scheduler.server_support.multi_run_manager",
     "RunManager": "adaptive_scheduler.server_support.run_manager",
     "cleanup_scheduler_files": "adaptive_scheduler.server_support.cleaning",
-    "get_allowed_url": "adaptive_scheduler.server_support.addresses",
+    "get_allowed_url": "adaptive_scheduler.protocol.addresses",
     "logs_with_string_or_condition": "adaptive_scheduler.server_support.logs",
     "parse_log_files": "adaptive_scheduler.server_support.logs",
     "periodically_clean_ipython_profiles": "adaptive_scheduler.server_support.old_profiles",

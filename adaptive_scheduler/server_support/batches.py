@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.resources import Resources
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
+from adaptive_scheduler.scheduler.resources import Resources
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.run_folder.layout import RunFolder
 
 
 class BatchMaker:

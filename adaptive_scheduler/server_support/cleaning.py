@@ -8,11 +8,11 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.progress import tracked
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.progress import tracked
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.run_folder.layout import RunFolder
     from adaptive_scheduler.scheduler.base import BaseScheduler
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_str
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder import RunFolder
-    from adaptive_scheduler.server_support.entries import LearnerEntry
+    from adaptive_scheduler.run_folder.layout import RunFolder
+    from adaptive_scheduler.run_folder.models import LearnerEntry
 
 #: Lines of a traceback or an output that are shown: its end says most.
 _LINES_SHOWN = 25

@@ -9,36 +9,36 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.journal_writer import Journal
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
 from adaptive_scheduler.learners.paths import fname_to_paths
-from adaptive_scheduler.run_folder import RunFolder, unwritable_error, write_private
-from adaptive_scheduler.run_folder_lock import (
+from adaptive_scheduler.protocol import keys
+from adaptive_scheduler.protocol.addresses import (
+    parse_url,
+    published_addresses,
+    raise_descriptor_limit,
+)
+from adaptive_scheduler.protocol.server import Server
+from adaptive_scheduler.run_folder.dependencies import check_dependencies
+from adaptive_scheduler.run_folder.journal import Journal
+from adaptive_scheduler.run_folder.layout import RunFolder, unwritable_error, write_private
+from adaptive_scheduler.run_folder.lock import (
     Holder,
     RunFolderLock,
     living_holder,
     locked_error,
     read_holder,
 )
-from adaptive_scheduler.server_support.addresses import (
-    parse_url,
-    published_addresses,
-    raise_descriptor_limit,
-)
-from adaptive_scheduler.server_support.dependencies import check_dependencies
+from adaptive_scheduler.run_folder.outbox_reader import delete
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.opening import check_journal, keep_aside, open_journal
-from adaptive_scheduler.server_support.outbox_reader import delete
 from adaptive_scheduler.server_support.record_keeping import RecordKeeper
-from adaptive_scheduler.server_support.server import Server
+from adaptive_scheduler.server_support.restore import check_journal, keep_aside, open_journal
+from adaptive_scheduler.server_support.takeover import take_lock
 from adaptive_scheduler.server_support.validation import (
     check_folders,
     check_initializers,
     check_learners,
 )
-from adaptive_scheduler.taking_over import take_lock
 
 if TYPE_CHECKING:
     from typing import Self
@@ -161,7 +161,7 @@ class DatabaseManager(RecordKeeper):
         SchedulerUnavailableError
             If the scheduler doesn't answer.
         """
-        from adaptive_scheduler.server_support.queue_watch import note_queue
+        from adaptive_scheduler.server_support.reconcile import note_queue
 
         asked_at = time.time()
         seen = self.scheduler.queue() if queue is None else queue
@@ -267,7 +267,7 @@ class DatabaseManager(RecordKeeper):
 
     def _publish(self, server: Server, port: int) -> None:
         """Tell the jobs where the manager is, and by which keys both sides prove who they are."""
-        connection = p.Connection(
+        connection = keys.Connection(
             addresses=published_addresses(self.listening, port),
             manager_key=server.manager_keys.public,
             job_keys=server.job_keys,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from adaptive_scheduler.server_support.shared_queue import SharedQueues
+from adaptive_scheduler.server_support.queue_poller import SharedQueues
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.server_support.entries import (
+from adaptive_scheduler.run_folder.models import (
     CANCELLED,
     DELAYED,
     DONE,
@@ -20,9 +20,9 @@ from adaptive_scheduler.server_support.entries import (
 )
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder.state import RunState
     from adaptive_scheduler.scheduler.base import QueuedJob
     from adaptive_scheduler.server_support.run_manager import RunManager
-    from adaptive_scheduler.server_support.state import RunState
 
 #: Failures that are shown in words; the others are counted.
 _FAILURES_SHOWN = 3

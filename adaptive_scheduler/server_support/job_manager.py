@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import cloudpickle
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     MaxRestartsReachedError,
@@ -22,15 +21,17 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
 from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
-from adaptive_scheduler.resources import LOKY_START_METHODS
-from adaptive_scheduler.run_folder import unwritable_error, write_private
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.layout import unwritable_error, write_private
+from adaptive_scheduler.run_folder.settings import JobSettings, digest_of, numbered
 from adaptive_scheduler.scheduler.base import BaseScheduler
+from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.crash_report import failed_starts_report
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.planning import leftover_jobs, unheard_jobs
-from adaptive_scheduler.server_support.queue_watch import note_queue
-from adaptive_scheduler.server_support.shared_queue import SharedQueue
+from adaptive_scheduler.server_support.queue_poller import SharedQueue
+from adaptive_scheduler.server_support.reconcile import note_queue
 from adaptive_scheduler.server_support.submitter import Submitter
 from adaptive_scheduler.server_support.unwanted import UnwantedJobs
 from adaptive_scheduler.server_support.validation import (
@@ -40,7 +41,6 @@ from adaptive_scheduler.server_support.validation import (
     check_runner_kwargs,
     common_beginning,
 )
-from adaptive_scheduler.settings import JobSettings, digest_of, numbered
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
@@ -331,7 +331,7 @@ class JobManager(BaseManager):
         due = self._unwanted.due(database.state, now)
         if not due:
             return
-        database.record(j.JobsCancelled(time=now, job_ids=due))
+        database.record(events.JobsCancelled(time=now, job_ids=due))
         try:
             await asyncio.to_thread(self.scheduler.cancel_ids, due)
         except Exception as error:  # noqa: BLE001  as for the queue

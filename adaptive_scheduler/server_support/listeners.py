@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from adaptive_scheduler import protocol as p
+from adaptive_scheduler.protocol import messages
 
 Listener: TypeAlias = Callable[[], None]
 
@@ -18,7 +18,7 @@ class Listeners:
         self._on_hurry: list[Listener] = []
         self._on_cancel: list[Listener] = []
         #: Steers the run as somebody outside of this process wants.
-        self.on_steer: Callable[[p.Steer], p.Steered] | None = None
+        self.on_steer: Callable[[messages.Steer], messages.Steered] | None = None
 
     def add(
         self,
@@ -57,8 +57,8 @@ class Listeners:
         for listener in self._on_cancel:
             listener()
 
-    def steer(self, wish: p.Steer) -> p.Steered:
+    def steer(self, wish: messages.Steer) -> messages.Steered:
         """Have the run steered, and return what became of it."""
         if self.on_steer is None:
-            return p.Steered("There is no run manager that could do it.", is_refused=True)
+            return messages.Steered("There is no run manager that could do it.", is_refused=True)
         return self.on_steer(wish)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.server_support.info import RunInfo, as_line, as_text
-from adaptive_scheduler.server_support.picture import Picture
+from adaptive_scheduler.server_support.terminal import Picture
 
 if TYPE_CHECKING:
     from typing import Self

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
-from adaptive_scheduler.server_support.state import (
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.state import (
     CANCELLED,
     DELAYED,
     DONE,
@@ -45,20 +45,20 @@ class MessageHandler:
     def __init__(
         self,
         state: RunState,
-        record: Callable[[j.AnyRecord], None],
+        record: Callable[[events.AnyRecord], None],
         on_cancel: Callable[[], None],
-        on_steer: Callable[[p.Steer], p.Steered],
+        on_steer: Callable[[messages.Steer], messages.Steered],
     ) -> None:
         self._state = state
         self._record = record
         self._on_cancel = on_cancel
         self._on_steer = on_steer
         #: The last request of each job, by id, and its answer.
-        self._last: dict[str, tuple[p.JobIdentity, int, p.Answer]] = {}
+        self._last: dict[str, tuple[messages.JobIdentity, int, messages.Answer]] = {}
         #: Whether jobs are told to stop.
         self.is_stopping = False
         #: The last status of each learner, by index.
-        self.figures: dict[int, p.Figures] = {}
+        self.figures: dict[int, messages.Figures] = {}
         #: When each learner's job was last heard of, in seconds since the epoch.
         self.last_seen: dict[int, float] = {}
 
@@ -66,7 +66,7 @@ class MessageHandler:
         """Tell jobs to stop from now on."""
         self.is_stopping = True
 
-    def handle(self, request: p.Request) -> p.Answer:
+    def handle(self, request: messages.Request) -> messages.Answer:
         """Return the answer to a request; its records may still have to be written."""
         job = request.message.job
         last = self._last.get(job.job_id)
@@ -80,97 +80,101 @@ class MessageHandler:
         """Forget a job that is gone."""
         self._last.pop(job_id, None)
 
-    def answer(self, message: p.Message) -> p.Answer:
+    def answer(self, message: messages.Message) -> messages.Answer:
         """Return the answer to a message that has not been answered before."""
         match message:
-            case p.Hello():
+            case messages.Hello():
                 return self._hello(message)
-            case p.CancelRun():
+            case messages.CancelRun():
                 self._on_cancel()
-                return p.Accepted()
-            case p.Steer():
+                return messages.Accepted()
+            case messages.Steer():
                 return self._on_steer(message)
-            case p.Ping():
-                return p.Accepted()
+            case messages.Ping():
+                return messages.Accepted()
             case _:
                 return self._about_attempt(message)
 
-    def _about_attempt(self, message: p.Status | p.Report) -> p.Answer:
+    def _about_attempt(self, message: messages.Status | messages.Report) -> messages.Answer:
         if message.attempt.learner >= len(self._state.learners):
-            return p.Superseded()
+            return messages.Superseded()
         entry = self._state.learners[message.attempt.learner]
         match message:
-            case p.Status():
+            case messages.Status():
                 return self._status(message, entry)
-            case p.Done():
+            case messages.Done():
                 return self._done(message, entry)
-            case p.Failed():
+            case messages.Failed():
                 return self._failed(message, entry)
-            case p.Released():
+            case messages.Released():
                 return self._released(message, entry)
 
-    def _hello(self, hello: p.Hello) -> p.Answer:  # noqa: PLR0911  one line a case
+    def _hello(self, hello: messages.Hello) -> messages.Answer:  # noqa: PLR0911  one line a case
         state = self._state
         if hello.number >= len(state.learners):
-            return p.NothingLeft()
+            return messages.NothingLeft()
         state.end_pauses(time.time())
         job = state.jobs.get(hello.job.job_id)
         if state.is_over(hello.job) or (job is not None and hello.job.restarts < job.restarts):
-            return p.Superseded()  # the scheduler has ended this job, or started it again elsewhere
+            return (
+                messages.Superseded()
+            )  # the scheduler has ended this job, or started it again elsewhere
         if hello.holding is not None:
             return self._resume(hello, hello.holding)
         if self.is_stopping:
-            return p.Stop()
+            return messages.Stop()
         if job is not None and job.learner is not None:
             entry = state.learners[job.learner]
             if entry.job == hello.job:
-                return p.Assigned(attempt_of(entry))
+                return messages.Assigned(attempt_of(entry))
             return self._assign(entry, hello)  # requeued: it gets its learner back
         index = state.next_ready(hello.number, self._had_before(job, hello.job))
         return (
             self._send_away(hello) if index is None else self._assign(state.learners[index], hello)
         )
 
-    def _had_before(self, job: JobEntry | None, identity: p.JobIdentity) -> int | None:
+    def _had_before(self, job: JobEntry | None, identity: messages.JobIdentity) -> int | None:
         """Return the learner that a job had before it was put back into the queue."""
         before = None if job is None else self._state.last_process(job)
         if job is None or before is None or before == identity:
             return None
         return job.last_learner
 
-    def _send_away(self, hello: p.Hello) -> p.Answer:
+    def _send_away(self, hello: messages.Hello) -> messages.Answer:
         job_id, restarts = hello.job.job_id, hello.job.restarts
         is_known = job_id in self._state.leaving and self._state.jobs[job_id].restarts == restarts
         if not is_known:
             self._record(
-                j.NothingLeft(
+                events.NothingLeft(
                     time=time.time(),
                     job=hello.job,
                     job_name=hello.job_name,
                     job_number=hello.number,
                 )
             )
-        return p.NothingLeft()
+        return messages.NothingLeft()
 
-    def _resume(self, hello: p.Hello, holding: p.Attempt) -> p.Answer:
+    def _resume(self, hello: messages.Hello, holding: messages.Attempt) -> messages.Answer:
         """Let a job go on that was not heard for a while, unless its learner went elsewhere."""
         if holding.learner >= len(self._state.learners):
-            return p.Superseded()
+            return messages.Superseded()
         entry = self._state.learners[holding.learner]
         if entry.is_held_by(hello.job, holding.number):
-            return p.Stop() if self._is_to_stop(entry) else p.Assigned(holding)
+            return messages.Stop() if self._is_to_stop(entry) else messages.Assigned(holding)
         if entry.state == CANCELLED and holding.number >= entry.attempt:
-            return p.Stop()  # nobody else has it: what was computed is to be saved
+            return messages.Stop()  # nobody else has it: what was computed is to be saved
         if entry.state == RUNNING and entry.job == hello.job:
-            return p.Assigned(attempt_of(entry))  # it has not heard its attempt's new number
+            return messages.Assigned(attempt_of(entry))  # it has not heard its attempt's new number
         can_be = holding.number <= entry.attempt + _MOST_UNHEARD
         if entry.state in (READY, DELAYED) and can_be:
             return self._assign(entry, hello, at_least=holding.number)
-        return p.Superseded()
+        return messages.Superseded()
 
-    def _assign(self, entry: LearnerEntry, hello: p.Hello, *, at_least: int = 1) -> p.Answer:
+    def _assign(
+        self, entry: LearnerEntry, hello: messages.Hello, *, at_least: int = 1
+    ) -> messages.Answer:
         self._record(
-            j.Assigned(
+            events.Assigned(
                 time=time.time(),
                 learner=entry.index,
                 number=max(entry.attempt + 1, at_least),
@@ -182,23 +186,23 @@ class MessageHandler:
             )
         )
         self.last_seen[entry.index] = time.time()
-        return p.Assigned(attempt_of(entry))
+        return messages.Assigned(attempt_of(entry))
 
-    def _status(self, status: p.Status, entry: LearnerEntry) -> p.Answer:
+    def _status(self, status: messages.Status, entry: LearnerEntry) -> messages.Answer:
         if not entry.is_held_by(status.job, status.attempt.number):
-            return p.Superseded()
+            return messages.Superseded()
         self.figures[entry.index] = status.figures
         self.last_seen[entry.index] = time.time()
         self._state.note_change(entry.index)
         if (trouble := status.trouble or "") != entry.trouble:
-            self._record(j.Troubled(time=time.time(), learner=entry.index, text=trouble))
-        return p.Stop() if self._is_to_stop(entry) else p.Accepted()
+            self._record(events.Troubled(time=time.time(), learner=entry.index, text=trouble))
+        return messages.Stop() if self._is_to_stop(entry) else messages.Accepted()
 
     def _is_to_stop(self, entry: LearnerEntry) -> bool:
         """Whether the job that has a learner is to save and let go of it."""
         return self.is_stopping or entry.is_cancelled
 
-    def _done(self, done: p.Done, entry: LearnerEntry) -> p.Answer:
+    def _done(self, done: messages.Done, entry: LearnerEntry) -> messages.Answer:
         # A job that was given up too early and made it all the same is done, too.
         is_free = entry.state in (READY, DELAYED, CANCELLED)
         if is_free or entry.is_held_by(done.job, done.attempt.number):
@@ -206,28 +210,30 @@ class MessageHandler:
             self.figures[entry.index] = done.figures
             self.last_seen[entry.index] = time.time()
             self._record(
-                j.Done(
+                events.Done(
                     time=time.time(),
                     learner=entry.index,
                     npoints=npoints if isinstance(npoints, int) else None,
                 )
             )
-            return p.Accepted()
-        return p.Accepted() if entry.state == DONE else p.Superseded()
+            return messages.Accepted()
+        return messages.Accepted() if entry.state == DONE else messages.Superseded()
 
-    def _failed(self, failed: p.Failed, entry: LearnerEntry) -> p.Answer:
+    def _failed(self, failed: messages.Failed, entry: LearnerEntry) -> messages.Answer:
         if entry.is_held_by(failed.job, failed.attempt.number):
             self._record(
-                j.Failed(
+                events.Failed(
                     time=time.time(),
                     learner=entry.index,
                     error=failed.error,
                     traceback=failed.traceback,
                 )
             )
-        return p.Accepted()
+        return messages.Accepted()
 
-    def _released(self, released: p.Released, entry: LearnerEntry) -> p.Answer:
+    def _released(self, released: messages.Released, entry: LearnerEntry) -> messages.Answer:
         if entry.is_held_by(released.job, released.attempt.number):
-            self._record(j.Released(time=time.time(), learner=entry.index, reason=released.reason))
-        return p.Accepted()
+            self._record(
+                events.Released(time=time.time(), learner=entry.index, reason=released.reason)
+            )
+        return messages.Accepted()

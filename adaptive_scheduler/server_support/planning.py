@@ -7,12 +7,12 @@ from collections.abc import Container, Hashable
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.server_support.entries import DELAYED, READY, WAITING
-from adaptive_scheduler.server_support.learner_table import pause_after
+from adaptive_scheduler.run_folder.learner_table import pause_after
+from adaptive_scheduler.run_folder.models import DELAYED, READY, WAITING
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.server_support.entries import JobEntry
-    from adaptive_scheduler.server_support.state import RunState
+    from adaptive_scheduler.run_folder.models import JobEntry
+    from adaptive_scheduler.run_folder.state import RunState
 
 
 class SubmissionPause:

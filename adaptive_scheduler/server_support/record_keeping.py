@@ -7,21 +7,21 @@ import time
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import RunFolderError
-from adaptive_scheduler.outbox import Outbox
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.outbox import Outbox
+from adaptive_scheduler.run_folder.outbox_reader import OutboxReader
 from adaptive_scheduler.server_support.listeners import Listeners
 from adaptive_scheduler.server_support.message_handler import MessageHandler
-from adaptive_scheduler.server_support.outbox_reader import OutboxReader
 from adaptive_scheduler.server_support.record_view import RecordView
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.journal_writer import Journal
     from adaptive_scheduler.learners.paths import FnameTypes
-    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.protocol.server import Server
+    from adaptive_scheduler.run_folder.journal import Journal
+    from adaptive_scheduler.run_folder.layout import RunFolder
     from adaptive_scheduler.scheduler.base import QueuedJob
-    from adaptive_scheduler.server_support.server import Server
 
 
 class RecordKeeper(RecordView):
@@ -59,7 +59,7 @@ class RecordKeeper(RecordView):
 
     # What happens, and how it gets to the disk.
 
-    def record(self, record: j.AnyRecord) -> None:
+    def record(self, record: events.AnyRecord) -> None:
         """Let a record take effect, write it down soon, and tell who listens."""
         if self._journal is None:
             raise RunFolderError("The record of this run is not open; call `start()` first.")
@@ -92,29 +92,33 @@ class RecordKeeper(RecordView):
         """Handle what jobs have left while nobody listened."""
         await self.outbox_reader.read()
 
-    def _note_message(self, message: p.Message) -> None:
+    def _note_message(self, message: messages.Message) -> None:
         self.handler.answer(message)
 
-    def _handle(self, request: p.Request) -> p.Answer:
+    def _handle(self, request: messages.Request) -> messages.Answer:
         answer = self.handler.handle(request)
-        if isinstance(answer, p.NothingLeft | p.Stop):
+        if isinstance(answer, messages.NothingLeft | messages.Stop):
             self.listeners.hurry()
         return answer
 
-    def _confirm(self, request: p.Request, answer: p.Answer) -> bool:
+    def _confirm(self, request: messages.Request, answer: messages.Answer) -> bool:
         """Take an assignment back if a job that could not reach us has claimed the learner.
 
         The record of the assignment is on disk, and such a job reads the
         journal after it has left its claim: one of the two sees the other.
         """
-        if not isinstance(answer, p.Assigned) or not isinstance(request.message, p.Hello):
+        if not isinstance(answer, messages.Assigned) or not isinstance(
+            request.message, messages.Hello
+        ):
             return True
         if request.message.holding is not None or not self.outbox.is_claimed(answer.attempt):
             return True
         entry, job = self.state.learners[answer.attempt.learner], request.message.job
         if entry.is_held_by(job, answer.attempt.number):  # it may have been told otherwise since
             self.record(
-                j.Released(time=time.time(), learner=entry.index, reason="Claimed by another job.")
+                events.Released(
+                    time=time.time(), learner=entry.index, reason="Claimed by another job."
+                )
             )
         self.handler.forget(job.job_id)
         return False

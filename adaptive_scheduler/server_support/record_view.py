@@ -6,18 +6,18 @@ import threading
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler.journal_follower import JournalFollower
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import JournalFollower
+from adaptive_scheduler.run_folder.state import DONE, RunState
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.state import DONE, RunState
 from adaptive_scheduler.server_support.tables import database_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from adaptive_scheduler.learners.paths import FnameTypes
-    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.run_folder.layout import RunFolder
 
 
 class RecordView(BaseManager):
@@ -87,7 +87,7 @@ class RecordView(BaseManager):
         with self._following:
             self._follower = None
 
-    def _take_note(self, records: Sequence[j.AnyRecord], *, is_another_journal: bool) -> None:
+    def _take_note(self, records: Sequence[events.AnyRecord], *, is_another_journal: bool) -> None:
         if is_another_journal:
             self._begin_state()
         for record in records:

@@ -10,20 +10,20 @@ import time
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     InvalidInputError,
     RunFolderLockedError,
 )
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.retrying import to_retry
+from adaptive_scheduler.run_folder.state import DONE, FAILED
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.retrying import to_retry
 from adaptive_scheduler.server_support.run_report import RunReport
-from adaptive_scheduler.server_support.state import DONE, FAILED
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.server_support.state import RunState
+    from adaptive_scheduler.run_folder.state import RunState
 
 
 class RunControl(RunReport):
@@ -52,7 +52,7 @@ class RunControl(RunReport):
         AdaptiveSchedulerError
             If this manager doesn't manage the run now.
         """
-        event_loop.call(self._note_paused, j.Paused)
+        event_loop.call(self._note_paused, events.Paused)
 
     def resume(self) -> None:
         """Submit what is missing again, see `pause`.
@@ -62,7 +62,7 @@ class RunControl(RunReport):
         AdaptiveSchedulerError
             If this manager doesn't manage the run now.
         """
-        event_loop.call(self._note_paused, j.Resumed)
+        event_loop.call(self._note_paused, events.Resumed)
 
     @property
     def is_paused(self) -> bool:
@@ -141,9 +141,9 @@ class RunControl(RunReport):
     def _is_going_on(self) -> bool:
         return not self.job_manager.has_ended
 
-    def _note_paused(self, kind: type[j.Paused | j.Resumed]) -> None:
+    def _note_paused(self, kind: type[events.Paused | events.Resumed]) -> None:
         self._check_that_we_manage()
-        if self._state().is_paused != (kind is j.Paused):
+        if self._state().is_paused != (kind is events.Paused):
             self.database_manager.record(kind(time=time.time()))
 
     def _cancel_learners(self, wanted: Iterable[int]) -> int:
@@ -151,7 +151,7 @@ class RunControl(RunReport):
         entries = [self._state().learners[index] for index in wanted]
         chosen = [e.index for e in entries if e.state != DONE and not e.is_cancelled]
         for index in chosen:
-            self.database_manager.record(j.Cancelled(time=time.time(), learner=index))
+            self.database_manager.record(events.Cancelled(time=time.time(), learner=index))
         self.job_manager.choose_unwanted()
         return len(chosen)
 
@@ -159,25 +159,25 @@ class RunControl(RunReport):
         self._check_that_we_manage()
         chosen = to_retry(self._state(), wanted)
         for index in chosen:
-            self.database_manager.record(j.Retried(time=time.time(), learner=index))
+            self.database_manager.record(events.Retried(time=time.time(), learner=index))
         self.job_manager.choose_unwanted()
         return len(chosen)
 
-    def _steer(self, steer: p.Steer) -> p.Steered:
+    def _steer(self, steer: messages.Steer) -> messages.Steered:
         """Do what somebody outside of this process wants."""
         try:
             wanted = None if steer.learners is None else self._checked(steer.learners)
-            return p.Steered(self._fulfil(steer.wish, wanted))
+            return messages.Steered(self._fulfil(steer.wish, wanted))
         except AdaptiveSchedulerError as error:
-            return p.Steered(str(error), is_refused=True)
+            return messages.Steered(str(error), is_refused=True)
 
-    def _fulfil(self, wish: p.Wish, wanted: list[int] | None) -> str:
+    def _fulfil(self, wish: messages.Wish, wanted: list[int] | None) -> str:
         match wish:
             case "pause":
-                self._note_paused(j.Paused)
+                self._note_paused(events.Paused)
                 return "It submits no new jobs until it is resumed; those that there are go on."
             case "resume":
-                self._note_paused(j.Resumed)
+                self._note_paused(events.Resumed)
                 return "It submits jobs again."
             case "retry":
                 return f"Learners that it tries again: {self._retry(wanted)}."

@@ -11,7 +11,6 @@ import time
 from collections.abc import Collection, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
     MaxRestartsReachedError,
     RunFolderError,
@@ -20,20 +19,21 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.learners.goals import GoalTypes
 from adaptive_scheduler.learners.pack import Pack
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.state import DONE, FAILED, READY
 from adaptive_scheduler.server_support.cleaning import put_logs_away
 from adaptive_scheduler.server_support.crash_report import given_up_report
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.goal_check import done_in_memory, not_done_on_disk
 from adaptive_scheduler.server_support.run_report import Outcome
 from adaptive_scheduler.server_support.run_waiting import RunWaiting
-from adaptive_scheduler.server_support.state import DONE, FAILED, READY
-from adaptive_scheduler.settings import JobSettings
 
 if TYPE_CHECKING:
     from typing import Self
 
     from adaptive_scheduler.scheduler.base import BaseScheduler
-    from adaptive_scheduler.server_support.recorder import Recorder
+    from adaptive_scheduler.server_support.monitor import Recorder
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 #: Seconds that cancelled jobs get to save, before the manager stops listening.
@@ -157,14 +157,14 @@ class RunLife(RunWaiting):
 
     def _note_reopened(self, indices: Sequence[int]) -> None:
         for index in indices:
-            self.database_manager.record(j.Reopened(time=time.time(), learner=index))
+            self.database_manager.record(events.Reopened(time=time.time(), learner=index))
 
     def _note_done(self, indices: Sequence[int]) -> None:
         for index in indices:
             if self.database_manager.state.learners[index].state == READY:
                 npoints = self.learners[index].npoints
                 self.database_manager.record(
-                    j.Done(time=time.time(), learner=index, npoints=npoints)
+                    events.Done(time=time.time(), learner=index, npoints=npoints)
                 )
 
     def _cancel_leftovers(self) -> None:
@@ -243,7 +243,7 @@ class RunLife(RunWaiting):
         if self.kill_manager is not None:
             self.kill_manager.cancel()
         if self._outcome is not None:
-            self.database_manager.record(j.RunEnded(time=time.time(), status=self._outcome))
+            self.database_manager.record(events.RunEnded(time=time.time(), status=self._outcome))
         await self.recorder.stop()
         await self.database_manager.stop()
         event_loop.give_up(self.run_folder.root, self)

@@ -15,12 +15,12 @@ from adaptive_scheduler.learners.dataframes import check_format
 from adaptive_scheduler.learners.goals import GoalTypes
 from adaptive_scheduler.learners.pack import check_picklable
 from adaptive_scheduler.learners.paths import FnameTypes
-from adaptive_scheduler.run_folder import RunFolder
-from adaptive_scheduler.server_support.attaching import KnownRun, read_run, remember
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.job_manager import JobManager
 from adaptive_scheduler.server_support.kill_manager import KillManager
-from adaptive_scheduler.server_support.recorder import Recorder
+from adaptive_scheduler.server_support.monitor import Recorder
+from adaptive_scheduler.server_support.reattach import KnownRun, read_run, remember
 from adaptive_scheduler.server_support.run_life import RunLife
 from adaptive_scheduler.server_support.run_report import Outcome
 from adaptive_scheduler.server_support.validation import (
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
-    from adaptive_scheduler.resources import LOKY_START_METHODS
     from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
 
 
 class RunManager(RunLife):

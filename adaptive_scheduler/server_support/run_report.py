@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 
+from adaptive_scheduler._common.scratch import remove_all_scratch
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import load_dataframes
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
 from adaptive_scheduler.learners.storage import load_parallel
-from adaptive_scheduler.scratch import remove_all_scratch
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away, remove_old_logs
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import RunInfo, as_text, collect_info, time_since
 from adaptive_scheduler.server_support.logs import parse_log_files
-from adaptive_scheduler.server_support.opening import keep_aside
+from adaptive_scheduler.server_support.restore import keep_aside
 
 if TYPE_CHECKING:
     import pandas as pd
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
-    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.run_folder.layout import RunFolder
     from adaptive_scheduler.scheduler.base import BaseScheduler
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
     from adaptive_scheduler.server_support.job_manager import JobManager

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from adaptive_scheduler.scheduler.slurm import SLURM
+from adaptive_scheduler._common.signatures import check_keywords, keywords_of, spelled_out
+from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
 from adaptive_scheduler.server_support.run_manager import RunManager
-from adaptive_scheduler.signatures import check_keywords, keywords_of, spelled_out
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.paths import FnameTypes
-    from adaptive_scheduler.resources import EXECUTOR_TYPES, PerLearner
+    from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES, PerLearner
 
 #: Defaults that differ from those of `RunManager`.
 _DEFAULTS: Final = {"cleanup_first": True, "save_dataframe": True}

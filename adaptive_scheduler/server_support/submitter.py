@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderLockedError, SubmissionRejectedError
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.server_support.batches import BatchMaker
 from adaptive_scheduler.server_support.planning import SubmissionPause, numbers_to_submit
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.resources import Resources
     from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.scheduler.resources import Resources
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
 
 #: Seconds between two looks whether to go on waiting for a disk that takes nothing.
@@ -96,7 +96,7 @@ class Submitter:
         database.submitting.add(batch.token)
         try:
             database.record(
-                j.Submitting(
+                events.Submitting(
                     time=time.time(), token=batch.token, job_name=self._job_name, numbers=numbers
                 )
             )
@@ -105,9 +105,11 @@ class Submitter:
             job_ids = await asyncio.to_thread(self._scheduler.submit, batch)
             # The queue's first words are awaited.
             is_worth_a_look = database.state.totals.submitted == 0
-            database.record(j.Submitted(time=time.time(), token=batch.token, job_ids=job_ids))
+            database.record(events.Submitted(time=time.time(), token=batch.token, job_ids=job_ids))
         except SubmissionRejectedError as error:
-            database.record(j.NotSubmitted(time=time.time(), token=batch.token, reason=str(error)))
+            database.record(
+                events.NotSubmitted(time=time.time(), token=batch.token, reason=str(error))
+            )
             raise
         except RunFolderLockedError:
             raise

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.learners.paths import fname_to_str
-from adaptive_scheduler.server_support.state import DONE, RUNNING, LearnerEntry
+from adaptive_scheduler.run_folder.state import DONE, RUNNING, LearnerEntry
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.record_view import RecordView

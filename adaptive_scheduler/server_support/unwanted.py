@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from adaptive_scheduler.server_support.planning import jobs_to_cancel
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.server_support.state import RunState
+    from adaptive_scheduler.run_folder.state import RunState
 
 #: Seconds after which a job that is still there is cancelled once more.
 _CANCEL_AGAIN = 60.0

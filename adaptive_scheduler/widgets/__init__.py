@@ -6,26 +6,27 @@ module           subject
 `columns`        tables as typed columns, and what travels when they change
 `learner_table`  a row for each learner
 `figures`        how a run is, as the strip on top shows it
-`html`, `words`  the same as HTML and in words
+`html`           the same as HTML
+`formatting`     the same as text
 `attempts`       all attempts at one learner
 `log_pane`       which log is shown, and what is new there
 `actions`        what the buttons do
-`writer`         the one thread that writes to a widget
-`pieces`         the widgets with JavaScript of their own
-`board`          all of it together
+`update_thread`  the one thread that writes to a widget
+`components`     the widgets with JavaScript of their own
+`view`           all of it together
 `last_state`     what a saved notebook shows
 `dashboard`      one object with three faces
 `several`        the dashboards of several runs
 ================ ==============================================================
 
-Only `pieces`, `controls`, `tables`, `log_board`, `board` and `several` need ipywidgets.
+Only `components`, `controls`, `tables`, `log_board`, `view` and `several` need ipywidgets.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.lazy import lazy_names
+from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.widgets.by_hand import (

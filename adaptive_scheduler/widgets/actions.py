@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.wording import counted
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.run_folder import events
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.run_folder.layout import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +53,25 @@ def attempts_at(folder: RunFolder, learner: int) -> list[AttemptStory]:
         last = stories[-1] if stories else None
         is_open = last is not None and last.outcome == "running"
         match record:
-            case j.Assigned():
+            case events.Assigned():
                 stories.append(_begun(folder, record))
-            case j.LearnerWas(job=job) if job is not None:
+            case events.LearnerWas(job=job) if job is not None:
                 stories.append(_remembered(folder, record, job.job_id))
-            case j.Done() if last is not None:
+            case events.Done() if last is not None:
                 stories[-1] = replace(last, outcome="done", error="", traceback="")
-            case j.Failed() if last is not None and is_open:
+            case events.Failed() if last is not None and is_open:
                 stories[-1] = replace(
                     last, outcome="failed", error=record.error, traceback=record.traceback
                 )
-            case j.Released() if last is not None and is_open:
+            case events.Released() if last is not None and is_open:
                 stories[-1] = replace(last, outcome="released", error=record.reason)
-            case j.JobGone() if last is not None and is_open and record.job_id == last.job_id:
+            case events.JobGone() if last is not None and is_open and record.job_id == last.job_id:
                 error = f"The job ended: {record.end}."
                 stories[-1] = replace(last, outcome="failed", error=error, traceback=record.output)
     return stories
 
 
-def _begun(folder: RunFolder, record: j.Assigned) -> AttemptStory:
+def _begun(folder: RunFolder, record: events.Assigned) -> AttemptStory:
     return AttemptStory(
         number=record.number,
         outcome="running",
@@ -84,7 +84,7 @@ def _begun(folder: RunFolder, record: j.Assigned) -> AttemptStory:
     )
 
 
-def _remembered(folder: RunFolder, record: j.LearnerWas, job_id: str) -> AttemptStory:
+def _remembered(folder: RunFolder, record: events.LearnerWas, job_id: str) -> AttemptStory:
     outcome = record.state if record.state in {"running", "done"} else "failed"
     return AttemptStory(
         number=record.attempt,
@@ -100,7 +100,7 @@ def _remembered(folder: RunFolder, record: j.LearnerWas, job_id: str) -> Attempt
     )
 
 
-def _records(journal: Path, learner: int) -> Iterator[j.AnyRecord]:
+def _records(journal: Path, learner: int) -> Iterator[events.AnyRecord]:
     """Yield the records that may concern a learner, without a closer look at all others."""
     signs = (b'"learner":%d,' % learner, b'"learner":%d}' % learner, b'"event":"job-gone"')
     try:
@@ -112,8 +112,8 @@ def _records(journal: Path, learner: int) -> Iterator[j.AnyRecord]:
             if not line.endswith(b"\n") or not any(sign in line for sign in signs):
                 continue
             try:
-                record = j.read_record(line)
+                record = events.read_record(line)
             except RunFolderError:
                 continue  # whoever starts the run again is told
-            if isinstance(record, j.JobGone) or getattr(record, "learner", None) == learner:
+            if isinstance(record, events.JobGone) or getattr(record, "learner", None) == learner:
                 yield record

@@ -64,7 +64,7 @@ def log_explorer(run_manager: RunManager) -> Any:
         The run.
     """
     from adaptive_scheduler.widgets.log_board import LogBoard
-    from adaptive_scheduler.widgets.writer import Writer
+    from adaptive_scheduler.widgets.update_thread import Writer
 
     def update() -> None:
         board.update()

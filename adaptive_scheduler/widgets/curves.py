@@ -10,7 +10,7 @@ from adaptive_scheduler.server_support.logs import status_lines
 from adaptive_scheduler.widgets.attempts import attempts_at
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.run_folder.layout import RunFolder
 
 #: Learners that are drawn at once; more can't be told apart.
 MOST_CURVES: Final = 8

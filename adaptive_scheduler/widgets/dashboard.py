@@ -6,14 +6,14 @@ import importlib.util
 import threading
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.progress import in_kernel
+from adaptive_scheduler._common.progress import in_kernel
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import as_text, collect_info
 from adaptive_scheduler.widgets.last_state import LastState, look_at, page_of, view_of
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
-    from adaptive_scheduler.widgets.board import Board
+    from adaptive_scheduler.widgets.view import Board
 
 
 def in_notebook() -> bool:
@@ -49,7 +49,7 @@ class Dashboard:
         """The widget; made when it is first asked for."""
         with self._lock:
             if self._board is None:
-                from adaptive_scheduler.widgets.board import Board
+                from adaptive_scheduler.widgets.view import Board
 
                 self._board = Board(self._run, self._last_state.notice)
             return self._board.widget

@@ -8,8 +8,15 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.widgets.words import NOTHING, SIGNS, STATES, short_number, shortened, span
-from adaptive_scheduler.wording import counted
+from adaptive_scheduler._common.formatting import counted
+from adaptive_scheduler.widgets.formatting import (
+    NOTHING,
+    SIGNS,
+    STATES,
+    short_number,
+    shortened,
+    span,
+)
 
 if TYPE_CHECKING:
     from adaptive_scheduler.widgets.figures import RunFigures

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import as_text, collect_info
 from adaptive_scheduler.widgets.figures import RunFigures, collect_figures
+from adaptive_scheduler.widgets.formatting import shortened
 from adaptive_scheduler.widgets.html import static_page
-from adaptive_scheduler.widgets.words import shortened
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
-    from adaptive_scheduler.widgets.pieces import Keeper
+    from adaptive_scheduler.widgets.components import Keeper
 
 #: Seconds between two states of a run that goes on: what is saved is older by so much at most.
 INTERVAL = 30.0
@@ -98,7 +98,7 @@ class LastState:
         self._keep(page)
 
     def _keep(self, page: dict[str, str]) -> None:
-        from adaptive_scheduler.widgets.pieces import Keeper
+        from adaptive_scheduler.widgets.components import Keeper
 
         if self._keeper is None:
             self._keeper = Keeper(self._mark, page)

@@ -9,8 +9,8 @@ from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.widgets.columns import Column, Columns
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder.models import LearnerEntry
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
-    from adaptive_scheduler.server_support.entries import LearnerEntry
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 LEARNER_COLUMNS: Final = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.widgets.components import LogTail
 from adaptive_scheduler.widgets.controls import put
 from adaptive_scheduler.widgets.log_pane import LogPane
-from adaptive_scheduler.widgets.pieces import LogTail
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager

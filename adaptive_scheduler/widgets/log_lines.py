@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from adaptive_scheduler.widgets.words import NOTHING, short_number
+from adaptive_scheduler.widgets.formatting import NOTHING, short_number
 
 #: Bytes of the end of a log that are read at first.
 _END: Final = 200_000

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from adaptive_scheduler.server_support.entries import FAILED, RUNNING
+from adaptive_scheduler._common.formatting import counted
+from adaptive_scheduler.run_folder.models import FAILED, RUNNING
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.widgets.attempts import AttemptStory, attempts_at
+from adaptive_scheduler.widgets.formatting import SIGNS
 from adaptive_scheduler.widgets.log_lines import LogFollower
-from adaptive_scheduler.widgets.words import SIGNS
-from adaptive_scheduler.wording import counted
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.server_support.entries import LearnerEntry
+    from adaptive_scheduler.run_folder.models import LearnerEntry
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 #: Learners that are offered by name; all others are chosen in the table.

@@ -16,7 +16,7 @@ from adaptive_scheduler.widgets.figures import collect_figures
 if TYPE_CHECKING:
     from typing import Self
 
-    from adaptive_scheduler.run_folder import RunFolder
+    from adaptive_scheduler.run_folder.layout import RunFolder
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 #: Figures of the jobs' logs of which there are statistics.

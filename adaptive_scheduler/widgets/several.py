@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from adaptive_scheduler.widgets.board import Board
 from adaptive_scheduler.widgets.last_state import LastState
+from adaptive_scheduler.widgets.view import Board
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager

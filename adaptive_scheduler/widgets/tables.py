@@ -12,8 +12,8 @@ import ipywidgets
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.widgets.columns import Columns
+from adaptive_scheduler.widgets.components import Grid
 from adaptive_scheduler.widgets.controls import button
-from adaptive_scheduler.widgets.pieces import Grid
 
 log = logging.getLogger(__name__)
 

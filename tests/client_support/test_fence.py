@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.client_support.fence import Fence, SupersededError
-from adaptive_scheduler.journal_follower import JournalFollower
-from adaptive_scheduler.journal_writer import Journal
-from adaptive_scheduler.outbox import Outbox
-from adaptive_scheduler.protocol import Attempt, Hello, JobIdentity
+from adaptive_scheduler.protocol.messages import Attempt, Hello, JobIdentity
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import Journal, JournalFollower
+from adaptive_scheduler.run_folder.outbox import Outbox
 
 ME, OTHER = JobIdentity("1"), JobIdentity("2")
 MINE = Attempt(learner=0, number=3)
@@ -36,7 +35,7 @@ def fence(journal, outbox):
 
 
 def assigned(number, job, learner=0):
-    return j.Assigned(
+    return events.Assigned(
         time=0.0, learner=learner, number=number, job=job, job_name="run-0", job_number=0
     )
 
@@ -73,14 +72,14 @@ def test_a_later_start_of_the_same_job_counts_as_another_job(journal, fence):
 
 
 def test_a_compaction_hides_nothing(journal, fence):
-    was = j.LearnerWas(time=0.0, learner=0, state="running", attempt=4, job=OTHER)
+    was = events.LearnerWas(time=0.0, learner=0, state="running", attempt=4, job=OTHER)
     journal.compact([was])
     with pytest.raises(SupersededError):
         fence.check(MINE)
 
 
 def test_a_compaction_before_anybody_else_came_changes_nothing(journal, fence):
-    was = j.LearnerWas(time=0.0, learner=0, state="ready", attempt=2, job=OTHER)
+    was = events.LearnerWas(time=0.0, learner=0, state="ready", attempt=2, job=OTHER)
     journal.compact([was])
     fence.check(MINE)
 
@@ -134,4 +133,4 @@ def test_a_line_that_was_being_written_is_read_when_it_is_whole(journal, cut):
         assert follower.new_records() == []
         file.write(line[-cut:])
         file.flush()
-        assert follower.new_records() == [j.Done(time=0.0, learner=7)]
+        assert follower.new_records() == [events.Done(time=0.0, learner=7)]

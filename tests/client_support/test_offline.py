@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.client_support.offline import (
     LastKnown,
     free_attempts,
     given_attempt,
     was_assigned,
 )
-from adaptive_scheduler.journal_writer import Journal
-from adaptive_scheduler.protocol import Attempt, JobIdentity
-from adaptive_scheduler.server_support.state import DONE, RUNNING
-from adaptive_scheduler.settings import JobSettings
+from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import Journal
+from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.state import DONE, RUNNING
 from tests.server_support.playing import Job, Manager
 
 
@@ -71,9 +71,11 @@ def test_a_learner_must_have_what_it_needs(path):
 
 def test_nothing_is_free_when_the_run_has_ended(path):
     manager = Manager([0])
-    manager.record(j.RunEnded(time=1.0, status="cancelled"))
+    manager.record(events.RunEnded(time=1.0, status="cancelled"))
     assert free(path, manager) == []
-    manager.record(j.ManagerStarted(time=2.0, host="h", pid=1, n_learners=1, fnames_digest="d"))
+    manager.record(
+        events.ManagerStarted(time=2.0, host="h", pid=1, n_learners=1, fnames_digest="d")
+    )
     assert free(path, manager) == [(0, 1)]
 
 
@@ -120,7 +122,7 @@ def test_what_was_given_up_before_a_compaction_is_not_free(path):
     job.failed()
     manager.journal, _ = manager.compacted()
     assert free(path, manager) == [(1, 1)]
-    manager.record(j.Retried(time=1.0, learner=0))
+    manager.record(events.Retried(time=1.0, learner=0))
     assert free(path, manager) == [(0, 2), (1, 1)]
 
 
@@ -138,7 +140,7 @@ def test_what_has_failed_too_often_is_not_free(path, is_compacted):
     manager.job_gone("0")  # that is a failure, too
     assert manager.states() == ["failed", "ready"]
     assert free(path, manager, max_fails=3) == [(1, 1)]
-    manager.record(j.Retried(time=1.0, learner=0))
+    manager.record(events.Retried(time=1.0, learner=0))
     assert free(path, manager, max_fails=3) == [(0, 4), (1, 1)]
 
 
@@ -148,7 +150,7 @@ def test_what_the_user_has_cancelled_is_not_free_until_it_is_retried(path, is_co
     job = Job(manager, 0)
     job.hello()
     for learner in (0, 1):
-        manager.record(j.Cancelled(time=1.0, learner=learner))
+        manager.record(events.Cancelled(time=1.0, learner=learner))
     if is_compacted:
         manager.journal, _ = manager.compacted()
     assert free(path, manager) == [(2, 1)]
@@ -157,7 +159,7 @@ def test_what_the_user_has_cancelled_is_not_free_until_it_is_retried(path, is_co
     manager.job_gone("0")
     assert free(path, manager) == [(2, 1)]
     for learner in (0, 1):
-        manager.record(j.Retried(time=2.0, learner=learner))
+        manager.record(events.Retried(time=2.0, learner=learner))
     assert free(path, manager) == [(0, 2), (1, 1), (2, 1)]
 
 
@@ -167,7 +169,7 @@ def test_what_is_reopened_is_free(path):
     job.hello()
     job.done()
     assert free(path, manager) == []
-    manager.record(j.Reopened(time=1.0, learner=0))
+    manager.record(events.Reopened(time=1.0, learner=0))
     assert manager.states() == ["ready"]
     assert free(path, manager) == [(0, 2)]
 
@@ -189,7 +191,7 @@ def test_a_job_knows_what_it_was_given_though_it_did_not_hear_so(path):
     assert given_attempt(job_settings, JobIdentity("1")) == Attempt(1, 1)
     assert given_attempt(job_settings, JobIdentity("1", 1)) is None  # the first may live on
     assert given_attempt(job_settings, JobIdentity("0")) is None
-    manager.record(j.RunEnded(time=1.0, status="cancelled"))
+    manager.record(events.RunEnded(time=1.0, status="cancelled"))
     write(path, manager.journal)
     assert given_attempt(job_settings, JobIdentity("1")) is None
 

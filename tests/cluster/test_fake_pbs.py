@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from adaptive_scheduler.scheduler.pbs_queue import parse_jobs
+from adaptive_scheduler.scheduler.pbs.queue import parse_jobs
 from tests.cluster.pbs.text import record
 from tests.scheduler.pbs_answers import answer_to, answers
 from tests.waiting import wait_until

@@ -12,7 +12,8 @@ from typing import Any
 import adaptive
 import psutil
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import read_journal
 from adaptive_scheduler.scheduler import Local
 from tests.cluster.processes import is_alive, send
 from tests.waiting import wait_until
@@ -57,7 +58,7 @@ def saved_points(learner: Any, fname: str | Path) -> set[Any]:
 
 def records(kind: type, journal: Path = Path("run-run/journal.jsonl")) -> list[Any]:
     """Return the records of one kind that a journal has."""
-    return [record for record in j.read_journal(journal) if isinstance(record, kind)]
+    return [record for record in read_journal(journal) if isinstance(record, kind)]
 
 
 def said(event: str, folder: Path = Path("run-run/logs")) -> list[dict[str, Any]]:
@@ -102,10 +103,10 @@ def most_at_once(journal: Path = Path("run-run/journal.jsonl")) -> int:
 def _held(journal: Path) -> Iterator[set[int]]:
     held: set[int] = set()
     yield held
-    for record in j.read_journal(journal):
+    for record in read_journal(journal):
         match record:
-            case j.Assigned():
+            case events.Assigned():
                 held.add(record.learner)
-            case j.Done() | j.Failed() | j.Released():
+            case events.Done() | events.Failed() | events.Released():
                 held.discard(record.learner)
         yield held

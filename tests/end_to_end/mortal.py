@@ -19,7 +19,7 @@ import adaptive
 
 from adaptive_scheduler import RunManager
 from adaptive_scheduler.scheduler import PBS, BaseScheduler, Local
-from adaptive_scheduler.server_support import opening
+from adaptive_scheduler.server_support import restore
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.schedulers import Played
 
@@ -203,7 +203,7 @@ def manage(folder: Path, die_at: int | str, *, compacts: bool, jobs: str) -> Non
     death = Death(die_at, folder / "steps")
     beset(death, folder / "run")
     if compacts:
-        opening._COMPACT_ABOVE = opening._COMPACT_LINES_PER_LEARNER = 0
+        restore._COMPACT_ABOVE = restore._COMPACT_LINES_PER_LEARNER = 0
     run = make_run(make_scheduler(jobs, death, folder), folder)
     run.start()
     run.wait(timeout=_PATIENCE)

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from adaptive_scheduler import RunManager
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderError, RunFolderLockedError
+from adaptive_scheduler.run_folder import events
 from tests.end_to_end import programs
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import records, send
@@ -64,8 +64,8 @@ def test_from_another_folder_a_run_goes_on_where_its_manager_was_killed(
     assert [learner.npoints for learner in run.learners] == [N_POINTS] * N_LEARNERS
     assert ledger.twice() == []
     journal = here / "run-run/journal.jsonl"
-    assert len(records(j.Submitted, journal)) == 1
-    assert run.start_time == records(j.ManagerStarted, journal)[0].time
+    assert len(records(events.Submitted, journal)) == 1
+    assert run.start_time == records(events.ManagerStarted, journal)[0].time
     assert list(elsewhere.iterdir()) == []
     monkeypatch.chdir(here)
     assert programs.run(PROGRAM) == "finished\n"  # the program knows its run again
@@ -74,7 +74,7 @@ def test_from_another_folder_a_run_goes_on_where_its_manager_was_killed(
 def test_a_run_that_is_managed_elsewhere_is_shown_and_not_touched(attach, ledger, gate):
     first = programs.start(PROGRAM)
     wait_until(lambda: len(ledger.jobs()) == 2)
-    before = records(j.ManagerStarted)
+    before = records(events.ManagerStarted)
     run = attach()
     who = f"process {first.pid} on {socket.gethostname()}, since "
     for call in (run.start, run.cancel, run.pause, run.wait, run.retry):
@@ -89,7 +89,7 @@ def test_a_run_that_is_managed_elsewhere_is_shown_and_not_touched(attach, ledger
     assert run.status() == "finished"
     assert states(run) == ["done"] * N_LEARNERS
     assert "3/3 learners done, 30 points" in run.info("text")
-    assert records(j.ManagerStarted) == before
+    assert records(events.ManagerStarted) == before
 
 
 def test_when_the_other_manager_dies_the_run_can_be_started_here(attach, ledger, gate):
@@ -116,7 +116,7 @@ def test_a_run_that_is_over_is_shown_and_checked_again_by_another_goal(attach, m
     n_begun = len(ledger.begun())
     again = attach(goal=7)
     again.wait()
-    assert len(records(j.Reopened)) == 2
+    assert len(records(events.Reopened)) == 2
     assert len(ledger.begun()) > n_begun
     again.load_learners()
     assert min(learner.npoints for learner in again.learners) >= 7
@@ -124,7 +124,7 @@ def test_a_run_that_is_over_is_shown_and_checked_again_by_another_goal(attach, m
     same = make_run(learners, goal=7)
     same.start()
     same.wait()
-    assert len(records(j.Reopened)) == 2
+    assert len(records(events.Reopened)) == 2
 
 
 def test_what_was_paused_and_cancelled_is_so_for_who_attaches(attach, make_run, ledger, gate):
@@ -141,7 +141,7 @@ def test_what_was_paused_and_cancelled_is_so_for_who_attaches(attach, make_run, 
     assert states(run) == ["running", "ready", "cancelled"]
     gate.touch()
     wait_until(lambda: states(run)[:2] == ["done", "done"])  # the job goes on from one to the next
-    assert len(records(j.Submitted)) == 1
+    assert len(records(events.Submitted)) == 1
     run.wait()
     assert run.status() == "finished"
 
@@ -203,7 +203,7 @@ def test_who_was_passed_over_stops_and_leaves_the_jobs_alone(attach, make_run, l
     with pytest.raises(RunFolderLockedError, match="on other"):
         run.wait()
     assert run.scheduler.queue()
-    assert records(j.RunEnded) == []
+    assert records(events.RunEnded) == []
     run.run_folder.lock.unlink()
     gate.touch()
     attach().wait()

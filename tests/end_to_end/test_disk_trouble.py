@@ -17,11 +17,11 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderError
-from adaptive_scheduler.journal_writer import Journal
+from adaptive_scheduler.protocol import server
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.server_support import server
 from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import points, records, said, saved_points
@@ -50,7 +50,7 @@ def n_saved(learner, index=0):
 
 def trouble(index=0):
     """Return what the manager knows to hinder a learner's job."""
-    told = [record.text for record in records(j.Troubled) if record.learner == index]
+    told = [record.text for record in records(events.Troubled) if record.learner == index]
     return told[-1] if told else ""
 
 
@@ -99,7 +99,7 @@ def test_a_job_computes_on_while_its_data_cant_be_saved_and_saves_it_later(
     for index, number in enumerate(ERRORS):
         wait_until(lambda i=index: len(ledger.points(i)) == N_POINTS)
         wait_until(lambda i=index, n=number: os.strerror(n) in trouble(i))
-    assert records(j.Done) == records(j.Failed) == []
+    assert records(events.Done) == records(events.Failed) == []
     for sign in signs:
         sign.unlink()
     run.wait()
@@ -226,7 +226,7 @@ def test_a_full_disk_for_the_run_folder_ends_neither_the_run_nor_its_jobs(
     run.wait()
     assert run.status() == "finished"
     assert ledger.twice() == []
-    assert sorted(record.learner for record in records(j.Done)) == list(range(n))
+    assert sorted(record.learner for record in records(events.Done)) == list(range(n))
     assert len(ledger.jobs()) == 2
 
 
@@ -243,16 +243,16 @@ def test_a_run_that_cant_be_started_on_a_full_disk_is_started_when_there_is_room
         make().start()
     filler.unlink()
     make().start().wait()  # nobody holds the lock
-    before = records(j.Done, disk / "run" / "journal.jsonl")
+    before = records(events.Done, disk / "run" / "journal.jsonl")
     filler = fill(disk)
     with pytest.raises(RunFolderError, match="No space left"):
         make().start()
-    assert records(j.Done, disk / "run" / "journal.jsonl") == before
+    assert records(events.Done, disk / "run" / "journal.jsonl") == before
     filler.unlink()
     again = make()
     again.start().wait()
     assert again.status() == "finished"
-    assert records(j.Done, disk / "run" / "journal.jsonl") == before
+    assert records(events.Done, disk / "run" / "journal.jsonl") == before
 
 
 def test_jobs_whose_script_cant_be_written_are_submitted_when_it_can(make_run, small_disk, here):
@@ -307,6 +307,6 @@ def test_a_file_that_cant_be_read_is_put_aside_and_told_at_once(stopped, ledger,
     run.wait()
     (aside,) = Path("data").glob("*.unreadable-*")
     assert aside.read_bytes() == b"torn"
-    assert str(aside) in records(j.Troubled)[0].text
+    assert str(aside) in records(events.Troubled)[0].text
     aside.unlink()
     check_that_all_is_well(run, ledger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import adaptive
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import records
@@ -21,12 +21,12 @@ def test_a_scheduler_that_fails_now_and_then_starts_no_job_twice(make_run, ledge
     scheduler = Unreliable(max_cores=2)
     run = make_run(learners, scheduler=scheduler)
     run.start()
-    wait_until(lambda: len(records(j.Submitted)) == 1)  # found in the queue by its token
+    wait_until(lambda: len(records(events.Submitted)) == 1)  # found in the queue by its token
     wait_until(lambda: len(ledger.jobs()) == 2)
     n_looks = scheduler.n_looks
     wait_until(lambda: scheduler.n_looks > n_looks + 4)
     assert len(Local().queue()) == N_LEARNERS
-    assert records(j.JobGone) == []
+    assert records(events.JobGone) == []
     gate.touch()
     run.wait()
     assert run.status() == "finished"

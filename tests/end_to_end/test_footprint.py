@@ -5,7 +5,7 @@ from __future__ import annotations
 import adaptive
 import pytest
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
 from tests.end_to_end.looking import records
 from tests.end_to_end.schedulers import Played
 from tests.waiting import wait_until
@@ -48,7 +48,7 @@ def start(here, make_run):
             job_manager_interval=3600,
         )
         run.start()
-        wait_until(lambda: records(j.Submitted, run.run_folder.journal))
+        wait_until(lambda: records(events.Submitted, run.run_folder.journal))
         return run
 
     return start
@@ -68,7 +68,7 @@ def files_of(run):
 
 def test_all_jobs_are_submitted_in_one_call_and_looked_at_in_one(start):
     run = start(500)
-    (submitted,) = records(j.Submitted, run.run_folder.journal)
+    (submitted,) = records(events.Submitted, run.run_folder.journal)
     assert len(submitted.job_ids) == 50
     assert run.scheduler.n_submissions == 1
     wait_until(lambda: run.scheduler.n_looks)  # when all are submitted

@@ -21,15 +21,16 @@ from random import Random
 
 import pytest
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
-from adaptive_scheduler.client_support import connection as connection_module
-from adaptive_scheduler.client_support import desk as desk_module
-from adaptive_scheduler.client_support.desk import Desk
+from adaptive_scheduler.client_support import manager_client as desk_module
 from adaptive_scheduler.client_support.fence import SupersededError
-from adaptive_scheduler.outbox import Outbox
-from adaptive_scheduler.server_support.state import DONE, RunState
-from adaptive_scheduler.settings import JobSettings
+from adaptive_scheduler.client_support.manager_client import Desk
+from adaptive_scheduler.protocol import client as connection_module
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import read_journal
+from adaptive_scheduler.run_folder.outbox import Outbox
+from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.state import DONE, RunState
 from tests.asynchronous import in_a_loop
 from tests.end_to_end.mortal import END, N_LEARNERS
 from tests.end_to_end.schedulers import Played
@@ -129,7 +130,7 @@ class Jobs:
         folder = self.folder / "run"
         number = int(job_id.rpartition("_")[2])
         settings = JobSettings.from_file(folder / "settings.pickle")
-        desk = Desk(folder, settings, p.JobIdentity(job_id), number, N_LEARNERS)
+        desk = Desk(folder, settings, messages.JobIdentity(job_id), number, N_LEARNERS)
         try:
             while (attempt := await desk.next_attempt()) is not None:
                 self.computed.append(attempt.learner)
@@ -137,7 +138,7 @@ class Jobs:
                 with contextlib.suppress(SupersededError):
                     desk.check_holding()
                     self.saved[attempt.learner] += 1
-                    await desk.report(p.Done(desk.job, desk.holding, {"npoints": 1}))
+                    await desk.report(messages.Done(desk.job, desk.holding, {"npoints": 1}))
         finally:
             desk.close()
             self.scheduler.end(job_id)
@@ -155,9 +156,9 @@ def check_that_all_is_well(folder, jobs):
     """Check that every learner is done, each once, and that no job is left."""
     state = RunState([0] * N_LEARNERS)
     n_done = Counter()
-    for record in j.read_journal(folder / "run" / "journal.jsonl"):
+    for record in read_journal(folder / "run" / "journal.jsonl"):
         state.apply(record)
-        if isinstance(record, j.Done):
+        if isinstance(record, events.Done):
             n_done[record.learner] += 1
     assert state.counts[DONE] == N_LEARNERS
     assert state.ended == "finished"
@@ -166,7 +167,7 @@ def check_that_all_is_well(folder, jobs):
     assert jobs.scheduler.queue() == {}
     # On a busy machine an answer may come when the job has already left the same in the outbox.
     left = [message for _, message in Outbox(folder / "run" / "outbox").messages()]
-    assert all(isinstance(message, p.Done) for message in left)
+    assert all(isinstance(message, messages.Done) for message in left)
 
 
 async def survived(managers, folder, deaths, *, alone=False):

@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from random import Random
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
 from tests.asynchronous import in_a_loop
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.looking import (
@@ -52,10 +52,10 @@ async def die_one_after_the_other(managers, folder, seed):
 
 def check_that_all_was_done_once(folder):
     journal, ledger = folder / "run" / "journal.jsonl", Ledger(folder / "ledger")
-    done = Counter(record.learner for record in records(j.Done, journal))
+    done = Counter(record.learner for record in records(events.Done, journal))
     assert done == dict.fromkeys(range(N_LEARNERS), 1)
-    assert len(records(j.ManagerStarted, journal)) > N_DEATHS
-    assert records(j.RunEnded, journal)[-1].status == "finished"
+    assert len(records(events.ManagerStarted, journal)) > N_DEATHS
+    assert records(events.RunEnded, journal)[-1].status == "finished"
     assert ledger.twice() == []
     for index, learner in enumerate(make_learners(folder, are_noted=True)):
         assert ledger.points(index) == set(range(N_POINTS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
 from tests.asynchronous import in_a_loop
 from tests.end_to_end.looking import records
 from tests.end_to_end.mortal import N_LEARNERS, N_POINTS
@@ -36,7 +36,7 @@ async def test_managers_that_are_killed_start_no_job_of_pbs_twice(pbs, here, led
             assert steps(here)[-1] == step
         gate.touch()
         assert await manage() == 0, errors(here)
-    done = [record.learner for record in records(j.Done, here / "run" / "journal.jsonl")]
+    done = [record.learner for record in records(events.Done, here / "run" / "journal.jsonl")]
     assert sum("-J" in call for call in pbs.calls("qsub")) == 1
     assert ledger.twice() == []
     assert len(ledger.returned()) == N_LEARNERS * N_POINTS

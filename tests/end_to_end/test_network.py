@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
 from adaptive_scheduler.learners.storage import load_parallel
-from adaptive_scheduler.outbox import Outbox
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.outbox import Outbox
 from tests.end_to_end.far_manager import make_learner
 from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
 from tests.end_to_end.hosts import Cable, Host
@@ -73,10 +73,10 @@ def check_that_all_is_well(ledger, *processes):
     assert [process.wait(PATIENCE) for process in processes] == [0] * len(processes)
     assert ledger.points(0) == set(range(N_POINTS))
     assert n_saved() == N_POINTS
-    assert len(records(j.Done)) == 1
+    assert len(records(events.Done)) == 1
     # The answer of a busy manager may come when the job has already left the same in the outbox.
     left = [message for _, message in Outbox(RUN / "outbox").messages()]
-    assert all(isinstance(message, p.Done) for message in left)
+    assert all(isinstance(message, messages.Done) for message in left)
 
 
 def test_a_job_that_is_cut_off_computes_on_and_repeats_what_was_not_answered(
@@ -92,9 +92,9 @@ def test_a_job_that_is_cut_off_computes_on_and_repeats_what_was_not_answered(
     wait_until(lambda: n_saved() == SECOND)
     gates.second.touch()
     wait_until(lambda: said("reports"))
-    assert records(j.Done) == []
+    assert records(events.Done) == []
     cable.plug()
-    wait_until(lambda: records(j.Done))
+    wait_until(lambda: records(events.Done))
     assert job.wait(PATIENCE) == 0
     cluster.queue.end(job_id)
     check_that_all_is_well(ledger, manager)
@@ -116,12 +116,12 @@ def test_a_manager_that_went_to_another_host_is_found_there(cluster, ledger, gat
     manager = cluster.start_manager(second)
     wait_until(lambda: f"tcp://{cable.address}:" in (RUN / "connection.json").read_text())
     gates.second.touch()
-    wait_until(lambda: records(j.Done))
+    wait_until(lambda: records(events.Done))
     assert job.wait(PATIENCE) == 0
     cluster.queue.end(job_id)
     check_that_all_is_well(ledger, manager)
     assert ledger.twice() == []
-    assert len(records(j.Assigned)) == 1  # it has kept its learner all along
+    assert len(records(events.Assigned)) == 1  # it has kept its learner all along
 
 
 def test_a_job_that_was_cut_off_for_long_keeps_its_points_beside_those_of_the_next(
@@ -136,7 +136,7 @@ def test_a_job_that_was_cut_off_for_long_keeps_its_points_beside_those_of_the_ne
     old.send_signal(signal.SIGSTOP)
     cluster.queue.end(old_id)  # a node that does not answer is down, the scheduler says
     new_id, new = cluster.start_job(there)
-    wait_until(lambda: len(records(j.Assigned)) == 2)
+    wait_until(lambda: len(records(events.Assigned)) == 2)
     gates.first.touch()
     late = Ledger(ledger.path.with_name("late"))
     # The worker of the old job, which is not stopped, may be among them.

@@ -11,10 +11,11 @@ import adaptive
 import pytest
 from adaptive.utils import named_product
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler import utils
 from adaptive_scheduler.errors import SubmissionRejectedError
-from adaptive_scheduler.scheduler import PBS, pbs_client
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.scheduler import PBS
+from adaptive_scheduler.scheduler.pbs import client
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import is_alive, most_at_once, points, records, saved_points
 from tests.waiting import wait_until
@@ -68,7 +69,7 @@ def complete(ledger, gate):
 def hung(pbs):
     """Let the server not answer for a while, and nobody wait for long."""
     with pytest.MonkeyPatch.context() as patch, pbs.hung():
-        patch.setattr(pbs_client, "TIMEOUT", 3.0)
+        patch.setattr(client, "TIMEOUT", 3.0)
         yield
 
 
@@ -111,9 +112,9 @@ def test_a_killed_job_is_followed_by_another(start, complete, ledger):
     run = start()
     wait_until(lambda: len(ledger.begun(0)) >= 4 and len(ledger.begun(1)) >= 4)
     os.kill(ledger.begun(0)[0].job_pid, signal.SIGKILL)
-    wait_until(lambda: records(j.JobGone))
+    wait_until(lambda: records(events.JobGone))
     complete(run)
-    (gone,) = (record for record in records(j.JobGone) if "KILL" in record.end)
+    (gone,) = (record for record in records(events.JobGone) if "KILL" in record.end)
     assert gone.job_id.endswith("[0].pbs-head")
     assert len({entry.job_pid for entry in ledger.begun(0)}) == 2
 
@@ -154,7 +155,7 @@ def test_a_server_that_is_down_for_a_while_disturbs_no_job(pbs, start, complete,
     wait_until(lambda: len(ledger.begun(0)) >= 4 and len(ledger.begun(1)) >= 4)
     with pbs.down():
         wait_until(lambda: "Connection refused" in run.info("text"))
-        assert records(j.JobGone) == []
+        assert records(events.JobGone) == []
     complete(run)
     assert ledger.twice() == []
     assert len({entry.job_pid for entry in ledger.begun()}) == 2
@@ -163,7 +164,7 @@ def test_a_server_that_is_down_for_a_while_disturbs_no_job(pbs, start, complete,
 def test_a_submission_whose_answer_was_lost_is_not_repeated(pbs, start, complete, ledger):
     pbs.lose_next_answer()
     run = start()
-    wait_until(lambda: records(j.Submitted))
+    wait_until(lambda: records(events.Submitted))
     complete(run)
     assert len(submissions(pbs)) == 1
     assert ledger.twice() == []
@@ -177,7 +178,7 @@ def test_a_job_that_pbs_starts_again_goes_on_under_the_same_id(pbs, start, compl
     wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
     assert list(run.scheduler.queue()) == [job_id]
     complete(run)
-    identities = [record.job for record in records(j.Assigned)]
+    identities = [record.job for record in records(events.Assigned)]
     assert [(job.job_id, job.restarts) for job in identities] == [(job_id, 0), (job_id, 1)]
 
 
@@ -188,8 +189,8 @@ def test_a_job_that_reaches_its_walltime_loses_no_point(pbs, start, complete, le
     wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
     complete(run)
     assert ledger.twice() == []
-    assert records(j.Released)
-    assert any("walltime" in record.end for record in records(j.JobGone))
+    assert records(events.Released)
+    assert any("walltime" in record.end for record in records(events.JobGone))
 
 
 def test_a_job_gives_its_learner_back_before_its_walltime(start, complete, ledger):
@@ -198,7 +199,7 @@ def test_a_job_gives_its_learner_back_before_its_walltime(start, complete, ledge
     wait_until(lambda: len(ledger.begun()) == 5)
     os.kill(ledger.begun()[0].job_pid, signal.SIGUSR1)
     wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
-    assert "USR1" in records(j.Released)[0].reason
+    assert "USR1" in records(events.Released)[0].reason
     complete(run)
     assert ledger.twice() == []
 
@@ -214,7 +215,7 @@ def test_a_job_on_a_lost_node_is_superseded_by_its_copy_elsewhere(pbs, start, co
     wait_until(lambda: len({entry.job_pid for entry in ledger.begun()}) == 2)
     wait_until(lambda: not is_alive(old))  # it heard that another has its learner
     complete(run)
-    assert len({record.job.job_id for record in records(j.Assigned)}) == 1
+    assert len({record.job.job_id for record in records(events.Assigned)}) == 1
 
 
 def test_a_job_that_was_moved_to_another_server_is_not_started_again(pbs, start, complete, ledger):
@@ -223,7 +224,7 @@ def test_a_job_that_was_moved_to_another_server_is_not_started_again(pbs, start,
     pbs.move("1[].pbs-head")
     n_looks = len(pbs.calls("qselect"))
     wait_until(lambda: len(pbs.calls("qselect")) >= n_looks + 2)
-    assert records(j.JobGone) == []
+    assert records(events.JobGone) == []
     complete(run)
     assert len({entry.job_pid for entry in ledger.begun()}) == 2
 

@@ -9,7 +9,7 @@ import adaptive
 import psutil
 import pytest
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import PBS
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import is_alive, records, saved_points
@@ -93,7 +93,7 @@ def test_a_job_on_several_nodes_saves_before_it_ends(
         os.kill(launcher_of(ledger.begun()[0].job_pid), signal.SIGUSR1)
     wait_until(lambda: not is_alive(ledger.begun()[0].job_pid))
     assert saved_points(learner, run.fnames[0]) == {entry.x for entry in ledger.returned()}
-    assert records(j.Failed) == []
+    assert records(events.Failed) == []
     gate.touch()
     run.wait(timeout=100)
     assert saved_points(learner, run.fnames[0]) == set(range(N_POINTS))

@@ -9,10 +9,10 @@ from pathlib import Path
 import adaptive
 import pytest
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import RunFolderError, RunFolderLockedError
-from adaptive_scheduler.outbox import Outbox
-from adaptive_scheduler.protocol import Attempt, Done, JobIdentity
+from adaptive_scheduler.protocol.messages import Attempt, Done, JobIdentity
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.outbox import Outbox
 from tests.end_to_end import programs
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import records, send
@@ -36,7 +36,7 @@ def test_the_next_process_adopts_living_jobs(ledger, gate):
     programs.finish(first)
     second = programs.start(PROGRAM)
     assert second.stdout.readline() == "running\n"
-    assert len(records(j.ManagerStarted)) == 2
+    assert len(records(events.ManagerStarted)) == 2
     gate.touch()
     code, output, errors = programs.finish(second)
     assert (code, output) == (0, "finished\n"), errors
@@ -44,7 +44,7 @@ def test_the_next_process_adopts_living_jobs(ledger, gate):
         assert ledger.points(learner) == set(range(N_POINTS))
         assert len(ledger.jobs(learner)) == 1
     assert ledger.twice() == []
-    assert len(records(j.Submitted)) == 1
+    assert len(records(events.Submitted)) == 1
 
 
 def test_a_second_manager_in_the_same_process_takes_over(make_run, ledger, gate):
@@ -59,7 +59,7 @@ def test_a_second_manager_in_the_same_process_takes_over(make_run, ledger, gate)
     assert second.status() == "finished"
     assert ledger.twice() == []
     assert all(len(ledger.jobs(learner)) == 1 for learner in range(N_LEARNERS))
-    assert len(records(j.Submitted)) == 1
+    assert len(records(events.Submitted)) == 1
 
 
 def test_a_run_with_other_fnames_in_the_same_folder_stops_no_manager(make_run, ledger, gate):

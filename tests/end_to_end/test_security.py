@@ -14,7 +14,7 @@ import psutil
 import pytest
 import zmq
 
-from adaptive_scheduler import protocol as p
+from adaptive_scheduler.protocol import keys, messages
 from adaptive_scheduler.scheduler import Local
 from tests.cluster.processes import find, kill_all
 from tests.end_to_end.gates import Gates
@@ -63,7 +63,7 @@ def run(open_place, no_umask, make_run, ledger):
 
 
 def connection(run):
-    return p.Connection.from_json(run.run_folder.connection.read_bytes())
+    return keys.Connection.from_json(run.run_folder.connection.read_bytes())
 
 
 def everything_in(*folders):
@@ -171,7 +171,7 @@ def hear(address, manager_key, with_keys):
         dealer.curve_publickey, dealer.curve_secretkey = public, secret
         dealer.curve_serverkey = manager_key.encode()
     dealer.connect(address)
-    dealer.send(p.encode(p.Request(1, p.CancelRun(p.JobIdentity("1")))))
+    dealer.send(messages.encode(messages.Request(1, messages.CancelRun(messages.JobIdentity("1")))))
     answers = bool(dealer.poll(_SILENCE_MS))
     context.destroy(linger=0)
     return answers

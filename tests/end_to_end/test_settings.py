@@ -9,10 +9,10 @@ import adaptive
 import pandas as pd
 import pytest
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler._common.scratch import scratch_of
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.scratch import scratch_of
 from tests.end_to_end.ledger import Ledger, Noted
 from tests.end_to_end.looking import most_at_once, records, wait_for_empty_queue
 from tests.waiting import wait_until
@@ -252,4 +252,4 @@ def test_tables_tell_of_each_learner(make_run, ledger, gate):
     assert list(database.is_done) == [True, True]
     assert list(logs.npoints) == [N_POINTS, N_POINTS]
     assert all(Path(name).exists() for name in database.log_fname)
-    assert len(run.job_starting_times()) == len(records(j.Submitted)[0].job_ids)
+    assert len(run.job_starting_times()) == len(records(events.Submitted)[0].job_ids)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import adaptive
 import pytest
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     InvalidInputError,
     MaxRestartsReachedError,
 )
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import records, saved_points
@@ -42,14 +42,14 @@ def test_a_paused_run_submits_nothing_until_it_is_resumed(make_run, ledger, gate
     run.job_manager.trigger()
     wait_until(lambda: not run.database_manager.state.jobs)
     assert run.status() == "running"
-    assert len(records(j.Submitted)) == 1
-    assert len(records(j.Paused)) == 1
+    assert len(records(events.Submitted)) == 1
+    assert len(records(events.Paused)) == 1
     gate.touch()
     run.resume()
     run.resume()
     run.wait()
     assert run.status() == "finished"
-    assert len(records(j.Resumed)) == 1
+    assert len(records(events.Resumed)) == 1
     assert all(ledger.points(i) == set(range(N_POINTS)) for i in range(2))
 
 
@@ -69,7 +69,7 @@ def test_cancelled_learners_are_saved_and_left_alone_until_they_are_retried(make
     assert run.status() == "finished"
     assert states(run) == ["cancelled", "done", "done", "cancelled"]
     assert "2 cancelled" in run.info("text")
-    assert [e.end for e in records(j.JobGone) if e.is_failed_start] == []
+    assert [e.end for e in records(events.JobGone) if e.is_failed_start] == []
     assert run.retry([0]) == 1
     run.wait()
     assert states(run) == ["done", "done", "done", "cancelled"]

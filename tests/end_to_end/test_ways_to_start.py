@@ -12,8 +12,8 @@ import threading
 import adaptive
 import pytest
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end import programs
 from tests.end_to_end.ledger import Noted
@@ -144,7 +144,7 @@ run.cancel()
 """
     assert programs.finish(programs.start(programs.program(end=end))) == (0, "", "")
     assert Local().queue() == {}
-    assert records(j.RunEnded)[-1].status == "cancelled"
+    assert records(events.RunEnded)[-1].status == "cancelled"
 
 
 def test_ctrl_c_ends_the_waiting_and_nothing_else(ledger, gate):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end import programs
 from tests.end_to_end.looking import records, send, wait_for_empty_queue
@@ -43,7 +43,7 @@ def test_all_learners_get_done_and_the_next_manager_computes_nothing_again(
     before = ledger.path.read_bytes()
     assert programs.run(PROGRAM) == "finished\n"
     assert ledger.path.read_bytes() == before
-    assert len(records(j.Done)) == N_LEARNERS
+    assert len(records(events.Done)) == N_LEARNERS
 
 
 def test_jobs_that_were_waiting_start_their_learner_though_nobody_answers(left_alone, ledger):

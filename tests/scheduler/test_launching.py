@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adaptive_scheduler.resources import Resources
 from adaptive_scheduler.scheduler import SLURM, Local, launching
+from adaptive_scheduler.scheduler.resources import Resources
 
 
 def last_lines(scheduler):

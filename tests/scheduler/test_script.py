@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.resources import Resources
+from adaptive_scheduler.scheduler.resources import Resources
 from adaptive_scheduler.scheduler.script import JobVariables, render_script
 from tests.scheduler.contract import ODD_NAMES
 

@@ -6,11 +6,10 @@ from collections import Counter
 
 import msgspec
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
-from adaptive_scheduler.server_support.compaction import as_records
-from adaptive_scheduler.server_support.message_handler import MessageHandler
-from adaptive_scheduler.server_support.state import (
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.compaction import as_records
+from adaptive_scheduler.run_folder.state import (
     CANCELLED,
     DELAYED,
     DONE,
@@ -20,6 +19,7 @@ from adaptive_scheduler.server_support.state import (
     WAITING,
     RunState,
 )
+from adaptive_scheduler.server_support.message_handler import MessageHandler
 
 
 class Manager:
@@ -46,7 +46,7 @@ class Manager:
 
     def _steer(self, wish):
         self.wishes.append(wish.wish)
-        return p.Steered(f"{len(self.wishes)} wishes")
+        return messages.Steered(f"{len(self.wishes)} wishes")
 
     def replayed(self):
         """Return the state that the journal tells."""
@@ -68,17 +68,17 @@ class Manager:
     def submit(self, *numbers, token="t", job_name="sweep", first_id=None):
         """Submit jobs; the id of each is its number, unless a first id is given."""
         self.record(
-            j.Submitting(time=self.now, token=token, job_name=job_name, numbers=list(numbers))
+            events.Submitting(time=self.now, token=token, job_name=job_name, numbers=list(numbers))
         )
         ids = numbers if first_id is None else range(first_id, first_id + len(numbers))
         job_ids = {number: str(i) for number, i in zip(numbers, ids, strict=True)}
-        self.record(j.Submitted(time=self.now, token=token, job_ids=job_ids))
+        self.record(events.Submitted(time=self.now, token=token, job_ids=job_ids))
 
     def job_gone(self, job_id, *, is_certain=False):
         job = self.state.jobs.get(job_id)
         is_failed_start = job is not None and self.state.is_failed_start(job)
         self.record(
-            j.JobGone(
+            events.JobGone(
                 time=self.now,
                 job_id=job_id,
                 end="FAILED",
@@ -99,7 +99,7 @@ class Job:
     def __init__(self, manager, number, job_id=None, restarts=0):
         self.manager = manager
         self.number = number
-        self.identity = p.JobIdentity(str(number) if job_id is None else job_id, restarts)
+        self.identity = messages.JobIdentity(str(number) if job_id is None else job_id, restarts)
         self.holding = None
         self.requests = []
 
@@ -107,31 +107,31 @@ class Job:
         return f"<Job {self.identity} holds {self.holding}>"
 
     def send(self, message):
-        request = p.Request(len(self.requests) + 1, message)
+        request = messages.Request(len(self.requests) + 1, message)
         self.requests.append(request)
         return self.manager.handler.handle(request)
 
     def hello(self, holding=None):
         answer = self.send(
-            p.Hello(
+            messages.Hello(
                 self.identity, f"sweep-{self.number}", self.number, "node1", 99, "/log", holding
             )
         )
-        if isinstance(answer, p.Assigned):
+        if isinstance(answer, messages.Assigned):
             self.holding = answer.attempt
         return answer
 
     def status(self, **figures):
-        return self.send(p.Status(self.identity, self.holding, figures))
+        return self.send(messages.Status(self.identity, self.holding, figures))
 
     def done(self, **figures):
-        return self.send(p.Done(self.identity, self.holding, figures))
+        return self.send(messages.Done(self.identity, self.holding, figures))
 
     def failed(self, error="ValueError: no", traceback="Traceback ..."):
-        return self.send(p.Failed(self.identity, self.holding, error, traceback))
+        return self.send(messages.Failed(self.identity, self.holding, error, traceback))
 
     def released(self, reason="The job got SIGTERM."):
-        return self.send(p.Released(self.identity, self.holding, reason))
+        return self.send(messages.Released(self.identity, self.holding, reason))
 
     def restarted(self):
         """Return the process that the scheduler starts under the same id."""
@@ -140,7 +140,7 @@ class Job:
 
 def as_read(record):
     """Return a record as whoever reads the journal gets it."""
-    return msgspec.json.decode(msgspec.json.encode(record), type=j.AnyRecord)
+    return msgspec.json.decode(msgspec.json.encode(record), type=events.AnyRecord)
 
 
 def everything(state):

@@ -9,15 +9,15 @@ import msgspec
 import zmq
 import zmq.asyncio
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
-from adaptive_scheduler.journal_writer import Journal
-from adaptive_scheduler.run_folder import write_private
-from adaptive_scheduler.server_support.server import Server
+from adaptive_scheduler.protocol import keys, messages, sockets
+from adaptive_scheduler.protocol.server import Server
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import Journal, read_journal
+from adaptive_scheduler.run_folder.layout import write_private
 
-JOB = p.JobIdentity("7")
-STATUS = p.Status(JOB, p.Attempt(0, 1), {})
-DONE = p.Done(JOB, p.Attempt(0, 1), {})
+JOB = messages.JobIdentity("7")
+STATUS = messages.Status(JOB, messages.Attempt(0, 1), {})
+DONE = messages.Done(JOB, messages.Attempt(0, 1), {})
 
 
 class Site:
@@ -32,7 +32,7 @@ class Site:
         self.server = Server(self._handle, self.journal, self._confirm, self.disconnected.set)
         self.port = self.server.start("127.0.0.1", port)
         self.address = f"tcp://127.0.0.1:{self.port}"
-        self.connection = p.Connection(
+        self.connection = keys.Connection(
             (self.address,), self.server.manager_keys.public, self.server.job_keys
         )
         self.context = zmq.asyncio.Context()
@@ -52,15 +52,15 @@ class Site:
     def handle(self, request):
         """Answer; what is done is written down."""
         self.heard.append(request.message)
-        if isinstance(request.message, p.Done):
-            self.journal.append(j.Done(time=1.0, learner=request.message.attempt.learner))
-        return p.Accepted()
+        if isinstance(request.message, messages.Done):
+            self.journal.append(events.Done(time=1.0, learner=request.message.attempt.learner))
+        return messages.Accepted()
 
     def written(self):
-        return list(j.read_journal(self.journal.path))
+        return list(read_journal(self.journal.path))
 
     def peer(self, connection=None):
-        return p.job_socket(self.context, connection or self.connection, self.address)
+        return sockets.job_socket(self.context, connection or self.connection, self.address)
 
     def publish(self, path, addresses=None):
         """Write the connection file."""
@@ -82,7 +82,7 @@ class Site:
     async def serves_a_good_peer(self):
         """Check that a new peer is answered."""
         peer = self.peer()
-        assert await ask(peer, STATUS) == p.Accepted()
+        assert await ask(peer, STATUS) == messages.Accepted()
         peer.close()
 
 
@@ -96,8 +96,8 @@ async def serving(folder, port=None):
 
 
 async def ask(peer, message, seq=1):
-    await peer.send(p.encode(p.Request(seq, message)))
-    reply = p.decode_reply(await peer.recv())
+    await peer.send(messages.encode(messages.Request(seq, message)))
+    reply = messages.decode_reply(await peer.recv())
     assert reply.seq == seq
     return reply.answer
 

@@ -19,13 +19,13 @@ from unittest import mock
 
 import msgspec
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.state import RunState
 from adaptive_scheduler.server_support import message_handler
 from adaptive_scheduler.server_support.message_handler import MessageHandler
 from adaptive_scheduler.server_support.planning import numbers_to_submit
-from adaptive_scheduler.server_support.queue_watch import gone_jobs
-from adaptive_scheduler.server_support.state import RunState
+from adaptive_scheduler.server_support.reconcile import gone_jobs
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Job:
     job_id: str
     number: int
     begun: float | None = None
-    attempt: p.Attempt | None = None
+    attempt: messages.Attempt | None = None
     #: What it does next is void if this number has changed meanwhile.
     life: int = 0
     is_over: bool = False
@@ -65,7 +65,7 @@ class Job:
 
     @property
     def identity(self):
-        return p.JobIdentity(self.job_id)
+        return messages.JobIdentity(self.job_id)
 
 
 class Simulation:
@@ -110,7 +110,7 @@ class Simulation:
         self.now = 1_000_000.0
         self.began = self.now
         self.state = RunState([0] * n_learners, max_fails=max_fails)
-        self.handler = MessageHandler(self.state, self.record, lambda: None, p.Steered)
+        self.handler = MessageHandler(self.state, self.record, lambda: None, messages.Steered)
         self.random = random.Random(seed)
         self.journal_bytes = 0
         self.counts = Counter()
@@ -166,7 +166,7 @@ class Simulation:
         for job in gone_jobs(self.state, queue, self.now):
             is_failed_start = self.state.is_failed_start(job)
             self.record(
-                j.JobGone(
+                events.JobGone(
                     time=self.now,
                     job_id=job.job_id,
                     end="FAILED",
@@ -188,10 +188,10 @@ class Simulation:
         self.counts["submissions"] += 1
         token = str(self.counts["submissions"])
         self.record(
-            j.Submitting(time=self.now, token=token, job_name="sweep", numbers=sorted(numbers))
+            events.Submitting(time=self.now, token=token, job_name="sweep", numbers=sorted(numbers))
         )
         job_ids = {number: str(next(self._ids)) for number in sorted(numbers)}
-        self.record(j.Submitted(time=self.now, token=token, job_ids=job_ids))
+        self.record(events.Submitted(time=self.now, token=token, job_ids=job_ids))
         for number, job_id in job_ids.items():
             self.jobs[job_id] = Job(job_id, number)
             self._pending.append(self.jobs[job_id])
@@ -219,13 +219,16 @@ class Simulation:
 
     def _send(self, job, message):
         self.counts["messages"] += 1
-        return self.handler.handle(p.Request(next(job.seq), message))
+        return self.handler.handle(messages.Request(next(job.seq), message))
 
     def _hello(self, job):
         answer = self._send(
-            job, p.Hello(job.identity, f"sweep-{job.number}", job.number, "node", 1, "/log", None)
+            job,
+            messages.Hello(
+                job.identity, f"sweep-{job.number}", job.number, "node", 1, "/log", None
+            ),
         )
-        if not isinstance(answer, p.Assigned):
+        if not isinstance(answer, messages.Assigned):
             self._end(job)
             return
         job.attempt = answer.attempt
@@ -246,7 +249,9 @@ class Simulation:
         if job.life != life:
             return
         figures = {"npoints": 100, "latest_loss": 0.5, "npoints/s": 1.0}
-        assert isinstance(self._send(job, p.Status(job.identity, job.attempt, figures)), p.Accepted)
+        assert isinstance(
+            self._send(job, messages.Status(job.identity, job.attempt, figures)), messages.Accepted
+        )
         self._at(self.log_interval, self._status, job, life)
 
     def _done(self, job, life):
@@ -255,14 +260,14 @@ class Simulation:
         job.life += 1
         del self.at_work[job.attempt.learner]
         self.n_done[job.attempt.learner] += 1
-        answer = self._send(job, p.Done(job.identity, job.attempt, {"npoints": 200}))
-        assert isinstance(answer, p.Accepted)
+        answer = self._send(job, messages.Done(job.identity, job.attempt, {"npoints": 200}))
+        assert isinstance(answer, messages.Accepted)
         self._hello(job)
 
     def _release(self, job, life):
         if job.life == life:
             del self.at_work[job.attempt.learner]
-            self._send(job, p.Released(job.identity, job.attempt, "time limit"))
+            self._send(job, messages.Released(job.identity, job.attempt, "time limit"))
             self._end(job)
 
     def _crash(self, job, life):

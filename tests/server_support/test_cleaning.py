@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.cleaning import (
     cleanup_scheduler_files,
     move_aside,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.protocol import JobIdentity
-from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.protocol.messages import JobIdentity
+from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.run_folder.models import FAILED, LearnerEntry
 from adaptive_scheduler.server_support.crash_report import failed_starts_report, given_up_report
-from adaptive_scheduler.server_support.entries import FAILED, LearnerEntry
 
 FNAMES = [f"data/{i}.pickle" for i in range(40)]
 

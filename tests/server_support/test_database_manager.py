@@ -9,19 +9,19 @@ import time
 import adaptive
 import pytest
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
-from adaptive_scheduler.journal_writer import Journal
-from adaptive_scheduler.outbox import Outbox
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.protocol.addresses import get_allowed_url
+from adaptive_scheduler.run_folder import events, outbox_reader
+from adaptive_scheduler.run_folder.journal import Journal, read_journal
+from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.server_support import opening, outbox_reader
-from adaptive_scheduler.server_support.addresses import get_allowed_url
+from adaptive_scheduler.server_support import restore
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from tests.server_support.full_disk import no_room_for_the_address
 from tests.waiting import wait_until
 
-JOB, OTHER = p.JobIdentity("7"), p.JobIdentity("8")
+JOB, OTHER = messages.JobIdentity("7"), messages.JobIdentity("8")
 
 
 def function(x):
@@ -48,13 +48,13 @@ def make(tmp_path, monkeypatch, local_spool):
 
 
 def assigned(learner=0, job=JOB):
-    return j.Assigned(
+    return events.Assigned(
         time=time.time(), learner=learner, number=1, job=job, job_name="run-0", job_number=0
     )
 
 
 def hello(job=JOB, holding=None):
-    return p.Hello(job, "run-0", 0, "node1", 99, "/log", holding)
+    return messages.Hello(job, "run-0", 0, "node1", 99, "/log", holding)
 
 
 def states(manager):
@@ -67,7 +67,7 @@ def left_alone(make):
     first = make().start()
     event_loop.call(first.record, assigned())
     first.cancel()
-    Outbox(first.run_folder.outbox).put(p.Done(JOB, p.Attempt(0, 1), {}))
+    Outbox(first.run_folder.outbox).put(messages.Done(JOB, messages.Attempt(0, 1), {}))
     return make
 
 
@@ -75,7 +75,7 @@ def test_what_jobs_have_left_is_known_before_anybody_is_answered(left_alone):
     manager = left_alone().start()
     assert states(manager) == ["done", "ready"]
     assert list(manager.run_folder.outbox.iterdir()) == []
-    assert any(isinstance(r, j.Done) for r in j.read_journal(manager.run_folder.journal))
+    assert any(isinstance(r, events.Done) for r in read_journal(manager.run_folder.journal))
 
 
 def test_who_begins_anew_does_not_hear_what_jobs_had_left(left_alone):
@@ -88,10 +88,10 @@ def test_who_begins_anew_does_not_hear_what_jobs_had_left(left_alone):
 def test_a_journal_that_cant_be_made_shorter_is_gone_on_with(make, monkeypatch, caplog):
     first = make().start()
     event_loop.call(first.record, assigned())
-    event_loop.call(first.record, j.Done(time=1.0, learner=0))
+    event_loop.call(first.record, events.Done(time=1.0, learner=0))
     first.cancel()
-    monkeypatch.setattr(opening, "_COMPACT_ABOVE", 0)
-    monkeypatch.setattr(opening, "_COMPACT_LINES_PER_LEARNER", 0)
+    monkeypatch.setattr(restore, "_COMPACT_ABOVE", 0)
+    monkeypatch.setattr(restore, "_COMPACT_LINES_PER_LEARNER", 0)
     fsync = os.fsync
 
     def fail_at_first(fd):
@@ -102,7 +102,7 @@ def test_a_journal_that_cant_be_made_shorter_is_gone_on_with(make, monkeypatch, 
     manager = make().start()
     assert states(manager) == ["done", "ready"]
     assert "stays as long as it is: [Errno 28] No space left" in caplog.text
-    kinds = [type(record).__name__ for record in j.read_journal(manager.run_folder.journal)]
+    kinds = [type(record).__name__ for record in read_journal(manager.run_folder.journal)]
     assert kinds == ["ManagerStarted", "Assigned", "Done", "ManagerStarted"]
     assert states(make().start()) == ["done", "ready"]  # this one makes it shorter
 
@@ -138,7 +138,7 @@ def test_a_file_that_may_be_being_written_stays(make):
 
 def test_an_outbox_that_cannot_be_read_is_trouble_and_no_end(make):
     manager = make().start()
-    Outbox(manager.run_folder.outbox).put(p.Done(JOB, p.Attempt(0, 1), {}))
+    Outbox(manager.run_folder.outbox).put(messages.Done(JOB, messages.Attempt(0, 1), {}))
     event_loop.call(manager.record, assigned())
 
     def fail(self):
@@ -155,23 +155,25 @@ def test_an_outbox_that_cannot_be_read_is_trouble_and_no_end(make):
 
 def test_what_a_manager_records_is_written_down_though_nobody_asks(make):
     manager = make().start()
-    event_loop.call(manager.record, j.Cancelled(time=1.0, learner=1))
+    event_loop.call(manager.record, events.Cancelled(time=1.0, learner=1))
     wait_until(
-        lambda: any(isinstance(r, j.Cancelled) for r in j.read_journal(manager.run_folder.journal))
+        lambda: any(
+            isinstance(r, events.Cancelled) for r in read_journal(manager.run_folder.journal)
+        )
     )
 
 
 @pytest.mark.parametrize("is_held", [True, False])
 def test_a_learner_that_another_job_has_claimed_is_taken_back_from_whom_it_was_given(make, is_held):
     manager = make().start()
-    manager.outbox.claim(p.Attempt(0, 1), hello(OTHER, p.Attempt(0, 1)))
-    request = p.Request(1, hello())
+    manager.outbox.claim(messages.Attempt(0, 1), hello(OTHER, messages.Attempt(0, 1)))
+    request = messages.Request(1, hello())
 
     def give():
         answer = manager.handler.handle(request)
-        assert answer == p.Assigned(p.Attempt(0, 1))
+        assert answer == messages.Assigned(messages.Attempt(0, 1))
         if not is_held:  # the other one has been heard meanwhile
-            manager.record(j.Released(time=1.0, learner=0, reason=""))
+            manager.record(events.Released(time=1.0, learner=0, reason=""))
             manager.record(assigned(job=OTHER))
         return manager._confirm(request, answer), manager.state.learners[0].job
 
@@ -189,7 +191,7 @@ def test_a_disk_that_takes_nothing_is_waited_for_no_longer_than_one_likes(make, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Journal, "flush", fail)
-    event_loop.call(manager.record, j.Paused(time=1.0))
+    event_loop.call(manager.record, events.Paused(time=1.0))
     assert not event_loop.run(manager.flushed(0.05))
     wait_until(lambda: "No space left" in manager.disk_trouble)
     monkeypatch.setattr(Journal, "flush", flush)

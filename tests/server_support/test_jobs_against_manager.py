@@ -18,11 +18,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.retrying import to_retry, to_retry_at_start
+from adaptive_scheduler.run_folder.state import CANCELLED, DONE, RUNNING
 from adaptive_scheduler.server_support.planning import numbers_to_submit
-from adaptive_scheduler.server_support.retrying import to_retry, to_retry_at_start
-from adaptive_scheduler.server_support.state import CANCELLED, DONE, RUNNING
 from tests.server_support.playing import Job, Manager, check_consistency, everything
 
 MAX_JOBS = 4
@@ -60,7 +60,7 @@ class JobsAgainstManager(RuleBasedStateMachine):
 
     def told(self, job, answer):
         """Have a process do as it was told, and note what was promised to it."""
-        if isinstance(answer, p.Assigned):
+        if isinstance(answer, messages.Assigned):
             attempt = (answer.attempt.learner, answer.attempt.number)
             assert self.holders.setdefault(attempt, job.identity) == job.identity
             assert not self.state.is_over(job.identity)
@@ -69,7 +69,7 @@ class JobsAgainstManager(RuleBasedStateMachine):
             known = self.state.jobs[job.identity.job_id]
             assert (known.learner, known.restarts) == (entry.index, job.identity.restarts)
             job.holding = answer.attempt
-        elif not isinstance(answer, p.Accepted):
+        elif not isinstance(answer, messages.Accepted):
             job.holding = None
 
     # The scheduler.
@@ -118,7 +118,7 @@ class JobsAgainstManager(RuleBasedStateMachine):
         job.holding = None
         answer = job.hello()
         job.holding = None
-        if isinstance(answer, p.Assigned):
+        if isinstance(answer, messages.Assigned):
             attempt = (answer.attempt.learner, answer.attempt.number)
             self.holders.setdefault(attempt, job.identity)
 
@@ -126,7 +126,7 @@ class JobsAgainstManager(RuleBasedStateMachine):
     def take_unasked(self, job):
         """Take a learner from the run folder; another job may have got it meanwhile."""
         if job.holding is None:
-            job.holding = p.Attempt(job.number, self.last_numbers[job.number] + 1)
+            job.holding = messages.Attempt(job.number, self.last_numbers[job.number] + 1)
 
     @rule(job=processes)
     def tell_status(self, job):
@@ -136,8 +136,12 @@ class JobsAgainstManager(RuleBasedStateMachine):
         answer = job.status(npoints=1)
         is_held = self.state.learners[learner].is_held_by(job.identity, number)
         is_wanted = not self.state.learners[learner].is_cancelled
-        assert answer == ((p.Accepted() if is_wanted else p.Stop()) if is_held else p.Superseded())
-        if answer == p.Superseded():
+        assert answer == (
+            (messages.Accepted() if is_wanted else messages.Stop())
+            if is_held
+            else messages.Superseded()
+        )
+        if answer == messages.Superseded():
             self.told(job, job.hello(job.holding))
 
     @rule(job=processes, how=st.sampled_from(["done", "failed", "released"]))
@@ -146,7 +150,7 @@ class JobsAgainstManager(RuleBasedStateMachine):
             return
         learner = job.holding.learner
         answer = getattr(job, how)()
-        if how == "done" and answer == p.Accepted():
+        if how == "done" and answer == messages.Accepted():
             assert self.state.learners[learner].state == DONE
         job.holding = None
 
@@ -167,21 +171,21 @@ class JobsAgainstManager(RuleBasedStateMachine):
     @rule()
     def try_again(self):
         for index in to_retry_at_start(self.state):
-            self.manager.record(j.Retried(time=self.manager.now, learner=index))
+            self.manager.record(events.Retried(time=self.manager.now, learner=index))
 
     # The user.
 
     @rule(data=st.data())
     def cancel(self, data):
         index = data.draw(st.integers(0, len(self.state.learners) - 1))
-        self.manager.record(j.Cancelled(time=self.manager.now, learner=index))
+        self.manager.record(events.Cancelled(time=self.manager.now, learner=index))
         assert self.state.learners[index].state in (RUNNING, DONE, CANCELLED)
 
     @rule(data=st.data())
     def retry(self, data):
         index = data.draw(st.integers(0, len(self.state.learners) - 1))
         for each in to_retry(self.state, [index]):
-            self.manager.record(j.Retried(time=self.manager.now, learner=each))
+            self.manager.record(events.Retried(time=self.manager.now, learner=each))
         assert not self.state.is_given_up(index)
 
     @rule()
@@ -211,7 +215,7 @@ class JobsAgainstManager(RuleBasedStateMachine):
         if not hasattr(self, "manager"):
             return
         for record in self.manager.journal[self.n_seen :]:
-            if isinstance(record, j.Assigned):
+            if isinstance(record, events.Assigned):
                 assert record.number > self.last_numbers[record.learner]
                 self.last_numbers[record.learner] = record.number
         self.n_seen = len(self.manager.journal)

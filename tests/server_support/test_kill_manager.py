@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
-from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.kill_manager import KillManager
 from tests.server_support.playing import Job, Manager

@@ -8,29 +8,29 @@ from copy import deepcopy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler.protocol import JobIdentity
+from adaptive_scheduler.protocol.messages import JobIdentity
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.state import RunState
 from adaptive_scheduler.server_support.planning import (
     jobs_to_cancel,
     leftover_jobs,
     numbers_to_submit,
     unheard_jobs,
 )
-from adaptive_scheduler.server_support.state import RunState
 from tests.server_support.playing import Job, Manager, everything
 
 
 def submit(state, *numbers):
     """Have jobs in the queue that have not asked yet."""
     token = f"token {len(state.jobs)} {numbers}"
-    state.apply(j.Submitting(time=1.0, token=token, job_name="sweep", numbers=list(numbers)))
+    state.apply(events.Submitting(time=1.0, token=token, job_name="sweep", numbers=list(numbers)))
     ids = {number: f"id of {number}" for number in numbers}
-    state.apply(j.Submitted(time=1.0, token=token, job_ids=ids))
+    state.apply(events.Submitted(time=1.0, token=token, job_ids=ids))
 
 
 def assign(state, number, learner):
     state.apply(
-        j.Assigned(
+        events.Assigned(
             time=2.0,
             learner=learner,
             number=state.learners[learner].attempt + 1,
@@ -43,12 +43,14 @@ def assign(state, number, learner):
 
 def send_away(state, number):
     job = JobIdentity(f"id of {number}")
-    state.apply(j.NothingLeft(time=2.0, job=job, job_name=f"sweep-{number}", job_number=number))
+    state.apply(
+        events.NothingLeft(time=2.0, job=job, job_name=f"sweep-{number}", job_number=number)
+    )
 
 
 def finish(state, *learners):
     for learner in learners:
-        state.apply(j.Done(time=3.0, learner=learner))
+        state.apply(events.Done(time=3.0, learner=learner))
 
 
 # Examples.
@@ -68,7 +70,7 @@ def test_there_are_no_more_jobs_than_allowed():
 
 def test_submissions_that_are_under_way_count():
     state = RunState([0] * 10)
-    state.apply(j.Submitting(time=1.0, token="t", job_name="sweep", numbers=[0, 1]))
+    state.apply(events.Submitting(time=1.0, token="t", job_name="sweep", numbers=[0, 1]))
     assert numbers_to_submit(state, 10, 3) == [2]
 
 
@@ -210,7 +212,7 @@ def test_learners_own_numbers_come_first(run):
 
 def cancel(manager, *learners):
     for learner in learners:
-        manager.record(j.Cancelled(time=1.0, learner=learner))
+        manager.record(events.Cancelled(time=1.0, learner=learner))
 
 
 def test_jobs_of_cancelled_learners_are_cancelled_and_no_others():
@@ -230,7 +232,7 @@ def test_a_pending_job_whose_learner_is_cancelled_stays_while_another_learner_wa
     assert jobs_to_cancel(manager.state) == []  # learner 2 will take it
     cancel(manager, 2)
     assert jobs_to_cancel(manager.state) == ["0"]
-    manager.record(j.JobsCancelled(time=2.0, job_ids=["0"]))
+    manager.record(events.JobsCancelled(time=2.0, job_ids=["0"]))
     assert jobs_to_cancel(manager.state) == []
 
 

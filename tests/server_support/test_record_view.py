@@ -7,8 +7,8 @@ import time
 import adaptive
 import pytest
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler.journal_follower import JournalFollower
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import JournalFollower
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support import database_manager
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
@@ -17,8 +17,8 @@ from tests.server_support.full_disk import no_room_for_the_address
 from tests.waiting import PATIENCE
 
 SUBMITTED = (
-    j.Submitting(time=1.0, token="t", job_name="run", numbers=[0]),
-    j.Submitted(time=2.0, token="t", job_ids={0: "7"}),
+    events.Submitting(time=1.0, token="t", job_name="run", numbers=[0]),
+    events.Submitted(time=2.0, token="t", job_ids={0: "7"}),
 )
 
 
@@ -49,7 +49,7 @@ def write(manager, *records):
 
 
 def done(learner):
-    return j.Done(time=time.time(), learner=learner)
+    return events.Done(time=time.time(), learner=learner)
 
 
 def test_what_another_writes_is_seen(managers):

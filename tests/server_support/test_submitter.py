@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.errors import (
     RunFolderLockedError,
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support.submitter import Submitter
 from tests.asynchronous import in_a_loop
@@ -128,10 +128,10 @@ async def test_jobs_that_ask_for_the_same_go_together_and_share_a_script(
 
 @in_a_loop
 async def test_a_paused_run_submits_nothing(submitter, database, scheduler):
-    database.record(j.Paused(time=database.now))
+    database.record(events.Paused(time=database.now))
     assert not await submitter.submit_missing(100)
     assert scheduler.batches == []
-    database.record(j.Resumed(time=database.now))
+    database.record(events.Resumed(time=database.now))
     await submitter.submit_missing(100)
     assert len(scheduler.batches) == 1
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler.learners.storage import load_parallel
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import read_journal
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.looking import points
 from tests.soak.cost import Strike, most_again
@@ -258,11 +259,11 @@ class Soak:
 
     def _wrong_in_journal(self) -> Iterator[str]:
         """Yield what no journal may hold: two holders of a learner, or learners done twice."""
-        holders: dict[int, j.Assigned] = {}
+        holders: dict[int, events.Assigned] = {}
         done: set[int] = set()
-        for record in j.read_journal(self._folder / "disk" / "run" / "journal.jsonl"):
+        for record in read_journal(self._folder / "disk" / "run" / "journal.jsonl"):
             match record:
-                case j.Assigned():
+                case events.Assigned():
                     before = holders.get(record.learner)
                     if before is not None and before.job.job_id != record.job.job_id:
                         yield f"learner {record.learner} had two jobs: {before} {record}"
@@ -271,14 +272,14 @@ class Soak:
                         i: a for i, a in holders.items() if a.job.job_id != record.job.job_id
                     }
                     holders[record.learner] = record
-                case j.Done():
+                case events.Done():
                     if record.learner in done:
                         yield f"learner {record.learner} was done twice"
                     done.add(record.learner)
                     holders.pop(record.learner, None)
-                case j.Failed() | j.Released():
+                case events.Failed() | events.Released():
                     holders.pop(record.learner, None)
-                case j.JobGone():
+                case events.JobGone():
                     gone = [i for i, a in holders.items() if a.job.job_id == record.job_id]
                     for index in gone:
                         del holders[index]

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import adaptive
 
 from adaptive_scheduler.learners.goals import smart_goal
-from adaptive_scheduler.run_folder import RunFolder
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.recorder import Recorder
+from adaptive_scheduler.server_support.monitor import Recorder
 from tests.server_support.playing import Job, Manager
 
 

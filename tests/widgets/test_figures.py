@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from adaptive_scheduler.widgets.figures import RunFigures, collect_figures
+from adaptive_scheduler.widgets.formatting import short_number, size, span
 from adaptive_scheduler.widgets.html import asset, static_page, strip
-from adaptive_scheduler.widgets.words import short_number, size, span
 from tests.widgets.playing import PlayedRun
 
 FIGURES = RunFigures(

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from adaptive_scheduler import journal as j
-from adaptive_scheduler.journal_writer import Journal
-from adaptive_scheduler.protocol import JobIdentity
+from adaptive_scheduler.protocol.messages import JobIdentity
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.widgets.attempts import attempts_at
 from adaptive_scheduler.widgets.curves import curves_of
 from adaptive_scheduler.widgets.log_lines import LogFollower, readable
@@ -89,7 +89,7 @@ def test_of_a_long_file_only_the_end_is_read(tmp_path):
 
 
 def assigned(learner, number, job_id, log=""):
-    return j.Assigned(
+    return events.Assigned(
         time=10.0 * number,
         learner=learner,
         number=number,
@@ -116,14 +116,14 @@ def test_attempts_have_their_ends(tmp_path):
         run,
         assigned(1, 1, "7"),
         assigned(0, 1, "8"),
-        j.Failed(time=1, learner=1, error="ValueError: x", traceback="Traceback"),
+        events.Failed(time=1, learner=1, error="ValueError: x", traceback="Traceback"),
         assigned(1, 2, "9"),
-        j.JobGone(time=2, job_id="8", end="TIMEOUT", output="slurmstepd: killed"),
-        j.JobGone(time=2, job_id="9", end="OUT_OF_MEMORY", output="Killed"),
+        events.JobGone(time=2, job_id="8", end="TIMEOUT", output="slurmstepd: killed"),
+        events.JobGone(time=2, job_id="9", end="OUT_OF_MEMORY", output="Killed"),
         assigned(1, 3, "10"),
-        j.Released(time=3, learner=1, reason="The time is over."),
+        events.Released(time=3, learner=1, reason="The time is over."),
         assigned(1, 4, "11"),
-        j.Done(time=4, learner=1),
+        events.Done(time=4, learner=1),
     )
     stories = attempts_at(run.run_folder, 1)
     assert [(s.number, s.job_id, s.outcome) for s in stories] == [
@@ -139,7 +139,7 @@ def test_attempts_have_their_ends(tmp_path):
 
 def test_the_attempt_that_a_compaction_remembers_is_there(tmp_path):
     run = PlayedRun(tmp_path)
-    was = j.LearnerWas(
+    was = events.LearnerWas(
         time=1, learner=2, state="ready", attempt=5, error="E", job=JobIdentity("7"), job_name="s-2"
     )
     write_journal(run, was)
@@ -168,7 +168,7 @@ def play_failure(run):
     write_journal(
         run,
         assigned(0, 1, "0", str(log)),
-        j.Failed(time=1, learner=0, error="ValueError: x", traceback="Traceback ..."),
+        events.Failed(time=1, learner=0, error="ValueError: x", traceback="Traceback ..."),
     )
     return log
 

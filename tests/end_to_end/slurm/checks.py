@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import read_journal
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.looking import points
 
@@ -34,19 +35,19 @@ def check_that_all_is_well(run, ledger, *, twice=0):
     assert list(overlapping_work(ledger)) == []
 
 
-def overlapping_holds() -> Iterator[j.Assigned]:
+def overlapping_holds() -> Iterator[events.Assigned]:
     """Yield the assignments of learners that another job had at the time."""
     holders = {}
-    for record in j.read_journal(Path("run-run/journal.jsonl")):
+    for record in read_journal(Path("run-run/journal.jsonl")):
         match record:
-            case j.Assigned():
+            case events.Assigned():
                 before = holders.get(record.learner)
                 if before is not None and before.job_id != record.job.job_id:
                     yield record
                 holders[record.learner] = record.job
-            case j.Done() | j.Failed() | j.Released():
+            case events.Done() | events.Failed() | events.Released():
                 holders.pop(record.learner, None)
-            case j.JobGone():
+            case events.JobGone():
                 holders = {i: job for i, job in holders.items() if job.job_id != record.job_id}
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import adaptive
 import psutil
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import SLURM
-from adaptive_scheduler.server_support import queue_watch
+from adaptive_scheduler.server_support import reconcile
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import family, is_alive, records, send
 from tests.end_to_end.slurm.checks import FREE, LONG, N_POINTS, NEVER, check_that_all_is_well
@@ -70,11 +70,11 @@ def test_pending_jobs_that_somebody_else_cancels_are_submitted_again(cluster, st
     functions = [Noted(ledger.path, index, free=0, gate=gate) for index in range(10)]
     learners = [adaptive.SequenceLearner(function, [0, 1]) for function in functions]
     run = start(learners, max_fails_per_job=3)
-    wait_until(lambda: len(records(j.Assigned)) == 4)  # each of the four nodes has one job
+    wait_until(lambda: len(records(events.Assigned)) == 4)  # each of the four nodes has one job
     cluster.run("scancel", "--state=PENDING", "--name=run")
     # Slurm remembers nothing of these six, and they have not failed.
-    wait_until(lambda: len(records(j.JobGone)) == 6)
-    wait_until(lambda: sum(len(record.job_ids) for record in records(j.Submitted)) == 16)
+    wait_until(lambda: len(records(events.JobGone)) == 6)
+    wait_until(lambda: sum(len(record.job_ids) for record in records(events.Submitted)) == 16)
     gate.touch()
     run.wait(timeout=LONG)
     check_that_all_is_well(run, ledger)
@@ -127,7 +127,7 @@ def test_a_requeued_job_that_can_not_be_launched_again_is_replaced(cluster, stop
     cluster.put_back(job_id)
     with cluster.launches_failing():
         cluster.let_begin(job_id)
-        wait_until(lambda: records(j.JobGone))
+        wait_until(lambda: records(events.JobGone))
         assert run.get_database().fails[0] == 0  # it had worked
         assert "1 HELD" in run.info(format="text")
     gate.touch()
@@ -175,7 +175,7 @@ def test_a_job_of_a_lost_node_that_must_not_come_back_is_replaced(cluster, stopp
 def test_a_job_that_a_node_does_not_end_is_not_waited_for(
     cluster, stopped, ledger, gate, monkeypatch
 ):
-    monkeypatch.setattr(queue_watch, "LONGEST_END", 1.0)
+    monkeypatch.setattr(reconcile, "LONGEST_END", 1.0)
     run = stopped(save_interval=1)
     wait_until(is_saved)
     (job_id,) = ledger.jobs()
@@ -260,7 +260,7 @@ def test_a_submission_without_an_answer_is_found_and_not_repeated(cluster, start
         run.wait(timeout=LONG)
     check_that_all_is_well(run, ledger)
     assert calls["sbatch"] == 1
-    assert len(records(j.Submitted)) == 1
+    assert len(records(events.Submitted)) == 1
 
 
 def test_a_controller_that_is_killed_in_the_middle_of_a_submission_is_waited_for(
@@ -275,7 +275,7 @@ def test_a_controller_that_is_killed_in_the_middle_of_a_submission_is_waited_for
     cluster.let_controller_save()
     cluster.signal(signal.SIGSTOP, "slurmctld")
     gates[0].touch()
-    wait_until(lambda: len(records(j.Submitting)) == 2 and has_child_named("sbatch"))
+    wait_until(lambda: len(records(events.Submitting)) == 2 and has_child_named("sbatch"))
     cluster.kill("slurmctld")
     killed = time.monotonic()
     gates[1].touch()

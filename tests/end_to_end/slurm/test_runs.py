@@ -14,11 +14,11 @@ import adaptive
 import pytest
 from adaptive.utils import named_product
 
-from adaptive_scheduler import journal as j
 from adaptive_scheduler import slurm_run, utils
 from adaptive_scheduler.errors import SubmissionRejectedError
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import SLURM
-from adaptive_scheduler.scheduler.slurm_client import ask_well
+from adaptive_scheduler.scheduler.slurm.client import ask_well
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import most_at_once, points, records, saved_points
 from tests.end_to_end.slurm.checks import (
@@ -146,8 +146,8 @@ def test_a_job_whose_time_is_nearly_over_saves_and_another_goes_on(stopped, ledg
     gate.touch()
     run.wait(timeout=LONG)
     check_that_all_is_well(run, ledger)
-    assert records(j.Failed) == []
-    assert {r.reason for r in records(j.Released)} == {"The job got SIGUSR1."}
+    assert records(events.Failed) == []
+    assert {r.reason for r in records(events.Released)} == {"The job got SIGUSR1."}
     assert len(ledger.jobs()) >= 2
 
 
@@ -173,8 +173,8 @@ def test_a_warning_and_an_end_reach_the_jobs_of_every_executor(
     assert saved_points(run.learners[0], "data/0.pickle") == ledger.points(0)
     second = ledger.jobs()[-1]
     ask_well(["scancel", "--batch", "--signal=USR1", second])  # as Slurm sends its warning
-    wait_until(lambda: len(records(j.Released)) == 2, timeout=LONG)
-    assert [r.reason for r in records(j.Released)] == [
+    wait_until(lambda: len(records(events.Released)) == 2, timeout=LONG)
+    assert [r.reason for r in records(events.Released)] == [
         "The job got SIGTERM.",
         "The job got SIGUSR1.",
     ]
@@ -182,7 +182,7 @@ def test_a_warning_and_an_end_reach_the_jobs_of_every_executor(
     run.wait(timeout=LONG)
     run.load_learners()
     assert points(run.learners[0]) == ledger.points(0)
-    assert records(j.Failed) == list(overlapping_holds()) == []
+    assert records(events.Failed) == list(overlapping_holds()) == []
 
 
 def n_begun_after(job_id, ledger):

@@ -7,7 +7,7 @@ import threading
 import adaptive
 import pytest
 
-from adaptive_scheduler import journal as j
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import SLURM
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import records
@@ -24,8 +24,8 @@ def test_work_for_three_minutes_in_jobs_of_one_minute(start, ledger, warning, to
     n_jobs = len(ledger.jobs())
     assert n_jobs >= 3
     check_that_all_is_well(run, ledger, twice=2 * (n_jobs - 1))  # what was evaluated at the signal
-    assert records(j.Failed) == []
-    assert {r.reason for r in records(j.Released)} == {f"The job got {told_by}."}
+    assert records(events.Failed) == []
+    assert {r.reason for r in records(events.Released)} == {f"The job got {told_by}."}
 
 
 def slowly(x):

@@ -11,11 +11,11 @@ import time
 import adaptive
 
 from adaptive_scheduler import RunManager, scheduler
-from adaptive_scheduler import journal as j
-from adaptive_scheduler import protocol as p
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.history import Sample
 from adaptive_scheduler.scheduler.jobs import queued_job
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.history import Sample
 
 #: Of a thousand learners, how many are in each state; all others are ready.
 SHARES = {"done": 620, "running": 80, "failed": 3, "delayed": 7, "cancelled": 10}
@@ -80,12 +80,14 @@ class Showcase:
 
     def _play_pending(self, number):
         self.state.apply(
-            j.Submitting(
+            events.Submitting(
                 time=self.now - 600, token=f"t{number}", job_name="anderson", numbers=[number]
             )
         )
         job_id = f"4711_{900 + number}"
-        submitted = j.Submitted(time=self.now - 600, token=f"t{number}", job_ids={number: job_id})
+        submitted = events.Submitted(
+            time=self.now - 600, token=f"t{number}", job_ids={number: job_id}
+        )
         self.state.apply(submitted)
         self.database.queue[job_id] = queued_job(
             job_name=f"anderson-{number}",
@@ -98,8 +100,8 @@ class Showcase:
     # What a learner may have seen.
 
     def _begun(self, index, ago, number=1):
-        job = p.JobIdentity(f"4711_{index}")
-        assigned = j.Assigned(
+        job = messages.JobIdentity(f"4711_{index}")
+        assigned = events.Assigned(
             time=self.now - ago,
             learner=index,
             number=number,
@@ -109,7 +111,7 @@ class Showcase:
             host=f"node{index % 40:02}",
         )
         self.state.apply(assigned)
-        return job, p.Attempt(index, number)
+        return job, messages.Attempt(index, number)
 
     def _report(self, kind, index, part, *, ago, number=1):
         job, attempt = self._begun(index, ago, number)
@@ -119,20 +121,20 @@ class Showcase:
 
     def _gone(self, index, end):
         job_id = f"4711_{index}"
-        gone = j.JobGone(time=self.now, job_id=job_id, end=end, state=end, is_certain=True)
+        gone = events.JobGone(time=self.now, job_id=job_id, end=end, state=end, is_certain=True)
         self.state.apply(gone)
 
     def _done(self, index, lot):
-        self._report(p.Done, index, 1, ago=AGE * (1 - lot / 2))
+        self._report(messages.Done, index, 1, ago=AGE * (1 - lot / 2))
         self._gone(index, "COMPLETED")
 
     def _running(self, index, lot):
-        self._report(p.Status, index, lot, ago=9_000 * lot, number=1 + (index % 7 == 0))
+        self._report(messages.Status, index, lot, ago=9_000 * lot, number=1 + (index % 7 == 0))
 
     def _failed(self, index, lot, times=3):
         for number in range(1, times + 1):
             job, attempt = self._begun(index, 7_000 * (lot + 1) - 60 * number, number)
-            self.handler.answer(p.Failed(job, attempt, ERRORS[index % 3], "Traceback ..."))
+            self.handler.answer(messages.Failed(job, attempt, ERRORS[index % 3], "Traceback ..."))
         self._gone(index, "FAILED")
 
     def _delayed(self, index, lot):
@@ -140,4 +142,4 @@ class Showcase:
 
     def _cancelled(self, index, lot):
         del lot  # it has seen nothing
-        self.state.apply(j.Cancelled(time=self.now, learner=index))
+        self.state.apply(events.Cancelled(time=self.now, learner=index))

@@ -349,7 +349,7 @@ import time
 from IPython.display import display
 from adaptive_scheduler.widgets.columns import Columns
 from adaptive_scheduler.widgets.learner_table import LEARNER_COLUMNS
-from adaptive_scheduler.widgets.pieces import Grid
+from adaptive_scheduler.widgets.components import Grid
 
 columns = Columns(LEARNER_COLUMNS, 100_000)
 states = ["ready", "running", "done", "failed"]

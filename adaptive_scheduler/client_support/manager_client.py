@@ -1,0 +1,235 @@
+"""A job's dealings with the manager, or with the run folder while nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from adaptive_scheduler.client_support.fence import Fence
+from adaptive_scheduler.client_support.job_log import note
+from adaptive_scheduler.client_support.offline import free_attempts, given_attempt, was_assigned
+from adaptive_scheduler.protocol import messages
+from adaptive_scheduler.protocol.client import ManagerConnection
+from adaptive_scheduler.run_folder.outbox import Outbox
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder.settings import JobSettings
+
+#: Seconds after which a job finds out whether anybody listens.
+_LITTLE_PATIENCE = 3.0
+#: Seconds that it then waits for a manager that may be busy, before it goes on alone.
+_PATIENCE = 30.0
+#: Seconds for which a run folder that can't be read or written is tried again, first after
+#: `_FIRST_DISK_PAUSE`, which doubles up to `_LONGEST_DISK_PAUSE`.
+_DISK_PATIENCE = 600.0
+_FIRST_DISK_PAUSE = 1.0
+_LONGEST_DISK_PAUSE = 60.0
+
+T = TypeVar("T")
+
+
+class Verdict(enum.Enum):
+    """Whether a job may go on with its learner."""
+
+    GO_ON = enum.auto()
+    SUPERSEDED = enum.auto()
+    STOP = enum.auto()
+
+
+class Desk:
+    """Gets learners for a job, and delivers what it has to report.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    settings
+        What is the same for all jobs.
+    job, number
+        Who this job is.
+    n_learners
+        How many learners there are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: JobSettings,
+        job: messages.JobIdentity,
+        number: int,
+        n_learners: int,
+    ) -> None:
+        self.job = job
+        self.number = number
+        self.job_name = f"{settings.job_name}-{number}"
+        self.holding: messages.Attempt | None = None
+        self.is_heard = True
+        self._settings = settings
+        self._n_learners = n_learners
+        self._connection = ManagerConnection(folder / "connection.json")
+        self._outbox = Outbox(folder / "outbox")
+        self._tried: set[int] = set()
+        #: The last report that went into the outbox.
+        self._last_left: messages.Report | None = None
+        self._fence = self._new_fence()
+
+    def _new_fence(self) -> Fence:
+        return Fence(self._settings.journal, self._outbox, self.job)
+
+    def _hello(self, holding: messages.Attempt | None) -> messages.Hello:
+        return messages.Hello(
+            job=self.job,
+            job_name=self.job_name,
+            number=self.number,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            log_fname=str(self._settings.log_folder / f"{self.job_name}-{self.job.job_id}.log"),
+            holding=holding,
+        )
+
+    async def next_attempt(self) -> messages.Attempt | None:
+        """Return the learner that this job has now; None if nothing is left for it.
+
+        Raises
+        ------
+        OSError
+            If nobody answers, and the run folder can't be used for long.
+        """
+        self.holding = None
+        self._fence = self._new_fence()  # what is written from now on may be about the next one
+        self.holding = await _while_disk_fails(self._ask_or_claim)
+        if self.holding is not None:
+            self._tried.add(self.holding.learner)
+        return self.holding
+
+    async def _ask_or_claim(self) -> messages.Attempt | None:
+        answer = await self._ask(self._hello(None))
+        left = self._last_left
+        if (
+            isinstance(answer, messages.Assigned)
+            and left is not None
+            and left.attempt == answer.attempt
+        ):
+            # The manager has come back, and has not read the outbox yet.
+            await self._ask(left)
+            answer = await self._ask(self._hello(None))
+        if answer is None:
+            return await asyncio.to_thread(self._claim)
+        return answer.attempt if isinstance(answer, messages.Assigned) else None
+
+    async def status(self, figures: messages.Figures, trouble: str = "") -> Verdict:
+        """Tell how far the learner is and what hinders it, and hear whether to go on."""
+        if self.holding is None:
+            return Verdict.STOP
+        status = messages.Status(self.job, self.holding, figures, messages.clip(trouble) or None)
+        answer = await self._ask(status)
+        if isinstance(answer, messages.Superseded):
+            # The manager may have thought that this job is gone: ask for the learner again.
+            answer = await self._ask(self._hello(self.holding))
+        match answer:
+            case messages.Superseded() | messages.NothingLeft():
+                return Verdict.SUPERSEDED
+            case messages.Stop():
+                return Verdict.STOP
+            case messages.Assigned():
+                self.holding = answer.attempt
+        return Verdict.GO_ON
+
+    def check_holding(self) -> None:
+        """Look whether this job still has its learner. Blocks, for a moment only.
+
+        Raises
+        ------
+        SupersededError
+            If another job has it.
+        """
+        if self.holding is not None:
+            self._fence.check(self.holding)
+
+    async def report(self, message: messages.Report) -> None:
+        """Deliver the end of an attempt, to the manager or to the outbox.
+
+        Raises
+        ------
+        OSError
+            If nobody answers, and the outbox can't be written for long.
+        """
+
+        async def deliver() -> None:
+            if await self._ask(message) is None:
+                await asyncio.to_thread(self._outbox.put, message)
+                self._last_left = message
+                note("left a report in the outbox", report=type(message).__name__.lower())
+
+        await _while_disk_fails(deliver)
+        self.holding = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    async def _ask(self, message: messages.Message) -> messages.Answer | None:
+        if not self.is_heard and await self._connection.is_refused():
+            return None  # still nobody there: short learners need not wait for that each time
+        answer = await self._connection.request(message, patience=_LITTLE_PATIENCE)
+        if answer is None and self.is_heard and not await self._connection.is_refused():
+            answer = await self._connection.request(message, patience=_PATIENCE)
+        if (answer is not None) != self.is_heard:
+            self.is_heard = answer is not None
+            event = "the manager answers again" if self.is_heard else "the manager does not answer"
+            note(event, level=logging.INFO if self.is_heard else logging.WARNING)
+        return answer
+
+    def _claim(self) -> messages.Attempt | None:
+        """Take a learner that the run folder says is free, its own first.
+
+        The claim is on disk before the journal is read once more: of this job
+        and a manager that can't be reached, one sees what the other did.
+        """
+        given = given_attempt(self._settings, self.job)
+        if given is not None and given.learner not in self._tried:
+            if not self._outbox.is_claimed(given):
+                note("got a learner, though the answer was lost", learner=given.learner)
+                return given
+            self._tried.add(given.learner)
+        for attempt in free_attempts(self._settings, self.number, self._n_learners):
+            if attempt.learner in self._tried:
+                continue
+            if self._outbox.claim(attempt, self._hello(attempt)):
+                self._tried.add(attempt.learner)
+                if self._is_mine(attempt):
+                    note("took a learner unasked", learner=attempt.learner)
+                    return attempt
+        return None
+
+    def _is_mine(self, attempt: messages.Attempt) -> bool:
+        """Whether a claim counts: if the manager was quicker, it is taken back."""
+        is_mine = False
+        try:
+            is_mine = not was_assigned(self._settings, attempt)
+        finally:
+            if not is_mine:
+                self._outbox.unclaim(attempt)
+        return is_mine
+
+
+async def _while_disk_fails(action: Callable[[], Awaitable[T]]) -> T:
+    """Do what needs the run folder, again and again while that can't be read or written."""
+    deadline = time.monotonic() + _DISK_PATIENCE
+    pause = _FIRST_DISK_PAUSE
+    while True:
+        try:
+            return await action()
+        except OSError as error:
+            if time.monotonic() + pause > deadline:
+                raise
+            note("the run folder can't be used", level=logging.ERROR, error=str(error))
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_DISK_PAUSE)

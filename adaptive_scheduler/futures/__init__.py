@@ -1,0 +1,1 @@
+"""Runs plain functions as jobs: the face of `concurrent.futures`."""

@@ -1,0 +1,1 @@
+"""What jobs and their manager say to each other, and how."""

@@ -1,0 +1,77 @@
+"""A state in as few records as it takes: what a journal is compacted to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.models import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    JobEntry,
+    LearnerEntry,
+)
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder.state import RunState
+
+#: What the table and a record know of a job by the same name.
+_JOB_FACTS = [f.name for f in fields(JobEntry) if f.name in events.JobWas.__struct_fields__]
+#: Likewise of a learner, besides its state: that changes by rules.
+_LEARNER_FACTS = [
+    f.name
+    for f in fields(LearnerEntry)
+    if f.name in events.LearnerWas.__struct_fields__ and f.name != "state"
+]
+
+
+def as_records(state: RunState, now: float) -> Iterator[events.AnyRecord]:
+    """Yield the records from which an empty state becomes this one."""
+    for token, submission in state.submissions.items():
+        yield events.Submitting(
+            time=submission.time,
+            token=token,
+            job_name=submission.job_name,
+            numbers=list(submission.numbers),
+        )
+    for job in state.jobs.values():
+        is_leaving = job.job_id in state.leaving
+        yield events.JobWas(time=now, is_leaving=is_leaving, **job_facts(job))
+    for entry in state.learners:
+        if _has_a_story(entry):
+            facts = learner_facts(entry)
+            yield events.LearnerWas(time=now, learner=entry.index, state=entry.state, **facts)
+    yield events.JobsWereOver(time=now, ended=state.over, missed=sorted(state.missed))
+    totals = state.totals
+    yield events.TotalsWere(
+        time=now,
+        submitted=totals.submitted,
+        gone=totals.gone,
+        failed_starts_in_a_row=totals.failed_starts_in_a_row,
+        starting_times=totals.starting_times,
+        began=totals.began,
+        ends=dict(totals.ends),
+    )
+    if state.is_paused:
+        yield events.Paused(time=now)
+    if state.ended is not None:
+        yield events.RunEnded(time=totals.ended or now, status=state.ended)
+
+
+def _has_a_story(entry: LearnerEntry) -> bool:
+    """Whether anything has happened to a learner."""
+    has_ended = entry.state in (DONE, FAILED, CANCELLED)
+    return bool(entry.attempt or entry.error or has_ended or entry.npoints is not None)
+
+
+def job_facts(source: JobEntry | events.JobWas) -> dict[str, Any]:
+    """Return what a compaction keeps of a job, from either side of it."""
+    return {name: getattr(source, name) for name in _JOB_FACTS}
+
+
+def learner_facts(source: LearnerEntry | events.LearnerWas) -> dict[str, Any]:
+    """Return what a compaction keeps of a learner besides its state, from either side of it."""
+    return {name: getattr(source, name) for name in _LEARNER_FACTS}

@@ -1,0 +1,230 @@
+"""The journal: an append-only file of JSON lines that is the truth about a run.
+
+Any process may read it at any time; the last line may be torn, and is then ignored. The
+manager alone writes, and tells nobody of a record before it lies on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.events import AnyRecord, read_record, write_record
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+#: Bytes that are read at once from the end of the journal.
+_BLOCK = 1 << 16
+#: Bytes of the first line that tell one journal from another: when it was begun, and by whom.
+_HEAD = 256
+_NO_FILE = (0, b"")
+
+
+def read_journal(path: Path) -> Iterator[AnyRecord]:
+    """Yield the records of a journal; none if there is no file.
+
+    Raises
+    ------
+    RunFolderError
+        If a line before the last can't be read.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):  # torn: its writer died, or is writing now
+                return
+            try:
+                yield read_record(line)
+            except RunFolderError as error:
+                raise RunFolderError(
+                    f"Line {number} of the journal '{path}' can't be read: {error} Move the "
+                    "file aside to begin the run anew; data files are not touched by that."
+                ) from error
+
+
+class Journal:
+    """Appends records to a journal.
+
+    Records are collected by `append` and written by `flush`, which blocks
+    until they lie on disk and may run in another thread.
+
+    Parameters
+    ----------
+    path
+        The file; it is made if there is none.
+    may_write
+        Asked before each write whether this is still the one who writes.
+    """
+
+    def __init__(self, path: Path, *, may_write: Callable[[], bool] = lambda: True) -> None:
+        self.path = path
+        self._may_write = may_write
+        self._waiting: list[bytes] = []
+        self._writing = threading.Lock()
+        _drop_torn_line(path)
+        self._fd = os.open(path, _FLAGS, 0o600)
+        self._good_size = os.fstat(self._fd).st_size
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether every record lies on disk."""
+        return not self._waiting
+
+    def append(self, record: AnyRecord) -> None:
+        """Add a record, to be written with the next `flush`."""
+        self._waiting.append(write_record(record))
+
+    def flush(self) -> None:
+        """Write what is waiting and wait until it lies on disk.
+
+        Raises
+        ------
+        OSError
+            If that failed. The records keep waiting for another flush, and the
+            file has no half-written line.
+        """
+        with self._writing:
+            count = len(self._waiting)  # more may arrive while this thread writes
+            if count == 0:
+                return
+            data = b"".join(self._waiting[:count])
+            if not self._may_write():
+                raise OSError(errno.ESTALE, "another manager has taken the run over")
+            if os.fstat(self._fd).st_size > self._good_size:  # it could not be cut off before
+                os.ftruncate(self._fd, self._good_size)
+            try:
+                _write_all(self._fd, data)
+                os.fsync(self._fd)
+            except OSError:
+                os.ftruncate(self._fd, self._good_size)
+                raise
+            self._good_size += len(data)
+            del self._waiting[:count]
+
+    def compact(self, records: Iterable[AnyRecord]) -> None:
+        """Replace the whole journal by `records`, atomically.
+
+        Whoever reads it meanwhile sees the old one or the new one.
+        """
+        data = b"".join(map(write_record, records))
+        new = self.path.with_name(self.path.name + ".new")
+        fd = os.open(new, _FLAGS | os.O_TRUNC, 0o600)
+        try:
+            _write_all(fd, data)
+            os.fsync(fd)
+            new.replace(self.path)
+        except OSError:
+            os.close(fd)
+            new.unlink()  # it takes up room where there is none
+            raise
+        os.close(self._fd)
+        self._fd, self._good_size = fd, len(data)
+        self._waiting.clear()
+        _sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Close the file. What has not been flushed is lost."""
+        with self._writing:
+            os.close(self._fd)
+            self._fd = -1  # the file that is opened next may get the same number
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what a dead writer has not finished, so that new lines begin at a line's start."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    whole = data.rfind(b"\n") + 1
+    if whole != len(data):
+        os.truncate(path, whole)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class JournalFollower:
+    """Reads what is added to a journal, and nothing twice.
+
+    Parameters
+    ----------
+    path
+        The journal. Where another file takes its place, all of that is new.
+    from_start
+        Read what is there already, too.
+    """
+
+    def __init__(self, path: Path, *, from_start: bool = False) -> None:
+        self._path = path
+        self._file, self._position = _NO_FILE, 0
+        #: How many files have been read, one in the place of the other.
+        self.n_files = 0
+        if from_start:
+            return
+        # What can't be read now is read from its beginning when it can.
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            position = _end_of_whole_lines(file)
+            self._file, self._position = _which_file(file), position
+
+    def new_records(self) -> list[events.AnyRecord]:
+        """Return the records that were added; none if there is no journal.
+
+        Raises
+        ------
+        OSError, RunFolderError
+            If it can't be read.
+        """
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return []
+        with file:
+            which = _which_file(file)
+            if which != self._file:
+                self._file, self._position = which, 0
+                self.n_files += 1
+            file.seek(self._position)
+            data = file.read()
+        whole = data.rfind(b"\n") + 1
+        records = [events.read_record(line) for line in data[:whole].splitlines()]
+        self._position += whole
+        return records
+
+
+def _which_file(file: BinaryIO) -> tuple[int, bytes]:
+    """Tell a journal from one in its place: the number alone may be that of one long deleted."""
+    file.seek(0)
+    return os.fstat(file.fileno()).st_ino, file.readline(_HEAD)
+
+
+def _end_of_whole_lines(file: BinaryIO) -> int:
+    """Return where the last line that is whole ends; another may be being written."""
+    position = file.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - _BLOCK)
+        file.seek(start)
+        found = file.read(position - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0

@@ -1,0 +1,256 @@
+"""A scheduler for one machine, without any to install."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import uuid
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from adaptive_scheduler.errors import (
+    InvalidInputError,
+    SubmissionRejectedError,
+)
+from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
+from adaptive_scheduler.scheduler.jobs import Phase, queued_job
+from adaptive_scheduler.scheduler.local.client import ask
+from adaptive_scheduler.scheduler.local.cores import usable_cores
+from adaptive_scheduler.scheduler.local.spool import open_spool
+from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
+from adaptive_scheduler.scheduler.script import JobVariables
+from adaptive_scheduler.scheduler.submitting import check_batch
+
+#: Seconds between SIGTERM and SIGKILL when a job has to end.
+KILL_WAIT = 30.0
+#: Bytes of a job's name; with number, id and ending a file's name has 255 at most.
+_MAX_NAME = 200
+_PHASES: Final[dict[str, Phase]] = {
+    "PENDING": "pending",
+    "RUNNING": "running",
+    "COMPLETING": "ending",
+}
+
+
+class Local(BaseScheduler):
+    """Runs jobs on this machine, as many at a time as it has cores for.
+
+    What does not fit waits; jobs start in the order in which they came. They
+    go on when the process that submitted them ends, and any other process of
+    the same user sees them and can cancel them. All `Local` schedulers of a
+    user on a machine share its cores and its queue.
+
+    Parameters
+    ----------
+    cores*
+        Cores for each job.
+    time*
+        Wall time for each job: ``"HH:MM:SS"``, seconds or a timedelta. At its
+        end all processes of the job get SIGTERM, and SIGKILL after `kill_wait`.
+    max_cores
+        How many cores jobs may use at the same time, by default as many as
+        this process may use. With more than there are, jobs share cores.
+    kill_wait
+        Seconds between SIGTERM and SIGKILL when a job has to end.
+    **keywords
+        As for `BaseScheduler`. `extra_scheduler` can't be used: there is
+        nothing that could read it.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value can't be.
+
+    Notes
+    -----
+    What is known about jobs lies in ``/var/tmp/adaptive-scheduler-<user id>``, or
+    where the environment variable ``ADAPTIVE_SCHEDULER_LOCAL_DIR`` says; machines
+    can't share such a folder. Where the system ends all processes of users who
+    log out, it ends these jobs, too.
+    """
+
+    ext: ClassVar[str] = ".sh"
+    submit_cmd: ClassVar[str] = "bash"
+    is_local: ClassVar[bool] = True
+    min_poll_interval: ClassVar[float] = 0.2
+    variables: ClassVar[JobVariables] = JobVariables(
+        job_id="$ADAPTIVE_SCHEDULER_LOCAL_JOB_ID",
+        number="$ADAPTIVE_SCHEDULER_LOCAL_NUMBER",
+        restarts="0",
+    )
+
+    def __init__(
+        self,
+        cores: PerLearner[int] = 1,
+        *,
+        time: PerLearner[str | float | dt.timedelta | None] = None,
+        max_cores: int | None = None,
+        kill_wait: float = KILL_WAIT,
+        **keywords: Any,
+    ) -> None:
+        if max_cores is not None and not _is_number(max_cores, int, 1):
+            raise InvalidInputError(f"`max_cores` is a positive whole number, not {max_cores!r}.")
+        if not _is_number(kill_wait, int | float, 0):
+            raise InvalidInputError(f"`kill_wait` is a number of seconds, not {kill_wait!r}.")
+        self.max_cores = max_cores
+        self.kill_wait = kill_wait
+        super().__init__(cores, time=time, **keywords)
+
+    def check(self, resources: Resources) -> None:
+        """Raise `InvalidInputError` if no job can ever get `resources` here."""
+        super().check(resources)
+        most = self._most_cores()
+        if resources.cores > most:
+            raise InvalidInputError(
+                f"A job that asks for {resources.cores} cores can't run where {most} may be used. "
+                f"Ask for fewer, or let jobs share cores with "
+                f"Local(..., max_cores={resources.cores})."
+            )
+
+    def script_head(self, resources: Resources) -> list[str]:
+        """Return comments that say what `resources` are; the daemon gets them in another way."""
+        time = "" if resources.time is None else f", time: {resources.time}"
+        return [f"# cores: {resources.cores}{time}"]
+
+    def submit(self, batch: Batch) -> dict[int, str]:
+        """Submit jobs and return the id of each, by number.
+
+        They are on disk when this returns: neither the end of this process
+        nor that of the daemon loses them.
+
+        Raises
+        ------
+        SubmissionRejectedError
+            If the machine can never run them; none of them was submitted.
+        SchedulerUnavailableError
+            If it is not known whether they were.
+        """
+        check_batch(self, batch)
+        _check_name(batch.job_name)
+        time = batch.resources.time
+        answer = ask(
+            open_spool(),
+            {
+                "do": "submit",
+                "submission": uuid.uuid4().hex,
+                "job_name": batch.job_name,
+                "numbers": batch.numbers,
+                "script": batch.script,
+                "token": batch.token,
+                "cores": batch.resources.cores,
+                "max_cores": self._most_cores(),
+                "time": None if time is None else seconds_of(time),
+                "kill_wait": self.kill_wait,
+                "workdir": _as_utf8(batch.workdir.absolute()),
+                "log_folder": _as_utf8(batch.log_folder.absolute()),
+                "environment": {_as_utf8(k): _as_utf8(v) for k, v in os.environ.items()},
+                "umask": _umask(),
+                "affinity": sorted(os.sched_getaffinity(0)),
+            },
+        )
+        return {number: f"{answer['batch']}_{number}" for number in batch.numbers}
+
+    def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:  # noqa: ARG002  all are mine
+        """Return the jobs that wait, run or are about to end, by id.
+
+        Each user of a machine has a queue of their own, so that `me_only`
+        makes no difference.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If there was no answer.
+        """
+        return {
+            f"{batch}_{number}": queued_job(
+                job_name=f"{job_name}-{number}",
+                state=state,
+                phase=_PHASES.get(state, "unknown"),
+                reason=reason,
+                token=token,
+            )
+            for batch, job_name, token, state, reason, numbers in _ask_if_used("queue", "groups")
+            for number in numbers
+        }
+
+    def cancel_ids(self, job_ids: Collection[str]) -> None:
+        """End these jobs; ids that are not known are no error.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If it is not known whether they will end.
+        """
+        _ask_if_used("cancel", job_ids=list(job_ids))
+
+    def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
+        """Return how jobs have ended; those that have not, or too long ago, are left out."""
+        ends = _ask_if_used("ends", "ends", job_ids=list(job_ids))
+        return {job_id: JobEnd(**end) for job_id, end in dict(ends).items()}
+
+    def _most_cores(self) -> int:
+        return usable_cores() if self.max_cores is None else self.max_cores
+
+
+class LocalMockScheduler(Local):
+    """The name that `Local` had in release 2.
+
+    Parameters
+    ----------
+    mock_scheduler_kwargs
+        Has no effect: there is no mock scheduler any more.
+    """
+
+    def __init__(
+        self,
+        cores: PerLearner[int] = 1,
+        *,
+        mock_scheduler_kwargs: dict[str, Any] | None = None,
+        **keywords: Any,
+    ) -> None:
+        if mock_scheduler_kwargs is not None:
+            warnings.warn(
+                "`mock_scheduler_kwargs` has no effect: Local runs real jobs on this machine. "
+                "Leave it out; `max_cores` says how many cores jobs may use.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        super().__init__(cores, **keywords)
+
+
+def _ask_if_used(do: str, wanted: str = "", **question: Any) -> Any:
+    """Ask the daemon, unless no job was ever submitted: then there is nothing to know."""
+    spool = open_spool()
+    if not spool.journal.exists():
+        return {}
+    return ask(spool, {"do": do, **question}).get(wanted)
+
+
+def _is_number(value: object, kind: Any, least: int) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and value >= least
+
+
+def _as_utf8(path: str | Path) -> str:
+    """Return a text that is the same bytes for the daemon, whose encoding is UTF-8."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def _umask() -> int:
+    """Return which permissions this process's files don't get."""
+    # os.umask() would have to change it, for all threads, to see it.
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022
+
+
+def _check_name(name: str) -> None:
+    if re.search(r"[/\0]", name) or len(os.fsencode(name)) > _MAX_NAME:
+        raise SubmissionRejectedError(
+            f"Local refused the jobs of {name!r}: their output is named after them, and a "
+            f"file's name can't hold '/' nor be much longer than {_MAX_NAME} bytes. Choose "
+            "another `job_name`."
+        )

@@ -1,0 +1,218 @@
+"""What a job asks PBS for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Final
+
+from adaptive_scheduler._common.formatting import counted
+from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.executors.kinds import ON_ONE_NODE
+from adaptive_scheduler.scheduler.resources import Resources, seconds_of
+
+#: A unit must be said: numbers alone are bytes to PBS, and megabytes to Slurm.
+_MEMORY = re.compile(r"(\d+) *(?:([kmgtp])i?b?|b)", re.IGNORECASE | re.ASCII)
+_WORD = re.compile(r"\S+")
+#: Options by which users say the size of a job as a whole; ours would contradict them.
+_SIZE = re.compile(r"(?:\S*,)?(?:select|nodes|ncpus|procs)=.*")
+#: The same for the time: seconds, minutes and seconds, or hours, too.
+_WALLTIME = re.compile(r"(?:\S*,)?walltime=(?P<time>[\d:]+)(?:[.,].*)?")
+
+#: What PBS writes for a time: seconds, minutes and seconds, or hours, too.
+_TIME = re.compile(r"[\d:]*\d(?:\.\d*)?", re.ASCII)
+
+#: Options that we set for every job, or that would keep qsub from telling an id.
+_REFUSED: Final = {
+    "-N": "the manager names the jobs",
+    "-J": "the manager decides on arrays",
+    "-t": "the manager decides on arrays",
+    "-o": "set `log_folder=...` instead",
+    "-e": "set `log_folder=...` instead",
+    "-j": "errors go where the output goes",
+    "-k": "output is written where it stays",
+    "-r": "jobs can be started again",
+    "-I": "jobs have no terminal",
+    "-z": "qsub must tell the ids of jobs",
+    "-C": "the lines of the script begin with #PBS",
+}
+#: The jobs of another server are in none of the answers of the default one.
+_OTHER_SERVER: Final = (
+    "{!r} is a queue of another server. Say the server with the environment variable PBS_SERVER "
+    "(in old versions PBS_DEFAULT), and the name of the queue alone."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PbsResources(Resources):
+    """What one job asks PBS for: chunks of cores, each on one node.
+
+    Attributes
+    ----------
+    cores_per_node
+        Cores of each chunk; None stands for all cores in one chunk.
+    queue
+        Where the job waits.
+    memory
+        For each chunk, such as ``"4gb"``; also ``"4G"``.
+    select
+        Chunks in the words of PBS, such as ``"2:ncpus=4:mpiprocs=4"``, instead
+        of what follows from the others.
+    """
+
+    cores_per_node: int | None = None
+    queue: str | None = None
+    memory: str | None = None
+    select: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("queue", "select"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and _WORD.fullmatch(value)):
+                raise InvalidInputError(f"`{name}` is a word as qsub takes it, not {value!r}.")
+        if self.queue is not None and "@" in self.queue:
+            raise InvalidInputError(_OTHER_SERVER.format(self.queue))
+        if self.memory is not None:
+            object.__setattr__(self, "memory", _memory(self.memory))
+        if self.select is not None and self.memory is not None:
+            raise InvalidInputError(
+                f"Say the memory in `select`, too: '{self.select}:mem={self.memory}'."
+            )
+        self._check_nodes()
+        for option in self.extra_scheduler:
+            _check_option(option)
+
+    def _check_nodes(self) -> None:
+        cores: object = self.cores_per_node
+        if cores is None:
+            return
+        if not isinstance(cores, int) or isinstance(cores, bool) or cores < 1:
+            raise InvalidInputError(f"`cores_per_node` is a positive whole number, not {cores!r}.")
+        if self.is_on_one_node and self.cores > cores:
+            raise InvalidInputError(
+                f"A job with the executor {self.executor_type!r} can use one node only, with "
+                f"{cores} cores, but asks for {self.cores}. Use 'mpi4py'."
+            )
+
+    @property
+    def is_on_one_node(self) -> bool:
+        """Whether all cores must be on the same node."""
+        return self.executor_type in ON_ONE_NODE
+
+    def options(self, *, is_torque: bool = False) -> list[str]:
+        """Return the options of qsub that ask for this, without `extra_scheduler`."""
+        options = []
+        if not any(_says_size(option) for option in self.extra_scheduler):
+            options.append(f"-l {self._torque_nodes() if is_torque else self._chunks()}")
+        if is_torque and self.memory is not None:
+            options.append(f"-l mem={self.memory}")
+        if self.time is not None and self._own_walltime is None:
+            options.append(f"-l walltime={self.time}")
+        if self.queue is not None:
+            options.append(f"-q {self.queue}")
+        return options
+
+    @property
+    def seconds(self) -> int | None:
+        """How long the job may run, as far as it is known."""
+        own = self._own_walltime
+        if own is None:
+            return None if self.time is None else seconds_of(self.time)
+        return walltime_seconds(own)
+
+    @property
+    def has_default_walltime(self) -> bool:
+        """Whether the site decides how long the job may run.
+
+        It is not known with ``-l min_walltime=...`` either; there, PBS decides when it starts it.
+        """
+        return self.time is None and not any("walltime" in o for o in self.extra_scheduler)
+
+    @property
+    def _own_walltime(self) -> str | None:
+        """The time that `extra_scheduler` asks for."""
+        values = [value for option in self.extra_scheduler if (value := _listed(option))]
+        matches = [match for value in values if (match := _WALLTIME.fullmatch(value))]
+        return matches[-1]["time"] if matches else None
+
+    @property
+    def chunks(self) -> list[tuple[int, int]]:
+        """How many nodes, and how many cores on each of these; the rest on another one."""
+        if self.is_on_one_node or self.cores_per_node is None:
+            return [(1, self.cores)]
+        full, rest = divmod(self.cores, self.cores_per_node)
+        chunks = [(full, self.cores_per_node), (1, rest)]
+        return [(count, cores) for count, cores in chunks if count * cores > 0]
+
+    def _chunks(self) -> str:
+        if self.select is not None:
+            return f"select={self.select}"
+        # On several nodes each core is one line in the node file.
+        processes = "" if self.is_on_one_node else ":mpiprocs={cores}"
+        memory = "" if self.memory is None else f":mem={self.memory}"
+        form = "{count}:ncpus={cores}" + processes + memory
+        return "select=" + "+".join(form.format(count=n, cores=c) for n, c in self.chunks)
+
+    def _torque_nodes(self) -> str:
+        if self.select is not None:
+            return f"nodes={self.select}"
+        return "nodes=" + "+".join(f"{count}:ppn={cores}" for count, cores in self.chunks)
+
+    def __str__(self) -> str:
+        queue = "" if self.queue is None else f", queue {self.queue!r}"
+        return f"{counted(self.cores, 'core')} each{queue}"
+
+
+def is_walltime(text: str) -> bool:
+    """Whether a text is a time as PBS writes it."""
+    return _TIME.fullmatch(text) is not None
+
+
+def walltime_seconds(text: str) -> int:
+    """Return the whole seconds of a time as PBS writes it: ``HH:MM:SS``, ``MM:SS`` or ``SS``."""
+    seconds = 0
+    for part in text.partition(".")[0].split(":"):
+        seconds = 60 * seconds + int(part or 0)
+    return seconds
+
+
+def _memory(value: object) -> str:
+    match = _MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInputError(f"`memory` is a size such as '4gb', not {value!r}.")
+    return f"{match[1]}{(match[2] or '').lower()}b"
+
+
+def _words(option: str) -> list[str]:
+    try:
+        return shlex.split(option)
+    except ValueError as error:
+        raise InvalidInputError(f"`extra_scheduler` has {option!r}: {error}.") from error
+
+
+def _check_option(option: str) -> None:
+    words = _words(option)
+    if not words or not words[0].startswith("-"):
+        raise InvalidInputError(
+            f"`extra_scheduler` holds options such as '-l walltime=01:00:00', not {option!r}."
+        )
+    if reason := _REFUSED.get(words[0][:2]):
+        raise InvalidInputError(f"`extra_scheduler` can't have {option!r}: {reason}.")
+    if words[0].startswith("-q") and "@" in option:
+        raise InvalidInputError(_OTHER_SERVER.format(option))
+    if "block=" in option.lower():
+        raise InvalidInputError(
+            f"`extra_scheduler` can't have {option!r}: qsub would wait for the jobs to end."
+        )
+
+
+def _says_size(option: str) -> bool:
+    return _SIZE.fullmatch(_listed(option)) is not None
+
+
+def _listed(option: str) -> str:
+    """Return what an option asks for with ``-l``; nothing if it is another one."""
+    words = _words(option)
+    return (words[0][2:] or " ".join(words[1:2])) if words[0].startswith("-l") else ""

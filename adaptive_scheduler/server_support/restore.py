@@ -1,0 +1,140 @@
+"""How a manager opens the record of a run: reads it, makes it shorter, and goes on with it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.learners.paths import FnameTypes, fname_to_str
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.compaction import as_records
+from adaptive_scheduler.run_folder.journal import Journal, read_journal
+from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.run_folder.outbox import Outbox
+from adaptive_scheduler.run_folder.retrying import to_retry_at_start
+from adaptive_scheduler.run_folder.state import RunState
+
+log = logging.getLogger(__name__)
+
+#: A journal with more lines than this for each learner, and more than
+#: `_COMPACT_ABOVE` in all, is compacted when a manager starts.
+_COMPACT_LINES_PER_LEARNER = 4
+_COMPACT_ABOVE = 10_000
+
+
+def open_journal(
+    path: Path,
+    state: RunState,
+    fnames: Sequence[FnameTypes],
+    *,
+    retry: Collection[int] | None,
+    may_write: Callable[[], bool],
+) -> Journal:
+    """Have `state` become what a journal says, and write down that a manager has started.
+
+    Parameters
+    ----------
+    path
+        The journal; it is made if there is none.
+    state
+        What a run begins with.
+    fnames
+        Tell this run from others.
+    retry
+        Learners that get new tries; None for all that have failed: who starts
+        a run again has mended what made them fail.
+    may_write
+        See `Journal`.
+
+    Raises
+    ------
+    RunFolderError
+        If it is the record of another run, or can't be read.
+    OSError
+        If it can't be written.
+    """
+    digest = _digest_of(fnames)
+    n_records = _replay(path, state, digest)
+    journal = Journal(path, may_write=may_write)
+    try:
+        started = events.ManagerStarted(
+            time=time.time(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            n_learners=len(fnames),
+            fnames_digest=digest,
+        )
+        if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(fnames)):
+            _compact(journal, [started, *as_records(state, time.time())])
+        chosen = to_retry_at_start(state) if retry is None else retry
+        records: list[events.AnyRecord] = [started]
+        records += [events.Retried(time=time.time(), learner=i) for i in chosen]
+        for record in records:
+            state.apply(record)
+            journal.append(record)
+        journal.flush()
+    except BaseException:  # Ctrl-C as well: nobody else would close it
+        journal.close()
+        raise
+    return journal
+
+
+def check_journal(path: Path, fnames: Sequence[FnameTypes]) -> None:
+    """Check that a journal is of a run with these fnames, as far as its first records tell.
+
+    Raises
+    ------
+    RunFolderError
+        If it is the record of another run, or can't be read.
+    """
+    started = (r for r in read_journal(path) if isinstance(r, events.ManagerStarted))
+    if (first := next(started, None)) is not None:
+        _check_digest(path, first, _digest_of(fnames))
+
+
+def _replay(path: Path, state: RunState, digest: str) -> int:
+    """Apply all records of a journal, and return how many there were."""
+    n_records = 0
+    for record in read_journal(path):
+        n_records += 1
+        if isinstance(record, events.ManagerStarted):
+            _check_digest(path, record, digest)
+        state.apply(record)
+    return n_records
+
+
+def _check_digest(path: Path, started: events.ManagerStarted, digest: str) -> None:
+    if started.fnames_digest != digest:
+        raise RunFolderError(
+            f"'{path}' is the record of a run with other fnames ({started.n_learners} learners, "
+            f"begun on {started.host}). Use another `job_name` or `folder`, or begin anew with "
+            "`overwrite_db=True`: that keeps the old record aside and touches no data."
+        )
+
+
+def _compact(journal: Journal, records: Iterable[events.AnyRecord]) -> None:
+    """Make a journal shorter; without room for that, it stays as it is."""
+    try:
+        journal.compact(records)
+    except OSError as error:
+        log.warning("The journal can't be compacted, and stays as long as it is: %s", error)
+
+
+def _digest_of(fnames: Sequence[FnameTypes]) -> str:
+    names = "\n".join(str(fname_to_str(fname)) for fname in fnames)
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
+def keep_aside(folder: RunFolder) -> None:
+    """Rename the journal, if there is one, and the outbox, so that the next run begins anew."""
+    until = time.strftime("-until-%Y%m%d-%H%M%S")
+    journal = folder.journal
+    if journal.exists():
+        journal.rename(journal.with_name(f"{journal.stem}{until}{journal.suffix}"))
+    Outbox(folder.outbox).put_aside(until)

@@ -1,0 +1,134 @@
+"""How a run looks on a terminal."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from adaptive_scheduler.server_support.info import Failure, RunInfo, as_line, rough_time
+from adaptive_scheduler.server_support.terminal import Picture, shares
+
+
+def info(**changes):
+    return RunInfo(
+        **{
+            "name": "sweep",
+            "folder": "/scratch/me/sweep-run",
+            "status": "running",
+            "n_learners": 20,
+            "n_done": 12,
+            "n_running": 4,
+            "n_ready": 3,
+            "n_waiting": 0,
+            "n_failed": 1,
+            "jobs_running": 4,
+            "jobs_pending": 2,
+            "elapsed_time": 133.4,
+            "npoints": 12345,
+            "rate": 231.0,
+            "cpu": 98.2,
+            "memory": 3.0,
+            "core_hours": 0.23,
+            "time_left": timedelta(minutes=4, seconds=10),
+            "pending_reasons": {"Priority": 1, "Resources": 1},
+            **changes,
+        }
+    )
+
+
+def drawn(run, width=80, encoding="utf-8"):
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    Console(file=file, width=width, force_terminal=True, no_color=True, color_system=None).print(
+        Picture(run)
+    )
+    file.flush()
+    return file.buffer.getvalue().decode(encoding).splitlines()
+
+
+def test_all_that_matters_is_there():
+    title, bar, legend, jobs, points, folder = (line.rstrip() for line in drawn(info()))
+    assert title.startswith("sweep  running  0:02:13  ")
+    assert title.endswith("about 4 min left")
+    assert len(title) == len(bar) == 80
+    assert [bar.count(mark) for mark in "█✗▓░"] == [48, 4, 16, 12]
+    assert legend == "█ 12 done   ✗ 1 failed   ▓ 4 running   ░ 3 ready   of 20 learners"
+    assert jobs == "jobs    4 running, 2 pending: 1 Priority, 1 Resources"
+    assert points == "points  12,345   231 a second   CPU 98 %   memory 3 %   0.23 core-hours"
+    assert folder == "folder  /scratch/me/sweep-run"
+
+
+def test_what_nobody_knows_is_called_unknown():
+    text = "\n".join(drawn(info(time_left=None, cpu=None, memory=None)))
+    assert "time left: unknown" in text
+    assert "CPU" not in text
+
+
+def test_a_run_that_is_over_says_no_more_of_jobs():
+    text = "\n".join(drawn(info(status="finished", time_left=timedelta(), jobs_running=0)))
+    assert "finished" in text
+    assert "left" not in text
+    assert "pending" not in text
+
+
+def test_trouble_and_the_first_failures_are_shown():
+    failures = [Failure(i, i + 1, i == 0, f"ValueError: {i}") for i in range(5)]
+    text = "\n".join(drawn(info(trouble="squeue does not answer", failures=failures)))
+    assert "trouble    squeue does not answer" in text
+    assert "learner 0  failed once, given up: ValueError: 0" in text
+    assert "learner 1  failed 2 times, will be tried again: ValueError: 1" in text
+    assert "... and 2 more have failed" in text
+
+
+def test_a_pause_and_what_hinders_jobs_are_shown():
+    troubles = dict.fromkeys(range(4), "the disk is full")
+    text = "\n".join(drawn(info(is_paused=True, learner_troubles=troubles)))
+    assert "paused: nothing new is submitted" in text
+    assert "learner 2  the disk is full" in text
+    assert "... and 1 more have trouble" in text
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 100, 200])
+def test_no_line_is_wider_than_the_terminal(width):
+    failures = [Failure(3, 2, is_given_up=True, error="ValueError: " + "very " * 50)]
+    for line in drawn(info(failures=failures, folder="/long" * 40), width=width):
+        assert cell_len(line.rstrip()) <= width
+
+
+def test_a_terminal_without_unicode_gets_plain_characters():
+    bar = drawn(info(), encoding="ascii")[1]
+    assert [bar.count(mark) for mark in "#x=-"] == [48, 4, 16, 12]
+
+
+@given(counts=st.lists(st.integers(0, 10**6), min_size=1, max_size=6), width=st.integers(20, 200))
+def test_the_bar_is_full_and_shows_all_that_there_is(counts, width):
+    sizes = shares(counts, width)
+    assert sum(sizes) == (width if any(counts) else 0)
+    assert all((size > 0) == (count > 0) for size, count in zip(sizes, counts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (timedelta(), "0 s"),
+        (timedelta(seconds=59.4), "59 s"),
+        (timedelta(minutes=3, seconds=59), "3 min"),
+        (timedelta(hours=3, minutes=20), "3 h 20 min"),
+        (timedelta(days=2, hours=5), "2 d 5 h"),
+        (timedelta(seconds=-5), "0 s"),
+    ],
+)
+def test_spans_of_time_are_told_as_one_would_say_them(span, words):
+    assert rough_time(span) == words
+
+
+def test_a_line_says_the_same_in_short():
+    assert as_line(info()) == (
+        "sweep running 0:02:13: 12/20 learners done, 4 running, 3 ready, 1 failed, "
+        "12,345 points, jobs: 4 running, 2 pending, 4 min left"
+    )
