@@ -25,7 +25,7 @@ _PAUSES = (0.02, 0.1, 0.5, 1.0, 2.0)
 _LOCK_PAUSE = 0.02
 #: Without the site's and the user's packages: quick, and safe from what they change.
 _DAEMON = ("-S", "-P", "-X", "utf8", "-m", "adaptive_scheduler.scheduler.local.daemon")
-_PACKAGE_PARENT = Path(__file__).parents[2]
+_PACKAGE_PARENT = Path(__file__).parents[3]
 
 
 def ask(spool: Spool, question: Message) -> Message:
