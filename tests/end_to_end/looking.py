@@ -76,7 +76,7 @@ def processes_in(folder: Path) -> list[bytes]:
             is_there = each.joinpath("cwd").resolve().is_relative_to(folder)
         except OSError:
             continue
-        is_ours = b"local_daemon" in command or b"local_keeper" in command
+        is_ours = b"adaptive_scheduler.scheduler.local.daemon" in command
         if int(each.name) != os.getpid() and is_there and command and not is_ours:
             found.append(command)
     return found
