@@ -41,6 +41,10 @@ class RunFolderLockedError(RunFolderError):
     """Another live manager holds the run folder."""
 
 
+class UntrustedFileError(RunFolderError):
+    """A file was not read, since somebody else may have written it and reading can run code."""
+
+
 class LearnerNotFoundError(RunFolderError, FileNotFoundError):
     """Nothing on disk knows the learner of an fname."""
 

@@ -19,11 +19,11 @@ from adaptive_scheduler.scheduler import Local
 from tests.cluster.processes import find, kill_all
 from tests.end_to_end.gates import Gates
 from tests.end_to_end.looking import said
-from tests.end_to_end.strangers import as_stranger, readable
+from tests.end_to_end.other_users import as_other_user, readable
 from tests.waiting import wait_until
 
 N_POINTS = 40
-#: Seconds in which a stranger hears nothing.
+#: Seconds in which another user hears nothing.
 _SILENCE_MS = 1500
 FREE = 20
 
@@ -109,12 +109,12 @@ def test_another_user_sees_nothing_of_a_run_nor_what_runs(run, open_place):
     private = everything_in(open_place / "run-run", open_place / "spool" / "local")
     assert len(private) > 12
     assert {Path(path).name for path in private} >= {"connection.json", "learners.pack", "socket"}
-    assert as_stranger(readable, private) == []
-    assert as_stranger(readable, [str(open_place)]) == [str(open_place)]  # it can get that far
+    assert as_other_user(readable, private) == []
+    assert as_other_user(readable, [str(open_place)]) == [str(open_place)]  # it can get that far
     (path,) = (open_place / "spool").rglob("socket")
     assert stat.S_ISSOCK(path.stat().st_mode)
     assert Local().queue()
-    assert as_stranger(ask_local, str(path)) == "PermissionError"
+    assert as_other_user(ask_local, str(path)) == "PermissionError"
 
 
 # Keys.
@@ -140,7 +140,7 @@ def test_the_secret_keys_are_in_one_file_and_nowhere_else(run, open_place):
             assert keys.secret.encode() not in text
             assert manager.secret.encode() not in text
     environments = [f"/proc/{process.pid}/environ" for process in processes]
-    assert as_stranger(readable, environments) == []
+    assert as_other_user(readable, environments) == []
 
 
 def test_each_start_makes_new_keys_and_closes_the_folder_again(run, make_run):
@@ -188,8 +188,8 @@ def test_another_user_is_not_heard_even_who_knows_the_managers_key(run, ledger):
     known = connection(run)
     (address,) = known.addresses
     for with_keys in (False, True):
-        assert not as_stranger(hear, address, known.manager_key, with_keys)
-    as_stranger(shout, address)
+        assert not as_other_user(hear, address, known.manager_key, with_keys)
+    as_other_user(shout, address)
     assert run.status() == "running"
     Gates(run.run_folder.root.parent).first.touch()
     Gates(run.run_folder.root.parent).second.touch()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401  for sockets, see `as_stranger`
+import encodings.idna  # noqa: F401  for sockets, see `as_other_user`
 import json
 import os
 import pwd
@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 #: Whom no file belongs to.
-STRANGER = "nobody"
+OTHER_USER = "nobody"
 
 
-def as_stranger(function: Callable[..., Any], *arguments: Any) -> Any:
+def as_other_user(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what a function returns for another user of this machine.
 
     It runs in a fork of this process, so that the other user need not be able
@@ -27,7 +27,7 @@ def as_stranger(function: Callable[..., Any], *arguments: Any) -> Any:
     pid = os.fork()
     if pid == 0:
         try:
-            _become(STRANGER)
+            _become(OTHER_USER)
             answer = {"value": function(*arguments)}
         except BaseException as error:  # noqa: BLE001  whatever it is, the parent is told
             answer = {"error": repr(error)}
