@@ -107,7 +107,7 @@ SIGNATURES = {
         "BaseManager.start": "self",
         "BaseManager.cancel": "self",
     },
-    "executor": {
+    "futures": {
         "SlurmExecutor": f"""name='adaptive-scheduler', folder=None, {_WISHES.format(1)}, *,
             {_ANY_RUN}, save_interval=10, log_interval=60, max_fails_per_job=5,
             cleanup_first=True, save_dataframe=False, quiet=True, size_per_learner=None,
@@ -182,7 +182,7 @@ ATTRIBUTES = {
     "server_support.RunManager": "is_started",
     "server_support.DatabaseManager": "failed",
     "server_support.JobManager": "max_job_starts n_started",
-    "executor.SlurmTask": "result exception cancel done running __await__",
+    "futures.SlurmTask": "result exception cancel done running __await__",
 }
 
 

@@ -247,8 +247,8 @@ def test_what_the_disk_did_not_confirm_is_not_there(journal, path):
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from adaptive_scheduler import journal as j
-from adaptive_scheduler.run_folder.journal import Journal
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import Journal, read_journal
 
 path = Path(sys.argv[1])
 journal = Journal(path)
@@ -256,17 +256,17 @@ _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
 n_written = 0
 for number in range(50):
-    journal.append(j.Released(time=0.0, learner=number, reason="enough"))
+    journal.append(events.Released(time=0.0, learner=number, reason="enough"))
     try:
         journal.flush()
         n_written = number + 1
     except OSError:
         assert not journal.is_flushed
     assert path.read_bytes().endswith(b"\\n")
-    assert [record.learner for record in j.read_journal(path)] == list(range(n_written))
+    assert [record.learner for record in read_journal(path)] == list(range(n_written))
 assert 0 < n_written < 50
 try:
-    journal.compact(j.Released(time=0.0, learner=i, reason="enough") for i in range(50))
+    journal.compact(events.Released(time=0.0, learner=i, reason="enough") for i in range(50))
 except OSError:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 else:
