@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.scheduler.cancelling import cancel_and_wait
 from adaptive_scheduler.scheduler.core import Scheduler
-from adaptive_scheduler.scheduler.jobs import Batch, JobEnd, QueuedJob, number_of
+from adaptive_scheduler.scheduler.jobs import Batch, JobEnd, QueuedJob, new_token, number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +91,7 @@ class BaseScheduler(Scheduler):
             resources=self.resources(index or 0),
             workdir=Path.cwd(),
             log_folder=Path(self.log_folder).absolute(),
-            token=uuid.uuid4().hex,
+            token=new_token(run_id=""),
         )
         return self.submit(batch)[number]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypedDict
@@ -42,10 +43,19 @@ class QueuedJob(TypedDict):
     reason: str
     #: Of a `Batch`, where the scheduler keeps it; else empty.
     token: str
+    #: When the scheduler took the job, in seconds since the epoch; after a requeue, when it
+    #: took it back. None if it does not say.
+    submitted: float | None
 
 
 def queued_job(
-    *, job_name: str, state: str, phase: Phase, reason: str = "", token: str = ""
+    *,
+    job_name: str,
+    state: str,
+    phase: Phase,
+    reason: str = "",
+    token: str = "",
+    submitted: float | None = None,
 ) -> QueuedJob:
     """Return a job as the queue shows it, from where it stands."""
     return QueuedJob(
@@ -56,6 +66,7 @@ def queued_job(
         running=phase in _STARTED,
         reason=reason,
         token=token,
+        submitted=submitted,
     )
 
 
@@ -106,7 +117,7 @@ class Batch:
     log_folder
         The folder in which the jobs' output goes.
     token
-        A word of ours by which a submission whose answer was lost is found again.
+        A word of ours, see `new_token`, that the scheduler keeps with each job.
     """
 
     job_name: str
@@ -121,6 +132,28 @@ class Batch:
     def name_of(self, number: int) -> str:
         """Return the name of job `number`."""
         return f"{self.job_name}-{number}"
+
+
+def new_token(run_id: str) -> str:
+    """Return a token for a submission: ``{run_id}.{nonce}``.
+
+    The scheduler keeps it with each job, and the queue shows it. So jobs are
+    known to belong to a run, whatever their names, and a submission whose
+    answer was lost is found again.
+
+    Parameters
+    ----------
+    run_id
+        The id of the run; empty for jobs that belong to none.
+    """
+    nonce = secrets.token_hex(4)
+    return f"{run_id}.{nonce}" if run_id else nonce
+
+
+def run_id_of(token: str) -> str:
+    """Return the id of the run in a token; empty if it has none."""
+    run_id, dot, _ = token.rpartition(".")
+    return run_id if dot else ""
 
 
 def number_of(job_name: str) -> tuple[str, int]:

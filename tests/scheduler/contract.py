@@ -12,6 +12,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ from adaptive_scheduler.errors import (
     SubmissionRejectedError,
 )
 from adaptive_scheduler.scheduler import BaseScheduler
-from adaptive_scheduler.scheduler.jobs import Batch
+from adaptive_scheduler.scheduler.jobs import Batch, new_token, run_id_of
 from tests.waiting import wait_until
 
 #: Lets a script live until the file ``go`` appears in its folder.
@@ -175,6 +176,25 @@ class SchedulerContract:
         second = submit(HOLD, 2, token="two")
         tokens = {job_id: job["token"] for job_id, job in scheduler.queue().items()}
         assert [tokens[i] for i in first + second] == ["one", "one", "two", "two"]
+
+    def test_the_queue_tells_to_which_run_a_job_belongs(self, scheduler, submit, running):
+        ours, theirs = "0123456789abcdef", "fedcba9876543210"
+        ids = [*running(token=new_token(ours)), *submit(HOLD, 2, token=new_token(theirs))]
+        queue = scheduler.queue()
+        assert [run_id_of(queue[i]["token"]) for i in ids] == [ours, theirs, theirs]
+
+    def test_the_queue_tells_when_a_job_was_submitted(
+        self, scheduler, submit, running, monkeypatch
+    ):
+        monkeypatch.setenv("TZ", "ELSEWHERE-9")  # clocks of users may show any time
+        before = time.time()
+        (begun,) = running()
+        array = submit(HOLD, 3)
+        after = time.time()
+        queue = scheduler.queue()
+        times = [queue[job_id]["submitted"] for job_id in [begun, *array]]
+        assert all(before - 1 < time <= after for time in times)  # some tell whole seconds
+        assert times == sorted(times)
 
     def test_the_queue_tells_jobs_that_run_from_jobs_that_wait(self, site, scheduler, running):
         ids = running(n=site.n_cores)

@@ -154,7 +154,7 @@ class Daemon:
             return {"error": "the daemon does not understand the question"}
 
     def _submit(self, question: Message) -> Message:
-        batch = LocalBatch.read(question)
+        batch = LocalBatch.read({**question, "submitted": time.time()})
         return {"batch": self._jobs.submit(question["numbers"], batch)}
 
     def _cancel(self, question: Message) -> Message:

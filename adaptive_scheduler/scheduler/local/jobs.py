@@ -120,7 +120,7 @@ class LocalJobs:
         return number
 
     def queue(self) -> list[tuple[Any, ...]]:
-        """Return what there is: batch, job_name, token, state, reason, numbers."""
+        """Return what there is: batch, job_name, token, submitted, state, reason, numbers."""
         running = defaultdict(list)
         for key, job in self._state.running.items():
             status = self._spool.read_status(str(key))
@@ -131,7 +131,9 @@ class LocalJobs:
             parts = running[number]
             if live.pending:
                 parts.append(("PENDING", self._trouble or _WAITING, list(live.pending)))
-            groups += [(number, live.batch.job_name, live.batch.token, *part) for part in parts]
+            batch = live.batch
+            shared = (number, batch.job_name, batch.token, batch.submitted)
+            groups += [(*shared, *part) for part in parts]
         return groups
 
     def cancel(self, job_ids: Iterable[str]) -> None:

@@ -171,8 +171,11 @@ class Local(BaseScheduler):
                 phase=_PHASES.get(state, "unknown"),
                 reason=reason,
                 token=token,
+                submitted=submitted,
             )
-            for batch, job_name, token, state, reason, numbers in _ask_if_used("queue", "groups")
+            for batch, job_name, token, submitted, state, reason, numbers in _ask_if_used(
+                "queue", "groups"
+            )
             for number in numbers
         }
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from adaptive_scheduler.scheduler.local.spool import Spool
 
 #: Grows when daemons and clients of different age could not understand each other.
-VERSION = 1
+VERSION = 2
 
 Message: TypeAlias = dict[str, Any]
 

@@ -15,7 +15,7 @@ from adaptive_scheduler.scheduler.local.supervisor import STATUS_SIZE
 
 #: What is in a spool, and what its daemon understands. A version of this
 #: package that changes either takes another number, and so another folder.
-FORMAT = "1"
+FORMAT = "2"
 #: Names another place for the spool.
 SPOOL_VARIABLE = "ADAPTIVE_SCHEDULER_LOCAL_DIR"
 

@@ -57,6 +57,8 @@ class LocalBatch:
         Seconds between SIGTERM and SIGKILL.
     submission
         A word that is new for each submission, but the same when it is sent again.
+    submitted
+        When the daemon took the jobs, in seconds since the epoch.
     """
 
     job_name: str
@@ -72,6 +74,7 @@ class LocalBatch:
     umask: int
     affinity: list[int]
     submission: str
+    submitted: float
 
     @classmethod
     def read(cls, record: dict[str, Any]) -> LocalBatch:

@@ -25,7 +25,7 @@ from adaptive_scheduler.scheduler.pbs.records import Attributes
 _NOTHING_KNOWN = (*GONE, "illegally formed job identifier")
 
 #: What is remembered of a job from one look to the next.
-_REMEMBERED = ("Job_Name", "job_state", "Hold_Types", "Error_Path", "comment")
+_REMEMBERED = ("Job_Name", "job_state", "Hold_Types", "Error_Path", "comment", "ctime")
 
 
 @dataclass
@@ -110,7 +110,9 @@ class PbsListing:
         """Return all that PBS says of jobs; those that are gone are left out."""
         wide = ["-w"] if self.has_wide_lines else []
         command = ["qstat", *options, "-f", *wide, *ids]
-        answer = run_command(command, timeout=client.TIMEOUT)
+        # Times of day are read as UTC: at the end of summer, local time has an hour twice.
+        environment = {**os.environ, "TZ": "UTC0"}
+        answer = run_command(command, timeout=client.TIMEOUT, environment=environment)
         if wide and takes_no_wide_lines(answer):
             self.has_wide_lines = False  # Torque, and old versions of PBS Pro
             return self._described(*options, ids=ids, harmless=harmless)

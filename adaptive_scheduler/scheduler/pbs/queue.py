@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Iterable, Mapping
+from email.utils import parsedate
 from typing import Final, NamedTuple
 
 from adaptive_scheduler.scheduler.jobs import Phase, QueuedJob, queued_job
@@ -88,7 +90,17 @@ def _queued(parts: JobId, attributes: Attributes, array: Attributes) -> QueuedJo
         phase=_phase(state, _comment(attributes, array)),
         reason=_reason(state, attributes, array),
         token=token,
+        submitted=_time(attributes.get("ctime", "")),
     )
+
+
+def _time(text: str) -> float | None:
+    """Return the seconds since the epoch of ``Sun Nov 22 08:28:12 2026``, where qstat writes UTC.
+
+    In a Python that speaks another language, strptime would not know the months.
+    """
+    parsed = parsedate(text)
+    return None if parsed is None else float(calendar.timegm(parsed))
 
 
 def _phase(state: str, comment: str) -> Phase:
@@ -117,7 +129,10 @@ def _reason(state: str, attributes: Attributes, array: Attributes) -> str:
         words = {"u": "held by the user", "o": "held by an operator", "s": "held by the system"}
         return comment or words.get(kinds, "held")
     if state == "W":
-        return comment or f"waits until {attributes.get('Execution_Time', 'its time')}"
+        begins = attributes.get("Execution_Time")
+        return comment or (
+            "waits until its time" if begins is None else f"waits until {begins} UTC"
+        )
     if state not in _PENDING | _ELSEWHERE:
         return comment
     if comment.startswith(_BEGUN):

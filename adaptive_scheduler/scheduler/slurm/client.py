@@ -38,7 +38,8 @@ def ask(command: Sequence[str], *, timeout: float = TIMEOUT) -> Finished:
     SchedulerUnavailableError
         If there is no answer.
     """
-    environment = {**slurm_environment(), "LC_ALL": "C"}
+    # Times of day are read as UTC: at the end of summer, local time has an hour twice.
+    environment = {**slurm_environment(), "LC_ALL": "C", "TZ": "UTC0"}
     return run_command(command, timeout=timeout, environment=environment)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from typing import Final
 
@@ -11,8 +12,9 @@ from adaptive_scheduler.scheduler.slurm.arrays import numbered
 
 #: Separators that nobody types: names and comments may hold anything else, line breaks included.
 _RECORD, _FIELD = "\x1e", "\x1f"
-#: Id, state, reason, comment, name. Of the ids only this one is stable and unique.
-_FIELDS: Final = ("%i", "%T", "%r", "%k", "%j")
+#: Id, state, reason, time of submission, comment, name. Of the ids only this one is stable and
+#: unique.
+_FIELDS: Final = ("%i", "%T", "%r", "%V", "%k", "%j")
 
 # All states are in one of these tables, but those that nobody has heard of.
 # Source: squeue(1), "JOB STATE CODES".
@@ -83,7 +85,7 @@ def parse_queue(stdout: str) -> dict[str, QueuedJob]:
         fields = record.removesuffix("\n").split(_FIELD, len(_FIELDS) - 1)
         if len(fields) != len(_FIELDS):
             raise SchedulerUnavailableError(f"squeue printed what can't be read: {record!r}")
-        job_id, state, reason, comment, name = fields
+        job_id, state, reason, submitted, comment, name = fields
         job_name, token = numbered(name, job_id, comment)
         jobs[job_id] = queued_job(
             job_name=job_name,
@@ -91,8 +93,17 @@ def parse_queue(stdout: str) -> dict[str, QueuedJob]:
             phase=_phase(state, reason),
             reason=_reason(state, reason),
             token=token,
+            submitted=_time(submitted),
         )
     return jobs
+
+
+def _time(text: str) -> float | None:
+    """Return the seconds since the epoch of a time that squeue wrote where it is UTC."""
+    try:
+        return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC).timestamp()
+    except ValueError:
+        return None  # "N/A" or "Unknown"
 
 
 def _phase(state: str, reason: str) -> Phase:

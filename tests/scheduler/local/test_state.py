@@ -34,6 +34,7 @@ BATCH = LocalBatch(
     umask=0o022,
     affinity=[0],
     submission="one",
+    submitted=1795919717.0,
 )
 JOB = RunningJob(keeper=Process(1, 2), mark="mark")
 

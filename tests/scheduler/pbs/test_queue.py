@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import calendar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +46,7 @@ def test_a_running_job():
             "phase": "running",
             "reason": reason,
             "token": "",
+            "submitted": calendar.timegm((2026, 11, 22, 8, 24, 42)),
         }
     }
 
@@ -57,7 +60,7 @@ def test_long_lines_and_short_lines_say_the_same():
     ("name", "command", "state", "reason"),
     [
         ("states_qstat_f_q", "qstat", "Q", "Can Never Run: Insufficient amount of resource: ncpus"),
-        ("states_qstat_f_wait", "qstat", "W", "waits until Sun Nov 22 09:24:42 2026"),
+        ("states_qstat_f_wait", "qstat", "W", "waits until Sun Nov 22 09:24:42 2026 UTC"),
         ("states_qstat_f_dep", "qstat", "H", ""),
     ],
 )

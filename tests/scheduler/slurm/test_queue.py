@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.slurm.queue import parse_queue, queue_command
 
+AT = "2026-11-29T02:35:17"
 QUEUE = (
-    "\x1e7\x1fPENDING\x1fPartitionTimeLimit\x1f(null)\x1fh.sh\n"
-    "\x1e1_1\x1fCOMPLETING\x1fNone\x1fadaptive-scheduler=0f1e+0\x1fsweep\n"
-    "\x1e4_1\x1fPENDING\x1fJobHeldUser\x1f(null)\x1fh.sh\n"
-    "\x1e1_0\x1fRUNNING\x1fNone\x1fadaptive-scheduler=0f1e+0\x1fsweep\n"
-    "\x1e2_3\x1fRUNNING\x1fNone\x1fof the user adaptive-scheduler=77+2000\x1f"
+    f"\x1e7\x1fPENDING\x1fPartitionTimeLimit\x1f{AT}\x1f(null)\x1fh.sh\n"
+    f"\x1e1_1\x1fCOMPLETING\x1fNone\x1f{AT}\x1fadaptive-scheduler=0f1e+0\x1fsweep\n"
+    f"\x1e4_1\x1fPENDING\x1fJobHeldUser\x1f{AT}\x1f(null)\x1fh.sh\n"
+    f"\x1e1_0\x1fRUNNING\x1fNone\x1f{AT}\x1fadaptive-scheduler=0f1e+0\x1fsweep\n"
+    f"\x1e2_3\x1fRUNNING\x1fNone\x1f{AT}\x1fof the user adaptive-scheduler=77+2000\x1f"
     'new\nline |π % "x"\'\n'
-    "\x1e3\x1fRUNNING\x1fNone\x1f(null)\x1fplain job\n"
-    "\x1e5\x1fPENDING\x1fNone\x1f(null)\x1fh.sh\n"
-    "\x1e67108869\x1fREVOKED\x1fNone\x1fadaptive-scheduler=77+1002\x1fsweep-1002\n"
+    f"\x1e3\x1fRUNNING\x1fNone\x1f{AT}\x1f(null)\x1fplain job\n"
+    f"\x1e5\x1fPENDING\x1fNone\x1f{AT}\x1f(null)\x1fh.sh\n"
+    f"\x1e67108869\x1fREVOKED\x1fNone\x1f{AT}\x1fadaptive-scheduler=77+1002\x1fsweep-1002\n"
 )
 
 
@@ -41,6 +42,16 @@ def test_our_jobs_bear_their_numbers_and_those_of_others_their_names():
 def test_our_jobs_bear_the_token_of_their_submission():
     tokens = {job_id: job["token"] for job_id, job in parse_queue(QUEUE).items() if job["token"]}
     assert tokens == {"1_1": "0f1e", "1_0": "0f1e", "2_3": "77", "67108869": "77"}
+
+
+def test_times_of_submission_are_read_as_utc():
+    assert {job["submitted"] for job in parse_queue(QUEUE).values()} == {1795919717.0}
+
+
+@pytest.mark.parametrize("text", ["N/A", "Unknown", ""])
+def test_a_time_that_slurm_does_not_tell_is_not_known(text):
+    job = parse_queue(f"\x1e1\x1fPENDING\x1fNone\x1f{text}\x1f(null)\x1fname\n")["1"]
+    assert job["submitted"] is None
 
 
 def test_states_tell_who_runs_and_reasons_why_not():
@@ -86,7 +97,7 @@ def test_states_tell_who_runs_and_reasons_why_not():
     ],
 )
 def test_what_a_state_means(state, phase):
-    job = parse_queue(f"\x1e1\x1f{state}\x1fNone\x1f(null)\x1fname\n")["1"]
+    job = parse_queue(f"\x1e1\x1f{state}\x1fNone\x1fN/A\x1f(null)\x1fname\n")["1"]
     assert job["phase"] == phase
 
 
@@ -104,7 +115,7 @@ def test_what_a_state_means(state, phase):
     ],
 )
 def test_what_slurm_has_put_aside_is_told_from_what_people_hold(state, reason, phase):
-    job = parse_queue(f"\x1e1\x1f{state}\x1f{reason}\x1f(null)\x1fname\n")["1"]
+    job = parse_queue(f"\x1e1\x1f{state}\x1f{reason}\x1fN/A\x1f(null)\x1fname\n")["1"]
     assert job["phase"] == phase
 
 
@@ -127,7 +138,9 @@ words = st.text(st.characters(exclude_characters="\x1e\x1f", codec="utf-8"))
 
 @given(st.dictionaries(st.from_regex(r"[0-9]{1,9}(_[0-9]{1,4})?", fullmatch=True), words))
 def test_any_name_comes_out_as_it_went_in(names):
-    lines = [f"\x1e{i}\x1fPENDING\x1fPriority\x1f(null)\x1f{name}\n" for i, name in names.items()]
+    lines = [
+        f"\x1e{i}\x1fPENDING\x1fPriority\x1fN/A\x1f(null)\x1f{name}\n" for i, name in names.items()
+    ]
     queue = parse_queue("".join(lines))
     assert {job_id: job["job_name"] for job_id, job in queue.items()} == names
 
