@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from adaptive_scheduler._common.formatting import counted
+from adaptive_scheduler._common.formatting import counted, size
 from adaptive_scheduler.cli.examination import environment
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.scheduler import PBS, SLURM, BaseScheduler
@@ -128,7 +128,7 @@ def check_folder(folder: Path, *, is_local: bool) -> Iterator[Finding]:
         )
         return
     free = shutil.disk_usage(folder).free
-    words = f"'{folder}' has {free / 1e9:,.1f} GB of room"
+    words = f"'{folder}' has {size(free)} of room"
     alone = [f for f in _OF_ONE_MACHINE if folder.is_relative_to(f)]
     if free < _ROOM:
         yield Finding("folder", "note", words, "Make room: jobs can't save to a full disk.")

@@ -12,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.tail import Position, last_lines, read_new_lines
 from adaptive_scheduler.cli.figures import info_of
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError
 from adaptive_scheduler.run_folder.models import LearnerEntry
 from adaptive_scheduler.server_support.info import as_text
-from adaptive_scheduler.server_support.logs import LogReader, last_lines
 from adaptive_scheduler.server_support.remote import OutsideView, look_at
 from adaptive_scheduler.server_support.terminal import Picture
 
@@ -174,16 +174,16 @@ def do_logs(options: argparse.Namespace) -> None:
     view = look_at(options.folder)
     entries, n_left_out = _chosen(view, options)
     paths = list(dict.fromkeys(path for entry in entries for path in _files_of(view, entry)))
-    reader = LogReader()
+    read: dict[Path, Position] = {}
     for path in paths:
         if options.follow:
-            reader.new_lines(path)  # what is there already
+            read[path] = read_new_lines(path).position  # what is there already
         if text := last_lines(path, options.lines):
             print(f"==> {path}\n{text}\n", flush=True)
     if n_left_out:
         print(f"{n_left_out} further jobs: choose with --learner or --failed.")
     if options.follow:
-        _follow(options.folder, paths, reader)
+        _follow(options.folder, read)
 
 
 def _chosen(view: OutsideView, options: argparse.Namespace) -> tuple[list[LearnerEntry], int]:
@@ -211,13 +211,15 @@ def _files_of(view: OutsideView, entry: LearnerEntry) -> list[Path]:
     return [view.folder.output_of(entry.job_name, job_id), Path(entry.log_fname)]
 
 
-def _follow(root: Path, paths: list[Path], reader: LogReader) -> None:
+def _follow(root: Path, read: dict[Path, Position]) -> None:
     shown: Path | None = None
     is_over = False
     while not is_over:
         is_over = look_at(root).status != "running"  # asked first: the last lines are shown, too
-        for path in paths:
-            for line in reader.new_lines(path):
+        for path, position in read.items():
+            new = read_new_lines(path, position)
+            read[path] = new.position
+            for line in new.lines:
                 print(line if path == shown else f"==> {path}\n{line}", flush=True)
                 shown = path
         if not is_over:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.formatting import span
 from adaptive_scheduler.run_folder.models import (
     CANCELLED,
     DELAYED,
@@ -226,10 +227,11 @@ def as_line(info: RunInfo) -> str:
     ]
     if info.is_alive:
         parts.append(f"jobs: {info.jobs_running} running, {info.jobs_pending} pending")
-        parts.append("" if info.time_left is None else f"{rough_time(info.time_left)} left")
-    elapsed = timedelta(seconds=round(info.elapsed_time))
+        parts.append(
+            "" if info.time_left is None else f"{span(info.time_left, is_rough=True)} left"
+        )
     status = f"{info.status} (paused)" if info.is_paused else info.status
-    return f"{info.name} {status} {elapsed}: " + ", ".join(p for p in parts if p)
+    return f"{info.name} {status} {span(info.elapsed_time)}: " + ", ".join(p for p in parts if p)
 
 
 def as_text(info: RunInfo) -> str:
@@ -259,19 +261,6 @@ def ends_in_words(ends: Mapping[str, int]) -> str:
     if not ends.keys() - {_WELL}:
         return ""
     return ", ".join(f"{n:,} {end}" for end, n in ends.items())
-
-
-def rough_time(span: timedelta) -> str:
-    """Return a time span as one would say it: ``4 min``, ``3 h 20 min``, ``2 d 5 h``."""
-    seconds = max(0, round(span.total_seconds()))
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if minutes == 0:
-        return f"{seconds} s"
-    if hours == 0:
-        return f"{minutes} min"
-    if days == 0:
-        return f"{hours} h {minutes % 60} min"
-    return f"{days} d {hours % 24} h"
 
 
 def time_since(start: float | None, end: float | None) -> float:

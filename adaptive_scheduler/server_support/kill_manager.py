@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.tail import START, Position, read_new_lines
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.server_support.base_manager import BaseManager
-from adaptive_scheduler.server_support.logs import LogReader, matches
+from adaptive_scheduler.server_support.logs import matches
 from adaptive_scheduler.server_support.validation import check_count, check_interval
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class KillManager(BaseManager):
         self.cancelled: list[str] = []
         #: How often the output of all jobs was looked at.
         self.n_looks = 0
-        self._reader = LogReader()
+        self._read: dict[Path, Position] = {}
         self._lines: dict[str, list[str]] = {}
         self._tries: dict[str, int] = {}
         self._said: set[str] = set()
@@ -126,10 +127,12 @@ class KillManager(BaseManager):
 
     def _new_lines(self, path: Path) -> list[str]:
         try:
-            return self._reader.new_lines(path)
+            added = read_new_lines(path, self._read.get(path, START))
         except OSError as error:  # other jobs are looked at all the same, and this one again
             self._warn_once(f"What a job has printed can't be read: {error}")
             return []
+        self._read[path] = added.position
+        return added.lines
 
     async def _kill(self, lost: dict[str, Path]) -> None:
         for job_id in lost:
@@ -152,4 +155,4 @@ class KillManager(BaseManager):
         for path in outputs:
             if path.exists():
                 shutil.move(path, folder / path.name)
-                self._reader.forget(path)
+                self._read.pop(path, None)

@@ -9,10 +9,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.scratch import remove_scratch_of
+from adaptive_scheduler._common.tail import last_lines
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.state import JobEntry, RunState
 from adaptive_scheduler.scheduler.jobs import JobEnd
-from adaptive_scheduler.server_support.logs import last_lines
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.layout import RunFolder

@@ -7,10 +7,10 @@ fits into 80 columns.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from adaptive_scheduler.server_support.info import RunInfo, rough_time
+from adaptive_scheduler._common.formatting import percent, short_number, span
+from adaptive_scheduler.server_support.info import RunInfo
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -82,10 +82,12 @@ def _title(info: RunInfo, width: int) -> Text:
         (info.name, "bold"),
         "  ",
         (_status(info), _STYLES.get(info.status, "bold blue")),
-        f"  {timedelta(seconds=round(info.elapsed_time))}",
+        f"  {span(info.elapsed_time)}",
     )
     if info.status == "running":
-        right = "time left: unknown" if info.time_left is None else _left(info.time_left)
+        is_known = info.time_left is not None
+        left_over = span(info.time_left, is_rough=True)
+        right = f"about {left_over} left" if is_known else "time left: unknown"
         left.append(right.rjust(max(len(right) + 2, width - left.cell_len)))
     return left
 
@@ -93,10 +95,6 @@ def _title(info: RunInfo, width: int) -> Text:
 def _status(info: RunInfo) -> str:
     is_paused = info.is_paused and info.status == "running"
     return "paused: nothing new is submitted" if is_paused else info.status
-
-
-def _left(span: timedelta) -> str:
-    return f"about {rough_time(span)} left"
 
 
 def _bar(info: RunInfo, width: int, *, is_plain: bool) -> Text:
@@ -175,8 +173,8 @@ def _jobs(info: RunInfo) -> str:
 def _points(info: RunInfo) -> str:
     parts = [f"{info.npoints:,}"]
     if info.status == "running":
-        parts += [f"{info.rate:,.3g} a second"] if info.rate else []
-        parts += [] if info.cpu is None else [f"CPU {info.cpu:.0f} %"]
-        parts += [] if info.memory is None else [f"memory {info.memory:.0f} %"]
-    parts += [f"{info.core_hours:,.2g} core-hours"] if info.core_hours else []
+        parts += [f"{short_number(info.rate)} a second"] if info.rate else []
+        parts += [] if info.cpu is None else [f"CPU {percent(info.cpu)}"]
+        parts += [] if info.memory is None else [f"memory {percent(info.memory)}"]
+    parts += [f"{short_number(info.core_hours)} core-hours"] if info.core_hours else []
     return "   ".join(parts)

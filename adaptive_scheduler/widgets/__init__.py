@@ -7,7 +7,6 @@ module           subject
 `learner_table`  a row for each learner
 `figures`        how a run is, as the strip on top shows it
 `html`           the same as HTML
-`formatting`     the same as text
 `attempts`       all attempts at one learner
 `log_pane`       which log is shown, and what is new there
 `actions`        what the buttons do

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from adaptive_scheduler.server_support.logs import status_lines
+from adaptive_scheduler.run_folder.log_lines import status_lines
 from adaptive_scheduler.widgets.attempts import attempts_at
 
 if TYPE_CHECKING:

@@ -6,13 +6,11 @@ import time
 from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from adaptive_scheduler._common.formatting import counted
-from adaptive_scheduler.widgets.formatting import (
-    NOTHING,
-    SIGNS,
-    STATES,
+from adaptive_scheduler._common.formatting import (
+    counted,
+    percent,
     short_number,
     shortened,
     span,
@@ -21,6 +19,18 @@ from adaptive_scheduler.widgets.formatting import (
 if TYPE_CHECKING:
     from adaptive_scheduler.widgets.figures import RunFigures
 
+#: For each state of a learner a sign, so that nobody needs to tell colours apart.
+SIGNS: Final = {
+    "done": "✓",
+    "running": "▶",
+    "ready": "○",
+    "waiting": "…",
+    "delayed": "↻",
+    "failed": "✗",
+    "cancelled": "\N{EN DASH}",
+}
+#: The states in the order in which they are shown.
+STATES: Final = tuple(SIGNS)
 #: Rows of the table in a page without JavaScript.
 _FAILURES_SHOWN = 10
 #: Characters of an error, and of what can't be done, that such a page shows.
@@ -132,8 +142,8 @@ def _facts(figures: RunFigures) -> str:
         ("points", f"{figures.npoints:,}", _rate(figures)),
         ("jobs", "none" if figures.is_over else f"{figures.jobs_running:,}", _running(figures)),
         ("core-hours", _core_hours(figures.core_hours), ""),
-        ("CPU per job", _percent(figures.cpu), "of a core"),
-        ("memory per job", _percent(figures.memory), "of the node"),
+        ("CPU per job", percent(figures.cpu), "of a core"),
+        ("memory per job", percent(figures.memory), "of the node"),
         ("loss", short_number(figures.loss), "median"),
     ]
     if figures.status != "running":
@@ -177,10 +187,6 @@ def _why_jobs_wait(figures: RunFigures) -> str:
     if (n_more := len(reasons) - _REASONS_SHOWN) > 0:
         reasons[_REASONS_SHOWN:] = [f"{n_more:,} other reasons"]
     return f"{words}: {', '.join(reasons)}." if reasons else f"{words}."
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3g} %"
 
 
 def _trouble(figures: RunFigures) -> str:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler._common.formatting import shortened
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import as_text, collect_info
 from adaptive_scheduler.widgets.figures import RunFigures, collect_figures
-from adaptive_scheduler.widgets.formatting import shortened
 from adaptive_scheduler.widgets.html import static_page
 
 if TYPE_CHECKING:

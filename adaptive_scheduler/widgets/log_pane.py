@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adaptive_scheduler._common.formatting import counted
+from adaptive_scheduler._common.tail import START, Position, read_new_lines
+from adaptive_scheduler.run_folder.log_lines import readable
 from adaptive_scheduler.run_folder.models import FAILED, RUNNING
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.widgets.attempts import AttemptStory, attempts_at
-from adaptive_scheduler.widgets.formatting import SIGNS
-from adaptive_scheduler.widgets.log_lines import LogFollower
+from adaptive_scheduler.widgets.html import SIGNS
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.models import LearnerEntry
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 _MOST_SOURCES: Final = 300
 #: Seconds between two looks at what learners there are to choose from.
 _SOURCES_INTERVAL: Final = 3.0
+#: Bytes of the end of a log that are read at first.
+_END: Final = 200_000
+#: Bytes that are read at once afterwards; what was written in between is left out.
+_AT_ONCE: Final = 1_000_000
 #: Characters that a page gets that is opened later.
 _KEPT: Final = 300_000
 
@@ -59,7 +64,8 @@ class _Chosen:
 @dataclass
 class _Shown:
     learner: int | None = None
-    follower: LogFollower | None = None
+    path: Path | None = None
+    position: Position = START
     stamp: tuple[Any, ...] = ()
 
 
@@ -115,8 +121,8 @@ class LogPane:
         if chosen.learner is None:
             return news
         self._look_at(chosen, chosen.learner, news)
-        if self._shown.follower is not None:
-            is_other, text = self._shown.follower.news()
+        if self._shown.path is not None:
+            is_other, text = self._read(self._shown.path)
             if is_other or news.reset is not None:
                 news.reset = text
                 self.text = text
@@ -124,6 +130,17 @@ class LogPane:
                 news.append = text
                 self.text = (self.text + text)[-_KEPT:]
         return news
+
+    def _read(self, path: Path) -> tuple[bool, str]:
+        """Return whether the file is another one than before, and what is new there, in words."""
+        shown = self._shown
+        try:
+            new = read_new_lines(path, shown.position, first=_END, later=_AT_ONCE)
+        except OSError:
+            return False, ""
+        shown.position = new.position
+        lines = (readable(line, shown.learner) for line in new.lines)
+        return new.is_other, "".join(f"{line}\n" for line in lines if line is not None)
 
     def _look_at(self, chosen: _Chosen, learner: int, news: LogNews) -> None:
         stamp = (learner, chosen.attempt, chosen.file, *event_loop.call(self._stamp, learner))
@@ -135,13 +152,12 @@ class LogPane:
         files = _files_of(story)
         file = chosen.file if chosen.file in files else next(iter(files), None)
         path = None if file is None else files[file]
-        old = self._shown.follower
-        is_same = old is not None and path == old.path and learner == self._shown.learner
-        follower = old if is_same else None if path is None else LogFollower(path, learner)
+        old = self._shown
+        is_same = path is not None and path == old.path and learner == old.learner
         if not is_same:
             news.reset = self.text = ""
         news.head = _head(stories, story, list(files), file, path)
-        self._shown = _Shown(learner, follower, stamp)
+        self._shown = _Shown(learner, path, old.position if is_same else START, stamp)
 
     def _stamp(self, learner: int) -> tuple[Any, ...]:
         """Return what changes when there is anything new about a learner's attempts."""

@@ -40,8 +40,8 @@ def test_where_no_terminal_is_a_line_tells_what_is_new(capsys):
     printed = capsys.readouterr()
     assert printed.out == ""
     first, folder, last, folder_again = printed.err.splitlines()
-    assert first.startswith("sweep running 0:00:01: 0/3 learners done")
-    assert last.startswith("sweep finished 0:00:01: 3/3 learners done")
+    assert first.startswith("sweep running 1 s: 0/3 learners done")
+    assert last.startswith("sweep finished 1 s: 3/3 learners done")
     assert folder == folder_again == "  folder: /sweep-run"
 
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from adaptive_scheduler.widgets.figures import RunFigures, collect_figures
-from adaptive_scheduler.widgets.formatting import short_number, size, span
 from adaptive_scheduler.widgets.html import asset, static_page, strip
 from tests.widgets.playing import PlayedRun
 
@@ -132,37 +131,3 @@ def test_a_page_without_javascript_shows_what_has_failed():
 def test_no_style_or_script_names_another_machine():
     for name in ("theme.css", "strip.css", "grid.css", "grid.js", "plot.js", "log.js", "common.js"):
         assert "http" not in asset(name)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (None, "unknown"),
-        (0, "0 s"),
-        (59.6, "1 min 00 s"),
-        (3723, "1 h 02 min"),
-        (90_000, "1 d 1 h"),
-        (timedelta(days=400), "400 d 0 h"),
-    ],
-)
-def test_spans_of_time_have_two_units(seconds, words):
-    assert span(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (0, "0"),
-        (0.01234, "0.0123"),
-        (1e-5, "1.00e-5"),
-        (1234.5, "1,234"),
-        (1e7, "1.00e7"),
-        (float("inf"), "∞"),
-    ],
-)
-def test_numbers_have_the_digits_that_matter(value, words):
-    assert short_number(value) == words
-
-
-def test_sizes_have_a_unit():
-    assert [size(n) for n in (12, 1500, 2_500_000)] == ["12 B", "1.5 kB", "2.5 MB"]

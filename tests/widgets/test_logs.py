@@ -11,7 +11,6 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.widgets.attempts import attempts_at
 from adaptive_scheduler.widgets.curves import curves_of
-from adaptive_scheduler.widgets.log_lines import LogFollower, readable
 from adaptive_scheduler.widgets.log_pane import LogPane
 from tests.widgets.playing import PlayedRun
 
@@ -26,63 +25,6 @@ def status(learner, npoints, second=0, **fields):
         **fields,
     }
     return json.dumps(line) + "\n"
-
-
-# Lines.
-
-
-def test_json_becomes_words():
-    line = status(3, 12, latest_loss=0.012345)
-    assert readable(line) == "12:00:00  current status  learner 3  npoints 12  latest_loss 0.0123"
-
-
-def test_a_traceback_gets_its_lines_back():
-    line = json.dumps({"event": "failed", "level": "error", "traceback": "Traceback\n  File x\nE"})
-    assert readable(line) == "ERROR  failed\nTraceback\n  File x\nE"
-
-
-@pytest.mark.parametrize("line", ["plain", "{torn", "{}", '{"a": 1}', "[1]"])
-def test_what_is_no_line_of_ours_stays_as_it_is(line):
-    assert readable(line) == line
-
-
-def test_lines_about_other_learners_are_left_out():
-    assert readable(status(3, 1), learner=4) is None
-    assert readable(status(4, 1), learner=4) == "12:00:00  current status  npoints 1"
-
-
-# Files.
-
-
-def test_a_file_is_followed_line_by_line(tmp_path):
-    path = tmp_path / "log"
-    follower = LogFollower(path)
-    assert follower.news() == (False, "")
-    path.write_text("one\ntwo\nthr")
-    assert follower.news() == (True, "one\ntwo\n")
-    with path.open("a") as file:
-        file.write("ee\n")
-    assert follower.news() == (False, "three\n")
-    assert follower.news() == (False, "")
-
-
-def test_a_file_that_begins_anew_is_read_anew(tmp_path):
-    path = tmp_path / "log"
-    path.write_text("a long line\n")
-    follower = LogFollower(path)
-    follower.news()
-    path.write_text("new\n")
-    assert follower.news() == (True, "new\n")
-
-
-def test_of_a_long_file_only_the_end_is_read(tmp_path):
-    path = tmp_path / "log"
-    path.write_text("".join(f"line {i:07}\n" for i in range(100_000)))
-    is_other, text = LogFollower(path).news()
-    assert is_other
-    assert text.endswith("line 0099999\n")
-    assert text.startswith("line ")
-    assert len(text) <= 200_000
 
 
 # Attempts.
