@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import abc
 import inspect
+import os
 import shlex
 import sys
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from adaptive_scheduler._common.signatures import extended, keywords_of
 from adaptive_scheduler.errors import InvalidInputError
@@ -66,6 +68,12 @@ class Scheduler(abc.ABC):
         If there is no such parameter.
     """
 
+    #: A short name, by which `registry.from_data` finds the class again; see `as_data`. A
+    #: subclass does not inherit it: what it does differently would be lost.
+    kind: ClassVar[str] = ""
+    #: What says which queue this is: for each part, by its name in `as_data`, the variable of the
+    #: environment that holds it.
+    location: ClassVar[Mapping[str, str]] = MappingProxyType({})
     #: Ending of a job script's name.
     ext: ClassVar[str]
     #: The command that submits a script, as a user would type it.
@@ -189,6 +197,46 @@ class Scheduler(abc.ABC):
             )
 
     # What users and managers call.
+
+    def as_data(self) -> dict[str, str | None]:
+        """Return what is needed to list and cancel the jobs of this scheduler later.
+
+        It can be written as JSON, and holds a short name instead of a path to
+        import, so that reading it runs nobody's code. `registry.from_data`
+        reads it.
+
+        Returns
+        -------
+        dict
+            The `kind`, and where the queue is. A class without a short name of its own has the
+            kind ``""``, and nothing can be done with it.
+        """
+        kind = vars(type(self)).get("kind", "")
+        if not kind:
+            return {"kind": "", "class": type(self).__name__}
+        return {"kind": kind, **self._location()}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, object]) -> Self:
+        """Return a scheduler that can list and cancel the jobs of the one with these data.
+
+        Raises
+        ------
+        InvalidInputError
+            If they are not data of this kind.
+        """
+        scheduler = cls(1)
+        for name, here in scheduler._location().items():
+            there = data.get(name)
+            if there != here:
+                raise InvalidInputError(
+                    f"The jobs are in the queue of another {cls.__name__} than the one of this "
+                    f"shell: {cls.location[name]} was {there!r}, and is {here!r} here."
+                )
+        return scheduler
+
+    def _location(self) -> dict[str, str | None]:
+        return {name: os.environ.get(variable) for name, variable in self.location.items()}
 
     @property
     def queue_key(self) -> Hashable:

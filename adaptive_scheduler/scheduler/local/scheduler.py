@@ -7,8 +7,9 @@ import os
 import re
 import uuid
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from adaptive_scheduler.errors import (
@@ -19,7 +20,7 @@ from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, Queu
 from adaptive_scheduler.scheduler.jobs import Phase, queued_job
 from adaptive_scheduler.scheduler.local.client import ask
 from adaptive_scheduler.scheduler.local.cores import usable_cores
-from adaptive_scheduler.scheduler.local.spool import open_spool
+from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, open_spool
 from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.script import JobVariables
 from adaptive_scheduler.scheduler.submitting import check_batch
@@ -72,6 +73,8 @@ class Local(BaseScheduler):
     log out, it ends these jobs, too.
     """
 
+    kind: ClassVar[str] = "local"
+    location: ClassVar[Mapping[str, str]] = MappingProxyType({"folder": SPOOL_VARIABLE})
     ext: ClassVar[str] = ".sh"
     submit_cmd: ClassVar[str] = "bash"
     is_local: ClassVar[bool] = True
@@ -206,6 +209,8 @@ class LocalMockScheduler(Local):
     mock_scheduler_kwargs
         Has no effect: there is no mock scheduler any more.
     """
+
+    kind: ClassVar[str] = "local"
 
     def __init__(
         self,

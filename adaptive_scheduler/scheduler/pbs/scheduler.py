@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections import deque
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from adaptive_scheduler._common.user_warning import warn_user
@@ -44,9 +44,6 @@ from adaptive_scheduler.scheduler.submitting import check_batch, check_on_path, 
 
 #: What qsub says of an array that is too large for the server, or for one of its queues.
 _TOO_LARGE = "Array job exceeds server or queue size limit"
-
-#: Variables that decide which server the commands of PBS ask.
-_SERVER_VARIABLES = ("PBS_SERVER", "PBS_DEFAULT", "PBS_CONF_FILE")
 
 
 class PBS(BaseScheduler):
@@ -87,6 +84,10 @@ class PBS(BaseScheduler):
         If a value can't be.
     """
 
+    kind: ClassVar[str] = "pbs"
+    location: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"server": "PBS_SERVER", "default": "PBS_DEFAULT", "conf": "PBS_CONF_FILE"}
+    )
     ext: ClassVar[str] = ".pbs"
     submit_cmd: ClassVar[str] = "qsub"
     directive: ClassVar[str] = "#PBS"
@@ -126,7 +127,7 @@ class PBS(BaseScheduler):
     @property
     def queue_key(self) -> Hashable:
         """What is equal for all schedulers of the same server."""
-        return ("PBS", *map(os.environ.get, _SERVER_VARIABLES))
+        return (self.kind, *self._location().values())
 
     # What a job asks for.
 

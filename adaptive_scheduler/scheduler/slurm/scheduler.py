@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from adaptive_scheduler.errors import SchedulerUnavailableError, SubmissionRejectedError
@@ -83,6 +83,10 @@ class SLURM(BaseScheduler):
         If a value can't be.
     """
 
+    kind: ClassVar[str] = "slurm"
+    location: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"conf": "SLURM_CONF", "clusters": "SLURM_CLUSTERS"}
+    )
     ext: ClassVar[str] = ".sbatch"
     submit_cmd: ClassVar[str] = "sbatch"
     directive: ClassVar[str] = "#SBATCH"
@@ -131,7 +135,7 @@ class SLURM(BaseScheduler):
     @property
     def queue_key(self) -> Hashable:
         """What is equal for all schedulers of the same cluster."""
-        return ("SLURM", os.environ.get("SLURM_CONF"), os.environ.get("SLURM_CLUSTERS"))
+        return (self.kind, *self._location().values())
 
     @property
     def partitions(self) -> dict[str, int]:
