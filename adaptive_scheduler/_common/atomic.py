@@ -31,6 +31,7 @@ def atomic_write(
     mode: str = "w",
     *args: Any,
     return_path: Literal[False] = False,
+    permissions: int | None = None,
     **kwargs: Any,
 ) -> AbstractContextManager[IO[Any]]: ...
 @overload
@@ -39,6 +40,7 @@ def atomic_write(
     mode: str = "w",
     *args: Any,
     return_path: Literal[True],
+    permissions: int | None = None,
     **kwargs: Any,
 ) -> AbstractContextManager[Path]: ...
 def atomic_write(
@@ -46,6 +48,7 @@ def atomic_write(
     mode: str = "w",
     *args: Any,
     return_path: bool = False,
+    permissions: int | None = None,
     **kwargs: Any,
 ) -> AbstractContextManager[Any]:
     """Write a file so that `dest` is at all times the old one or the new one, whole.
@@ -68,6 +71,9 @@ def atomic_write(
     return_path
         Yield the temporary file's path instead of an open file, for writers
         that want a path. It ends like `dest`.
+    permissions
+        Give the file these, less what the umask takes away, even if it replaces one that
+        has others.
 
     Raises
     ------
@@ -80,27 +86,41 @@ def atomic_write(
         raise InvalidInputError(
             f"atomic_write can't open {dest} with mode {mode!r}: use 'w' or 'wb'."
         )
-    return _replacing(Path(dest).expanduser(), mode, args, kwargs, return_path=return_path)
+    return _replacing(
+        Path(dest).expanduser(),
+        mode,
+        args,
+        kwargs,
+        return_path=return_path,
+        permissions=permissions,
+    )
 
 
 @contextmanager
 def _replacing(
-    dest: Path, mode: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, return_path: bool
+    dest: Path,
+    mode: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    return_path: bool,
+    permissions: int | None,
 ) -> Iterator[IO[Any] | Path]:
     target = dest.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    permissions = _permissions(target)
+    kept = _permissions(target) if permissions is None else None
+    wanted = kept if permissions is None else permissions
     temporary = _temporary_name(target)
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
     # The owner writes it, even when what it replaces is read-only.
-    descriptor = os.open(temporary, flags, 0o666 if permissions is None else permissions | 0o600)
+    descriptor = os.open(temporary, flags, 0o666 if wanted is None else wanted | 0o600)
     try:
         with os.fdopen(descriptor, mode, *args, **kwargs) as file:
             yield temporary if return_path else file
         _sync(temporary)
-        if permissions not in {None, _permissions(temporary)}:
+        if kept is not None and kept != _permissions(temporary):
             with suppress(OSError):  # some file systems have their own idea of permissions
-                temporary.chmod(permissions)
+                temporary.chmod(kept)
         temporary.replace(target)
     except BaseException:  # Ctrl-C as well: no half of a file stays
         with suppress(OSError):

@@ -206,6 +206,25 @@ def user_name(uid: int) -> str:
         return f"user {uid}"
 
 
+def belongs_to_us(path: Path) -> bool:
+    """Whether a file or folder is the user's own, or lies where all is trusted."""
+    status = path.stat()
+    return status.st_uid == os.geteuid() or _is_below_trusted_folder(path, status)
+
+
+def check_private(path: Path, status: os.stat_result) -> None:
+    """Check that what is about to be written will be for the user's eyes alone.
+
+    Raises
+    ------
+    UntrustedFileError
+        The file system has given the new file to others, too.
+    """
+    reason = _objection(path, status, private=True)
+    if reason and not _is_below_trusted_folder(path, status):
+        raise UntrustedFileError(f"{path} can't be kept from other users: {reason}")
+
+
 def _is_below_trusted_folder(path: str | os.PathLike[str], status: os.stat_result) -> bool:
     """Whether the file that was opened lies where the user has said that all is trusted."""
     folders = _trusted_folders()

@@ -67,7 +67,7 @@ def _addresses(folder: Path) -> tuple[str, ...]:
     from adaptive_scheduler.protocol.keys import Connection
 
     for path in folder.glob("*-run/connection.json"):
-        return Connection.from_json(path.read_bytes()).addresses
+        return Connection.read(path).addresses
     return ()
 
 

@@ -36,7 +36,7 @@ def do_attach(options: argparse.Namespace) -> None:
     """Manage a run until it is over; exit with 1 if it fails."""
     from adaptive_scheduler.server_support.run_manager import RunManager
 
-    run = RunManager.attach(options.folder, take_over=options.take_over)
+    run = RunManager.attach(options.folder, take_over=options.take_over, trust=options.trust)
     if not run.is_started:
         holder = look_at(options.folder).holder
         if holder is not None:

@@ -78,6 +78,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="from a manager on a host that does not answer; only if you know that it is dead",
     )
 
+    attach.add_argument(
+        "--trust",
+        action="store_true",
+        help="also the run of another user; that runs as you what they have put there",
+    )
+
     _add_doctor(commands)
     return parser
 

@@ -144,7 +144,7 @@ def _run_folder(url: str | Path) -> Path:
     if Path(url).is_dir():
         return Path(url).absolute()
     for path in Path.cwd().glob("*/connection.json"):
-        if url in keys.Connection.from_json(path.read_bytes()).addresses:
+        if url in keys.Connection.read(path).addresses:
             return path.parent
     raise InvalidInputError(f"'{url}' is no run folder, and none in '{Path.cwd()}' belongs to it.")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from adaptive_scheduler.client_support.fence import Fence
 from adaptive_scheduler.client_support.job_log import note
 from adaptive_scheduler.client_support.offline import free_attempts, given_attempt, was_assigned
+from adaptive_scheduler.errors import UntrustedFileError
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder.outbox import Outbox
@@ -176,15 +177,24 @@ class Desk:
         self._connection.close()
 
     async def _ask(self, message: messages.Message) -> messages.Answer | None:
+        """Return the manager's answer, None if there is none; log where that changes."""
+        fields = {}
+        try:
+            answer = await self._request(message)
+        except UntrustedFileError as error:  # the job goes on without a manager
+            answer, fields = None, {"error": str(error)}
+        if (answer is not None) != self.is_heard:
+            self.is_heard = answer is not None
+            event = "the manager answers again" if self.is_heard else "the manager does not answer"
+            note(event, level=logging.INFO if self.is_heard else logging.WARNING, **fields)
+        return answer
+
+    async def _request(self, message: messages.Message) -> messages.Answer | None:
         if not self.is_heard and await self._connection.is_refused():
             return None  # still nobody there: short learners need not wait for that each time
         answer = await self._connection.request(message, patience=_LITTLE_PATIENCE)
         if answer is None and self.is_heard and not await self._connection.is_refused():
             answer = await self._connection.request(message, patience=_PATIENCE)
-        if (answer is not None) != self.is_heard:
-            self.is_heard = answer is not None
-            event = "the manager answers again" if self.is_heard else "the manager does not answer"
-            note(event, level=logging.INFO if self.is_heard else logging.WARNING)
         return answer
 
     def _claim(self) -> messages.Attempt | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler._common.progress import tracked
+from adaptive_scheduler._common.trusted import read_trusted
 from adaptive_scheduler.errors import (
     InvalidInputError,
     LearnerNotFoundError,
@@ -105,7 +106,7 @@ def cloudpickle_learners(
         learner = empty_copy(learners[i]) if empty_copies else learners[i]
         parts = {"learner": learner, "initializer": first_calls[i]}
         content = dumps(parts, f"Learner {i} ({fname_to_str(fnames[i])!r})")
-        with atomic_write(fname_to_learner_fname(fnames[i]), "wb") as file:
+        with atomic_write(fname_to_learner_fname(fnames[i]), "wb", permissions=0o644) as file:
             n_bytes += file.write(content)
     return n_bytes, time.monotonic() - start
 
@@ -132,6 +133,9 @@ def fname_to_learner(fname: FnameTypes, *, return_initializer: bool = False) -> 
         The learner refers to something that can't be imported here.
     RunFolderError
         The pack that knows it is damaged.
+    UntrustedFileError
+        Another user may have written the learner's file, and unpickling would run their code.
+        Packs that another user may have written are left out.
     """
     learner_file = fname_to_learner_fname(fname).expanduser()
     packed = _find_packed(fname)
@@ -148,7 +152,7 @@ def _read_learner_file(path: Path, fname: FnameTypes) -> tuple[BaseLearner, Any]
     import cloudpickle
 
     try:
-        content = path.read_bytes()
+        content = read_trusted(path, follow_link=True)
     except FileNotFoundError as error:
         raise LearnerNotFoundError(
             f"No learner is known for {fname_to_str(fname)}: there is no {path}, and no folder "
@@ -178,9 +182,6 @@ def _find_packed(fname: FnameTypes) -> tuple[Path, int] | None:
         known = []
         for path in folder.glob(_PACKS):
             status = path.stat()
-            # Unpickling runs code: never what another user left in a folder above.
-            if status.st_uid != os.getuid():
-                continue
             index = _indices(path, status.st_mtime_ns, status.st_ino).get(key)
             if index is not None:
                 known.append((status.st_mtime_ns, path, index))
@@ -206,7 +207,7 @@ def _indices(path: Path, mtime_ns: int, inode: int) -> dict[tuple[str, ...], int
     try:
         pack = Pack(path)
         fnames, folders = pack.fnames, (path.parent.parent, pack.folder)
-    except RunFolderError:  # not the only place to look
+    except RunFolderError:  # not the only place to look; another user may have left it there
         return {}
     return {_key(fname, folder): i for folder in folders for i, fname in enumerate(fnames)}
 

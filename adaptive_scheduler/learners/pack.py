@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.errors import InvalidInputError, UnpicklableError
 from adaptive_scheduler.learners.empty_copies import empty_copy, safe_to_empty
-from adaptive_scheduler.learners.pack_file import open_pack, write_blobs
+from adaptive_scheduler.learners.pack_file import PackFile, open_pack, write_blobs
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_str
 from adaptive_scheduler.learners.pickling import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Self
 
     from adaptive import BaseLearner
 
@@ -61,23 +63,47 @@ class Pack:
     """A pack on disk.
 
     Whenever something is read, the file is opened anew: a pack that another
-    one took the place of is read as it is now.
+    one took the place of is read as it is now. `held_open` reads all from one.
 
     Parameters
     ----------
     path
         The file that `write_pack` wrote.
+    trust
+        Read it even if another user may have written it: that runs their code.
 
     Raises
     ------
     RunFolderError
         There is no such file, or it is no pack, or not whole.
+    UntrustedFileError
+        Another user may have written it. Reading raises this, too.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, trust: bool = False) -> None:
         self.path = Path(path)
-        with open_pack(self.path) as file:
+        self._trust = trust
+        self._held: PackFile | None = None
+        with self._opened() as file:
             self._n_learners = file.n_blobs
+
+    @contextmanager
+    def held_open(self) -> Iterator[Self]:
+        """Open the file once for all that is read in the block, also if another takes its place."""
+        with open_pack(self.path, trust=self._trust) as file:
+            self._held, self._n_learners = file, file.n_blobs
+            try:
+                yield self
+            finally:
+                self._held = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[PackFile]:
+        if self._held is not None:
+            yield self._held
+            return
+        with open_pack(self.path, trust=self._trust) as file:
+            yield file
 
     def __len__(self) -> int:
         return self._n_learners
@@ -85,7 +111,7 @@ class Pack:
     @property
     def fnames(self) -> list[str | list[str]]:
         """The fnames of all learners, read without unpickling any."""
-        with open_pack(self.path) as file:
+        with self._opened() as file:
             fnames: list[str | list[str]] = file.fnames()
         return fnames
 
@@ -101,7 +127,7 @@ class Pack:
 
     @property
     def _environment(self) -> dict[str, Any]:
-        with open_pack(self.path) as file:
+        with self._opened() as file:
             environment: dict[str, Any] = file.environment()
         return environment
 
@@ -129,7 +155,7 @@ class Pack:
         """
         import cloudpickle
 
-        with open_pack(self.path) as file:
+        with self._opened() as file:
             blob = file.blob(index)
         try:
             return PackedLearner(*cloudpickle.loads(blob))

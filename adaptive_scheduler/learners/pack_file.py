@@ -12,7 +12,8 @@ fnames       JSON, a list with one item for each blob
 blobs        one after the other
 ===========  ====================================================================
 
-Checksums are CRC-32. A pack never changes: another file takes its place.
+Checksums are CRC-32. A pack never changes: another file takes its place. Only its owner
+can read and write it, whatever the umask.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ import json
 import os
 import struct
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.trusted import open_trusted
 from adaptive_scheduler.errors import RunFolderError
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def write_blobs(
     """
     sections = [json.dumps(section).encode() for section in (environment, fnames)]
     table = bytearray()
-    with atomic_write(path, "wb") as file:
+    with atomic_write(path, "wb", permissions=0o600) as file:
         file.seek(_TABLE_START + _ENTRY.size * len(fnames))
         file.writelines(sections)
         for blob in blobs:
@@ -63,24 +65,24 @@ def write_blobs(
 
 
 @contextmanager
-def open_pack(path: Path) -> Iterator[PackFile]:
+def open_pack(path: Path, *, trust: bool = False) -> Iterator[PackFile]:
     """Open a pack as it is now; it stays so until the block ends.
 
     Raises
     ------
     RunFolderError
         There is no such file, or it is no pack, or not whole.
+    UntrustedFileError
+        Another user may have written it, and `trust` is not set.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise RunFolderError(f"There are no learners: {path} does not exist.") from error
-    except OSError as error:
-        raise RunFolderError(f"{path} can't be opened: {error.strerror}.") from error
-    try:
-        yield PackFile(path, descriptor)
-    finally:
-        os.close(descriptor)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_trusted(path, trust=trust))
+        except FileNotFoundError as error:
+            raise RunFolderError(f"There are no learners: {path} does not exist.") from error
+        except OSError as error:
+            raise RunFolderError(f"{path} can't be opened: {error.strerror}.") from error
+        yield PackFile(path, file.fileno())
 
 
 class PackFile:

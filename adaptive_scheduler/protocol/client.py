@@ -43,7 +43,13 @@ class ManagerConnection:
     async def request(
         self, message: messages.Message, *, patience: float
     ) -> messages.Answer | None:
-        """Return the manager's answer, or None if there was none within `patience` seconds."""
+        """Return the manager's answer, or None if there was none within `patience` seconds.
+
+        Raises
+        ------
+        UntrustedFileError
+            Another user may have written or read the connection file.
+        """
         async with self._lock:
             self._seq += 1
             data = messages.encode(messages.Request(self._seq, message))
@@ -61,7 +67,7 @@ class ManagerConnection:
             return None
 
     async def is_refused(self) -> bool:
-        """Whether it is certain that nobody listens at any address."""
+        """Whether it is certain that nobody listens at any address; raises as `request`."""
         connection = self._read_file()
         if connection is None:
             return True
@@ -91,7 +97,7 @@ class ManagerConnection:
 
     def _read_file(self) -> keys.Connection | None:
         try:
-            return keys.Connection.from_json(self._path.read_bytes())
+            return keys.Connection.read(self._path)
         except (OSError, ConnectionLostError):
             return None
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
+from adaptive_scheduler._common.trusted import read_trusted
 from adaptive_scheduler.errors import ConnectionLostError
 
 
@@ -28,6 +31,21 @@ class Connection(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...]
     manager_key: str
     job_keys: KeyPair
+
+    @classmethod
+    def read(cls, path: Path) -> Connection:
+        """Read a connection file.
+
+        Raises
+        ------
+        UntrustedFileError
+            Another user may have written or read it.
+        ConnectionLostError
+            It is damaged.
+        OSError
+            It can't be opened.
+        """
+        return cls.from_json(read_trusted(path, private=True))
 
     @classmethod
     def from_json(cls, text: bytes) -> Connection:

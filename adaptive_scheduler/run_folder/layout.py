@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler._common.trusted import belongs_to_us, check_private
+from adaptive_scheduler.errors import RunFolderError, UntrustedFileError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -118,7 +119,7 @@ class RunFolder:
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_that_it_is_ours()
-            self.root.chmod(0o700)
+            self._close_to_others()
             for folder in (self.logs, self.scripts, self.outbox):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _check_writable(folder)
@@ -130,8 +131,20 @@ class RunFolder:
                 "`log_folder`, `batch_folder` or `db_fname` where you gave one."
             ) from error
 
+    def _close_to_others(self) -> None:
+        try:
+            self.root.chmod(0o700)
+        except PermissionError:
+            if self.root.stat().st_uid == os.geteuid():
+                raise
+            # Trusted by name: a file system without owners has no modes to set, either.
+
+    def is_ours(self) -> bool:
+        """Whether the run folder belongs to the user; raises `OSError` if there is none."""
+        return belongs_to_us(self.root)
+
     def _check_that_it_is_ours(self) -> None:
-        if self.root.stat().st_uid != os.getuid():
+        if not self.is_ours():
             raise RunFolderError(
                 f"The folder '{self.root}' belongs to another user. Name another one with "
                 "`folder=...`."
@@ -153,11 +166,22 @@ def unwritable_error(folder: RunFolder, error: OSError) -> RunFolderError:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, whole or not at all.
+
+    Raises
+    ------
+    UntrustedFileError
+        The file system gives it to others, too. Nothing was written.
+    """
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
+        try:
+            check_private(new, os.fstat(fd))
+        except UntrustedFileError:
+            new.unlink()
+            raise
         file.write(data)
         file.flush()
         os.fsync(fd)

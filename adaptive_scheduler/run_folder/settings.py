@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from adaptive_scheduler.errors import RunFolderError, UnpicklableError
+from adaptive_scheduler._common.trusted import read_trusted
+from adaptive_scheduler.errors import RunFolderError, UnpicklableError, UntrustedFileError
 from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
 
 if TYPE_CHECKING:
@@ -103,20 +104,31 @@ class JobSettings:
         return bytes(cloudpickle.dumps(self))
 
     @classmethod
-    def from_file(cls, path: Path) -> JobSettings:
+    def from_file(cls, path: Path, *, trust: bool = False) -> JobSettings:
         """Read the settings of a run.
+
+        Parameters
+        ----------
+        path
+            Where they lie.
+        trust
+            Read them even if another user may have written them.
 
         Raises
         ------
+        UntrustedFileError
+            If another user may have written them.
         RunFolderError
             If there are none, or they can't be read.
         """
         try:
-            settings = cloudpickle.loads(path.read_bytes())
+            settings = cloudpickle.loads(read_trusted(path, trust=trust))
         except FileNotFoundError as error:
             raise RunFolderError(
                 f"There is no run in '{path.parent}': no '{path.name}'."
             ) from error
+        except UntrustedFileError:
+            raise
         except Exception as error:  # unpickling runs what the user's modules bring
             raise RunFolderError(
                 f"The settings of the run in '{path}' can't be read: {error!r}."

@@ -33,7 +33,8 @@ class BatchMaker:
         self._job_name = job_name
         self._folder = folder
         self._scheduler = scheduler
-        self._scripts: dict[Resources, Path] = {}
+        #: The path and the text of each: what is submitted is not read back from the disk.
+        self._scripts: dict[Resources, tuple[Path, str]] = {}
 
     def by_resources(self, numbers: Sequence[int]) -> dict[Resources, list[int]]:
         """Sort the numbers of jobs by what these ask for."""
@@ -50,11 +51,11 @@ class BatchMaker:
         OSError
             If the script can't be written.
         """
-        path = self._script_of(resources)
+        path, script = self._script_of(resources)
         return Batch(
             job_name=self._job_name,
             numbers=tuple(numbers),
-            script=path.read_text(),
+            script=script,
             script_path=path,
             resources=resources,
             workdir=workdir,
@@ -62,15 +63,16 @@ class BatchMaker:
             token=uuid.uuid4().hex,
         )
 
-    def _script_of(self, resources: Resources) -> Path:
-        if path := self._scripts.get(resources):
-            return path
+    def _script_of(self, resources: Resources) -> tuple[Path, str]:
+        if known := self._scripts.get(resources):
+            return known
         path = self._folder.scripts / f"{self._job_name}-{len(self._scripts)}{self._scheduler.ext}"
         options = {
             "run_folder": self._folder.root,
             "executor_type": resources.executor_type,
             "cores": resources.cores,
         }
-        path.write_text(self._scheduler.job_script(options, resources=resources))
-        self._scripts[resources] = path
-        return path
+        script = self._scheduler.job_script(options, resources=resources)
+        path.write_text(script)
+        self._scripts[resources] = path, script
+        return path, script

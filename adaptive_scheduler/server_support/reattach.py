@@ -41,11 +41,20 @@ class KnownRun:
     keywords: dict[str, Any]
 
 
-def read_run(root: str | Path) -> KnownRun:
+def read_run(root: str | Path, *, trust: bool = False) -> KnownRun:
     """Read what a run is made of from its folder.
+
+    Parameters
+    ----------
+    root
+        The run folder.
+    trust
+        Read it even if another user may have written it: that runs their code.
 
     Raises
     ------
+    UntrustedFileError
+        If another user may have written it.
     RunFolderError
         If there is no run, or it was begun without a `RunManager`.
     UnpicklableError
@@ -54,9 +63,9 @@ def read_run(root: str | Path) -> KnownRun:
     root = Path(root).expanduser().absolute()
     if not (root / "settings.pickle").exists():
         raise RunFolderError(f"There is no run in '{root}': no 'settings.pickle'.")
-    pack = Pack(root / "learners.pack")
+    pack = Pack(root / "learners.pack", trust=trust)
     pack.extend_sys_path()  # the settings, too, may refer to the user's modules
-    settings = JobSettings.from_file(root / "settings.pickle")
+    settings = JobSettings.from_file(root / "settings.pickle", trust=trust)
     if not settings.manager:
         raise RunFolderError(
             f"The run in '{root}' was not begun by a RunManager: start the program again that did."

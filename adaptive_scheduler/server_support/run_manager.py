@@ -275,6 +275,7 @@ class RunManager(RunLife):
         *,
         goal: GoalTypes | EllipsisType = ...,
         take_over: bool = False,
+        trust: bool = False,
     ) -> Self:
         """Pick a run up by its folder: from a fresh kernel, or another machine of the cluster.
 
@@ -284,7 +285,8 @@ class RunManager(RunLife):
         submitted again.
 
         A run that another process manages is shown and not touched, and so is
-        one that is over: `start` continues it.
+        one that is over: `start` continues it. With `trust`, the run of a colleague is
+        shown, too, and never touched.
 
         Parameters
         ----------
@@ -295,6 +297,9 @@ class RunManager(RunLife):
         take_over
             Take the run away from a manager on a host that can't be asked any
             more. Only if you know that it is dead.
+        trust
+            Read the folder even if another user may have written it. That runs what they
+            have put there as you: only for people you trust.
 
         Returns
         -------
@@ -305,19 +310,22 @@ class RunManager(RunLife):
         ------
         RunFolderError
             If there is no run.
+        UntrustedFileError
+            Without `trust`, if another user may have written what lies in the folder.
         UnpicklableError
             If a learner, or what it refers to, can't be loaded here.
         RunFolderLockedError
             With `take_over`, if the manager lives after all.
         """
-        known = read_run(folder)
+        known = read_run(folder, trust=trust)
         if goal is not ...:
             known.keywords["goal"] = goal
         run = cls(known.scheduler, known.learners, known.fnames, **known.keywords)
         run._known = known
         run._make_managers()
         run._look()
-        if goal is not ... or run.database_manager.state.ended is None:
+        goes_on = run.database_manager.state.ended is None and run.run_folder.is_ours()
+        if goal is not ... or goes_on:
             run._take_over = take_over
             try:
                 run.start()

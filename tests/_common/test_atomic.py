@@ -126,6 +126,22 @@ def test_a_file_that_is_replaced_hands_on_its_permissions(tmp_path, permissions)
     assert stat.S_IMODE(dest.stat().st_mode) == permissions
 
 
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+@pytest.mark.parametrize("before", [None, 0o666, 0o400])
+def test_a_file_gets_the_permissions_that_are_asked_for_less_the_umask(tmp_path, umask, before):
+    dest = tmp_path / "f"
+    if before is not None:
+        dest.write_text("old")
+        dest.chmod(before)
+    old_umask = os.umask(umask)
+    try:
+        with atomic_write(dest, permissions=0o640) as f:
+            f.write("new")
+    finally:
+        os.umask(old_umask)
+    assert stat.S_IMODE(dest.stat().st_mode) == 0o640 & ~umask
+
+
 def test_a_file_system_that_sets_no_permissions_is_written_all_the_same(tmp_path, monkeypatch):
     dest = tmp_path / "f"
     dest.write_text("old")

@@ -15,6 +15,7 @@ from adaptive_scheduler.cli.checks import (
 )
 from adaptive_scheduler.cli.examination import environment, examine, leave_marker
 from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.run_folder.layout import write_private
 from adaptive_scheduler.scheduler import Local
 
 
@@ -69,9 +70,10 @@ def test_packages_of_other_versions_are_named(report, tmp_path):
 def test_addresses_are_tried(tmp_path):
     folder = tmp_path / "doctor-run"
     folder.mkdir()
-    (folder / "connection.json").write_text(
-        '{"addresses": ["tcp://127.0.0.1:1"], "manager_key": "", '
-        '"job_keys": {"public": "", "secret": ""}}'
+    write_private(
+        folder / "connection.json",
+        b'{"addresses": ["tcp://127.0.0.1:1"], "manager_key": "", '
+        b'"job_keys": {"public": "", "secret": ""}}',
     )
     assert "refused" in examine(str(tmp_path))["addresses"]["tcp://127.0.0.1:1"]
 

@@ -406,6 +406,20 @@ async def test_a_job_that_took_a_learner_given_to_another_meanwhile_is_supersede
                 other.check_holding()
 
 
+# A connection file that is another user's.
+
+
+@in_a_loop
+async def test_a_job_goes_on_alone_when_its_connection_file_is_not_its_users(run, caplog):
+    with run.job(0) as desk:
+        run.folder.connection.write_text("{}")
+        run.folder.connection.chmod(0o644)
+        assert await desk.next_attempt() == messages.Attempt(0, 1)
+        assert not desk.is_heard
+    (line,) = (r for r in caplog.records if r.message == "the manager does not answer")
+    assert "readable or writable by others (mode 0644)" in line.fields["error"]
+
+
 # How long a job waits.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import time
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,13 @@ import adaptive
 import cloudpickle
 import pytest
 
+from adaptive_scheduler._common import trusted
 from adaptive_scheduler.errors import (
     InvalidInputError,
     LearnerNotFoundError,
     RunFolderError,
     UnpicklableError,
+    UntrustedFileError,
 )
 from adaptive_scheduler.learners.learner_files import (
     cloudpickle_learners,
@@ -59,6 +62,12 @@ def hello():
 )
 def test_the_file_of_a_learner_lies_beside_its_data(fname, expected):
     assert fname_to_learner_fname(fname) == Path(expected)
+
+
+def belong_to_another_user(monkeypatch):
+    """Make all files seem to be another user's, for whoever looks from now on."""
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(trusted, "_ROOT", 12346)
 
 
 # A file for each learner.
@@ -195,9 +204,27 @@ def test_a_run_that_is_started_again_is_read_again(folder):
 
 def test_a_pack_of_another_user_is_never_unpickled(folder, monkeypatch):
     write_pack("x-run/learners.pack", [power(2)], ["a"])
-    monkeypatch.setattr(os, "getuid", lambda: Path("x-run/learners.pack").stat().st_uid + 1)
+    belong_to_another_user(monkeypatch)
     with pytest.raises(LearnerNotFoundError):
         fname_to_learner("a")
+
+
+def test_a_learners_file_of_another_user_is_never_unpickled(folder, monkeypatch):
+    cloudpickle_learners([power(2)], ["a"])
+    belong_to_another_user(monkeypatch)
+    with pytest.raises(UntrustedFileError, match=r"\.learner\.a was not read: it belongs to"):
+        fname_to_learner("a")
+
+
+def test_a_learners_file_can_be_written_by_nobody_else_whatever_the_umask(folder):
+    before = os.umask(0)
+    try:
+        cloudpickle_learners([power(2)], ["a"])
+        cloudpickle_learners([power(2)], ["a"])  # also one that is replaced
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path(".learner.a").stat().st_mode) == 0o644
+    assert exponent(fname_to_learner("a")) == 2
 
 
 def test_a_damaged_pack_does_not_hide_others(folder):

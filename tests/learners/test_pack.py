@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import subprocess
 import sys
 import tracemalloc
@@ -15,7 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adaptive_scheduler.errors import InvalidInputError, RunFolderError, UnpicklableError
+from adaptive_scheduler.errors import (
+    InvalidInputError,
+    RunFolderError,
+    UnpicklableError,
+    UntrustedFileError,
+)
 from adaptive_scheduler.learners.pack import (
     Pack,
     PackInfo,
@@ -45,6 +51,45 @@ def hello():
 @pytest.fixture
 def path(folder):
     return folder / "x-run" / "learners.pack"
+
+
+# Whose it is.
+
+
+def test_nobody_else_can_write_a_pack_whatever_the_umask(path):
+    before = os.umask(0)
+    try:
+        write_pack(path, [line()], ["a"])
+        path.chmod(0o666)
+        write_pack(path, [line()], ["a"])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_pack_that_others_can_write_is_not_read_unless_that_is_wanted(path):
+    write_pack(path, [line(1.0)], ["a"])
+    pack = Pack(path)
+    path.chmod(0o666)
+    for read in (lambda: Pack(path), lambda: pack.read(0), lambda: pack.fnames):
+        with pytest.raises(UntrustedFileError, match="writable by others"):
+            read()
+    assert Pack(path, trust=True).read(0).fname == "a"
+
+
+def test_a_pack_is_opened_once_for_all_that_is_read_from_it(path, monkeypatch):
+    write_pack(path, [line(1.0), line(2.0)], ["a", "b"])
+    pack = Pack(path)
+    opened = []
+    true_open = os.open
+    monkeypatch.setattr(os, "open", lambda *words: opened.append(words) or true_open(*words))
+    with pack.held_open():
+        write_pack(path, [line(3.0)], ["c"])  # another one takes its place
+        opened.clear()
+        assert [pack.read(i).fname for i in range(len(pack))] == pack.fnames == ["a", "b"]
+        assert pack.folder == Path.cwd()
+        assert not opened
+    assert pack.fnames == ["c"]
 
 
 # What goes in comes out.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.errors import RunFolderError, UntrustedFileError
 from adaptive_scheduler.run_folder.layout import RunFolder, write_private
 
 
@@ -148,3 +149,25 @@ def test_a_leftover_of_a_dead_writer_is_no_obstacle(tmp_path):
     write_private(tmp_path / "connection.json", b"secret")
     assert mode(tmp_path / "connection.json") == 0o600
     assert not leftover.exists()
+
+
+def test_a_file_system_that_gives_secrets_to_everybody_is_refused_before_they_are_written(
+    tmp_path, monkeypatch
+):
+    """As vfat does, and some FUSE mounts: all files have mode 0777."""
+    true_open = os.open
+
+    def open_(path, flags, mode=0o777):
+        descriptor = true_open(path, flags, mode)
+        if flags & os.O_CREAT:
+            os.fchmod(descriptor, 0o777)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_)
+    path = tmp_path / "connection.json"
+    with pytest.raises(UntrustedFileError, match=rf"ADAPTIVE_SCHEDULER_TRUST='{tmp_path}'"):
+        write_private(path, b"secret")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_TRUST", str(tmp_path))
+    write_private(path, b"secret")
+    assert path.read_bytes() == b"secret"
