@@ -30,6 +30,7 @@ from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.storage import DataFiles
 from adaptive_scheduler.protocol import keys, messages
 from adaptive_scheduler.protocol.client import ManagerConnection
+from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
     from adaptive import AsyncRunner, BaseLearner
@@ -157,6 +158,7 @@ def _hello(job_id: str, job_name: str, log_fname: str) -> messages.Hello:
         host=socket.gethostname(),
         pid=os.getpid(),
         log_fname=log_fname,
+        version=__version__,
     )
 
 

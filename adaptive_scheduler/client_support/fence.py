@@ -33,7 +33,7 @@ class Fence:
     """
 
     def __init__(self, journal: Path, outbox: Outbox, job: JobIdentity) -> None:
-        self._follower = JournalFollower(journal)
+        self._follower = JournalFollower(journal, from_end=True)
         self._outbox = outbox
         self._job = job
         #: The last attempt at each learner that was given to another job meanwhile.

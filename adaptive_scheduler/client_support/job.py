@@ -25,6 +25,7 @@ from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.executors import open_workers
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.protocol.messages import Failed, JobIdentity
+from adaptive_scheduler.run_folder.journal import read_beginning
 from adaptive_scheduler.run_folder.settings import JobSettings
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ async def run_job(options: JobOptions) -> int:
     pack = Pack(options.run_folder / "learners.pack")
     pack.extend_sys_path()  # the settings, too, may refer to the user's modules
     settings = JobSettings.from_file(options.run_folder / "settings.pickle")
+    _check_journal(settings.journal)
     job = JobIdentity(options.job_id, options.restarts)
     desk = Desk(options.run_folder, settings, job, options.number, len(pack))
     handler = _open_log(settings.log_folder / f"{desk.job_name}-{options.job_id}.log")
@@ -98,6 +100,14 @@ async def _run_attempt(run: AttemptRun, desk: Desk) -> int:
             sys.stderr.write(f"{report.traceback or report.error}\n")
         return 1
     return 0
+
+
+def _check_journal(path: Path) -> None:
+    """Raise `RunFolderError` if this version of the package can't read the run's journal."""
+    try:
+        read_beginning(path)
+    except OSError as error:  # the manager may answer all the same
+        note("the journal can't be read", level=logging.WARNING, error=str(error))
 
 
 def _newest_settings(run_folder: Path, settings: JobSettings) -> JobSettings:

@@ -19,6 +19,7 @@ from adaptive_scheduler.errors import UntrustedFileError
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder.outbox import Outbox
+from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.settings import JobSettings
@@ -93,6 +94,7 @@ class Desk:
             pid=os.getpid(),
             log_fname=str(self._settings.log_folder / f"{self.job_name}-{self.job.job_id}.log"),
             holding=holding,
+            version=__version__,
         )
 
     async def next_attempt(self) -> messages.Attempt | None:

@@ -70,6 +70,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     pid: Natural
     log_fname: Name
     holding: Attempt | None = None
+    #: Of the package that the job runs: another than the manager's, after an update under it.
+    version: Name = ""
 
 
 class Status(msgspec.Struct, frozen=True, omit_defaults=True, tag="status"):

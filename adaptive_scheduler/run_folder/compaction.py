@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.models import (
     CANCELLED,
@@ -14,6 +16,7 @@ from adaptive_scheduler.run_folder.models import (
     JobEntry,
     LearnerEntry,
 )
+from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.state import RunState
@@ -30,6 +33,10 @@ _LEARNER_FACTS = [
 
 def as_records(state: RunState, now: float) -> Iterator[events.AnyRecord]:
     """Yield the records from which an empty state becomes this one."""
+    if state.beginning is not None:
+        yield msgspec.structs.replace(
+            state.beginning, time=now, format=events.FORMAT, version=__version__
+        )
     for token, submission in state.submissions.items():
         yield events.Submitting(
             time=submission.time,

@@ -9,6 +9,9 @@ import msgspec
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.protocol.messages import JobIdentity
 
+#: Counts the changes of the records that an earlier version can't read, or would read wrong.
+FORMAT = 2
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
     """Something that happened to a run. `time` is in seconds since the epoch."""
@@ -30,14 +33,29 @@ class Answered(Record, frozen=True):
     job_number: int
 
 
-class ManagerStarted(Record, frozen=True, tag="manager-started"):
-    """A manager has taken over; the first of them began the run."""
+class RunBegan(Record, frozen=True, tag="run-began"):
+    """The first record of every journal: which run it is of, and how to read it.
 
-    host: str
-    pid: int
+    `time` is that of this file: when the run began, or when it was last compacted.
+    """
+
+    #: `FORMAT` of the version that has written the file.
+    format: int
+    #: 16 hexadecimal digits, made once.
+    run_id: str
+    #: Version of the package that has written the file.
+    version: str
     n_learners: int
     #: Digest of all fnames: the same run has the same.
     fnames_digest: str
+
+
+class ManagerStarted(Record, frozen=True, tag="manager-started"):
+    """A manager has taken over."""
+
+    host: str
+    pid: int
+    version: str
 
 
 class Submitting(Record, frozen=True, tag="submitting"):
@@ -180,6 +198,8 @@ class JobWas(Record, frozen=True, tag="job-was"):
     submitted: float
     started: float | None = None
     has_worked: bool = False
+    #: When its submission was begun, if that is known.
+    requested: float | None = None
     is_leaving: bool = False
     is_interrupted: bool = False
     last_learner: int | None = None
@@ -206,7 +226,8 @@ class TotalsWere(Record, frozen=True, tag="totals-were"):
 
 
 AnyRecord: TypeAlias = (
-    ManagerStarted
+    RunBegan
+    | ManagerStarted
     | Submitting
     | Submitted
     | NotSubmitted

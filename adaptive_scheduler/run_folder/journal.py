@@ -1,7 +1,8 @@
 """The journal: an append-only file of JSON lines that is the truth about a run.
 
-Any process may read it at any time; the last line may be torn, and is then ignored. The
-manager alone writes, and tells nobody of a record before it lies on disk.
+Its first record says which run it is of, and in which format it is written. Any process may
+read it at any time; the last line may be torn, and is then ignored. The manager alone writes,
+and tells nobody of a record before it lies on disk.
 """
 
 from __future__ import annotations
@@ -14,15 +15,23 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from adaptive_scheduler.errors import RunFolderError
-from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.events import AnyRecord, read_record, write_record
+from adaptive_scheduler.run_folder.events import (
+    FORMAT,
+    AnyRecord,
+    RunBegan,
+    read_record,
+    write_record,
+)
+from adaptive_scheduler.version import __version__
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 #: Bytes that are read at once from the end of the journal.
 _BLOCK = 1 << 16
 #: Bytes of the first line that tell one journal from another: when it was begun, and by whom.
-_HEAD = 256
+_HEAD = 1 << 10
 _NO_FILE = (0, b"")
 
 
@@ -32,23 +41,21 @@ def read_journal(path: Path) -> Iterator[AnyRecord]:
     Raises
     ------
     RunFolderError
-        If a line before the last can't be read.
+        If it has another format, or a line before the last can't be read.
     """
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):  # torn: its writer died, or is writing now
-                return
-            try:
-                yield read_record(line)
-            except RunFolderError as error:
-                raise RunFolderError(
-                    f"Line {number} of the journal '{path}' can't be read: {error} Move the "
-                    "file aside to begin the run anew; data files are not touched by that."
-                ) from error
+    return JournalFollower(path).new_records()
+
+
+def read_beginning(path: Path) -> RunBegan | None:
+    """Return the first record of a journal; None if there is none yet.
+
+    Raises
+    ------
+    RunFolderError
+        If it has another format, or can't be read.
+    """
+    first = next(read_journal(path), None)
+    return first if isinstance(first, RunBegan) else None
 
 
 class Journal:
@@ -166,49 +173,108 @@ def _sync_folder(folder: Path) -> None:
 class JournalFollower:
     """Reads what is added to a journal, and nothing twice.
 
+    Where another file has taken the place of the one that was read, because the journal was
+    compacted or the run begun anew, all of that is new: its first record, a `RunBegan`,
+    empties a `RunState`.
+
     Parameters
     ----------
     path
-        The journal. Where another file takes its place, all of that is new.
-    from_start
-        Read what is there already, too.
+        The journal.
+    from_end
+        Pass over what is there already.
     """
 
-    def __init__(self, path: Path, *, from_start: bool = False) -> None:
+    def __init__(self, path: Path, *, from_end: bool = False) -> None:
         self._path = path
         self._file, self._position = _NO_FILE, 0
-        #: How many files have been read, one in the place of the other.
-        self.n_files = 0
-        if from_start:
+        if not from_end:
             return
         # What can't be read now is read from its beginning when it can.
         with contextlib.suppress(OSError), path.open("rb") as file:
             position = _end_of_whole_lines(file)
             self._file, self._position = _which_file(file), position
 
-    def new_records(self) -> list[events.AnyRecord]:
-        """Return the records that were added; none if there is no journal.
+    def new_records(self) -> Iterator[AnyRecord]:
+        """Yield the records that were added; none if there is no journal.
 
         Raises
         ------
         OSError, RunFolderError
-            If it can't be read.
+            If it can't be read, or has another format.
         """
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
-            return []
+            return
         with file:
             which = _which_file(file)
             if which != self._file:
                 self._file, self._position = which, 0
-                self.n_files += 1
             file.seek(self._position)
-            data = file.read()
-        whole = data.rfind(b"\n") + 1
-        records = [events.read_record(line) for line in data[:whole].splitlines()]
-        self._position += whole
-        return records
+            for line in file:
+                if not line.endswith(b"\n"):  # torn: its writer died, or is writing now
+                    return
+                record = self._read(line)
+                self._position += len(line)
+                yield record
+
+    def _read(self, line: bytes) -> AnyRecord:
+        if self._position == 0:
+            _check_format(self._path, line)
+        try:
+            return read_record(line)
+        except RunFolderError as error:
+            number = self._path.read_bytes()[: self._position].count(b"\n") + 1
+            raise RunFolderError(
+                f"Line {number} of the journal '{self._path}' can't be read: {error} "
+                f"{_hint(self._file[1])}Move the file aside to begin the run anew; data files are "
+                "not touched by that."
+            ) from error
+
+
+class _Head(msgspec.Struct):
+    """What the first line says of a journal in every format."""
+
+    event: str
+    format: int = 0
+    version: str = ""
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def _check_format(path: Path, line: bytes) -> None:
+    """Check that we can read the journal that begins with `line`."""
+    try:
+        head = _decode_head(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return  # it can't be read as a record either
+    is_of_ours = head.event == "run-began"
+    if is_of_ours and head.format == FORMAT:
+        return
+    if is_of_ours:
+        what = f"has format {head.format}, of adaptive_scheduler {head.version}"
+        how = f"use that version (`pip install adaptive-scheduler=={head.version}`)"
+    else:
+        what = "does not tell its format, and was written by an earlier version"
+        how = "use the version that began it"
+    raise RunFolderError(
+        f"The journal '{path}' {what}; this is {__version__}, which reads format {FORMAT}. To go "
+        f"on with the run, {how}. To begin it anew with this one, use `overwrite_db=True`, or move "
+        "the file aside: data files are not touched by that, and what was computed is loaded."
+    )
+
+
+def _hint(first_line: bytes) -> str:
+    """Say so if a journal was written by another version than this."""
+    try:
+        version = _decode_head(first_line).version
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    if version == __version__:
+        return ""
+    return f"It was written by adaptive_scheduler {version}, and this is {__version__}. "
 
 
 def _which_file(file: BinaryIO) -> tuple[int, bytes]:

@@ -60,6 +60,8 @@ class JobEntry:
     number: int
     token: str
     submitted: float
+    #: When its submission was begun; None if it was not this run that submitted it.
+    requested: float | None = None
     restarts: int = 0
     #: When it was first seen or heard running.
     started: float | None = None

@@ -64,6 +64,8 @@ class RunState(LearnerTable):
         max_fails: int = 50,
     ) -> None:
         super().__init__(groups, dependencies=dependencies, max_fails=max_fails)
+        #: The first record; None before it was read.
+        self.beginning: events.RunBegan | None = None
         self.jobs: dict[str, JobEntry] = {}
         self.submissions: dict[str, Submission] = {}
         #: How the run has ended; None if it has not.
@@ -77,6 +79,11 @@ class RunState(LearnerTable):
         #: Jobs that were gone once, and nobody knows how they ended.
         self.missed: set[str] = set()
         self.totals = Totals()
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run; empty before its first record."""
+        return "" if self.beginning is None else self.beginning.run_id
 
     def live_numbers(self) -> set[int]:
         """Return the numbers of all jobs that live or may live."""
@@ -129,6 +136,8 @@ class RunState(LearnerTable):
                 self.ended, self.totals.ended = record.status, record.time
                 # They are cancelled or not needed any more: that they end is no failure.
                 self.leaving.update(i for i, job in self.jobs.items() if job.learner is None)
+            case events.RunBegan():
+                self.beginning = record
             case events.ManagerStarted():
                 self.ended = self.totals.ended = None
                 self.totals.failed_starts_in_a_row = 0
@@ -236,6 +245,7 @@ class RunState(LearnerTable):
                 job_id, JobEntry(job_id, "", number, record.token, record.time)
             )
             job.job_name, job.token = f"{submission.job_name}-{number}", record.token
+            job.requested = submission.time
         self.totals.submitted += len(record.job_ids)
 
     def is_over(self, identity: JobIdentity) -> bool:

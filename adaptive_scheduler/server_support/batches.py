@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
+from adaptive_scheduler.scheduler.jobs import new_token
 from adaptive_scheduler.scheduler.resources import Resources
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class BatchMaker:
             by_resources.setdefault(self._scheduler.resources(number), []).append(number)
         return by_resources
 
-    def make(self, resources: Resources, numbers: Sequence[int], workdir: Path) -> Batch:
+    def make(
+        self, resources: Resources, numbers: Sequence[int], workdir: Path, run_id: str
+    ) -> Batch:
         """Return a batch of jobs that ask for the same, with a token of its own.
 
         Raises
@@ -60,7 +62,7 @@ class BatchMaker:
             resources=resources,
             workdir=workdir,
             log_folder=self._folder.logs,
-            token=uuid.uuid4().hex,
+            token=new_token(run_id),
         )
 
     def _script_of(self, resources: Resources) -> tuple[Path, str]:

@@ -29,6 +29,7 @@ from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.crash_report import failed_starts_report
 from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.ownership import known_as_ours
 from adaptive_scheduler.server_support.planning import leftover_jobs, unheard_jobs
 from adaptive_scheduler.server_support.queue_poller import SharedQueue
 from adaptive_scheduler.server_support.reconcile import note_queue
@@ -328,7 +329,7 @@ class JobManager(BaseManager):
     async def _cancel_unwanted(self) -> None:
         """Ask the scheduler to end jobs that nobody needs, and again those that stay."""
         database, now = self.database_manager, time.time()
-        due = self._unwanted.due(database.state, now)
+        due = self._unwanted.due(database.state, database.queue, now)
         if not due:
             return
         database.record(events.JobsCancelled(time=now, job_ids=due))
@@ -348,7 +349,8 @@ class JobManager(BaseManager):
             await self._wait()
             if time.time() >= self._next_look:
                 await self._look()
-        if left := leftover_jobs(state):
+        queue = self.database_manager.queue
+        if left := known_as_ours(state, leftover_jobs(state), queue):
             try:
                 await asyncio.to_thread(self.scheduler.cancel_ids, left)
             except SchedulerUnavailableError as error:

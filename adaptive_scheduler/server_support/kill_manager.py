@@ -13,6 +13,7 @@ from adaptive_scheduler._common.tail import START, Position, read_new_lines
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.logs import matches
+from adaptive_scheduler.server_support.ownership import known_as_ours
 from adaptive_scheduler.server_support.validation import check_count, check_interval
 
 if TYPE_CHECKING:
@@ -90,11 +91,11 @@ class KillManager(BaseManager):
 
     async def _lost_jobs(self) -> dict[str, Path]:
         """Return the living jobs whose output matches: where that is, by their ids."""
-        folder = self.database_manager.run_folder
+        database = self.database_manager
+        ours = known_as_ours(database.state, database.state.jobs, database.queue)
+        running = (job for i in ours if (job := database.state.jobs[i]).started is not None)
         files = {
-            job.job_id: folder.output_of(job.job_name, job.job_id)
-            for job in self.database_manager.state.jobs.values()
-            if job.started is not None
+            job.job_id: database.run_folder.output_of(job.job_name, job.job_id) for job in running
         }
         for gone in self._lines.keys() - files.keys():
             del self._lines[gone]

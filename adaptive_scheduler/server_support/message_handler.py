@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,9 @@ from adaptive_scheduler.run_folder.state import (
     RunState,
     attempt_of,
 )
+from adaptive_scheduler.version import __version__
+
+log = logging.getLogger(__name__)
 
 #: By how much the number of an attempt that began unheard may be ahead of what is known:
 #: they are counted on from, and no job may make them grow beyond what can be told.
@@ -55,6 +59,8 @@ class MessageHandler:
         self._on_steer = on_steer
         #: The last request of each job, by id, and its answer.
         self._last: dict[str, tuple[messages.JobIdentity, int, messages.Answer]] = {}
+        #: Versions of the package that jobs run, as far as that was said.
+        self._versions = {__version__}
         #: Whether jobs are told to stop.
         self.is_stopping = False
         #: The last status of each learner, by index.
@@ -111,6 +117,7 @@ class MessageHandler:
 
     def _hello(self, hello: messages.Hello) -> messages.Answer:  # noqa: PLR0911  one line a case
         state = self._state
+        self._note_version(hello)
         if hello.number >= len(state.learners):
             return messages.NothingLeft()
         state.end_pauses(time.time())
@@ -132,6 +139,19 @@ class MessageHandler:
         return (
             self._send_away(hello) if index is None else self._assign(state.learners[index], hello)
         )
+
+    def _note_version(self, hello: messages.Hello) -> None:
+        """Say once of each other version that a job runs it: after an update, jobs go on."""
+        if hello.version not in self._versions:
+            self._versions.add(hello.version)
+            log.warning(
+                "Job %s runs adaptive_scheduler %s, and its manager %s. If it is not understood, "
+                "its points are safe: it computes on as if nobody answered. To have all jobs run "
+                "this version, cancel it: another one is submitted.",
+                hello.job_name,
+                hello.version or "(an earlier version)",
+                __version__,
+            )
 
     def _had_before(self, job: JobEntry | None, identity: messages.JobIdentity) -> int | None:
         """Return the learner that a job had before it was put back into the queue."""

@@ -13,6 +13,7 @@ from adaptive_scheduler._common.tail import last_lines
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.state import JobEntry, RunState
 from adaptive_scheduler.scheduler.jobs import JobEnd
+from adaptive_scheduler.server_support.ownership import owned
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.layout import RunFolder
@@ -35,12 +36,14 @@ async def note_queue(
 ) -> None:
     """Take note of the queue as it was at some time after `asked_at`.
 
+    Jobs of other runs are as if they were not there.
     Jobs that are gone are recorded with how they ended and what their output
     says. Submissions that were in doubt are found by their tokens. Jobs from which
     nothing is to be hoped for any more count as gone, too: those that the scheduler
     could not start, and has put aside, and those that it can't bring to their end.
     """
     state = database.state
+    queue = owned(state, queue)
     find_submissions(database, queue, asked_at)
     database.queue = {i: seen for i, seen in queue.items() if i in state.jobs}
     note_phases(database, asked_at)

@@ -74,23 +74,21 @@ class RecordView(BaseManager):
         with self._following:
             if self._follower is None:
                 return
-            n_files = self._follower.n_files
-            records = self._follower.new_records()
-            is_another = self._follower.n_files != n_files
-            event_loop.call(lambda: self._take_note(records, is_another_journal=is_another))
+            records = list(self._follower.new_records())
+            event_loop.call(lambda: self._take_note(records))
 
     def _begin_following(self) -> None:
-        self._follower = JournalFollower(self.run_folder.journal, from_start=True)
+        self._follower = JournalFollower(self.run_folder.journal)
 
     def _end_following(self) -> None:
         """Have nothing that was read come into the state any more. Blocks."""
         with self._following:
             self._follower = None
 
-    def _take_note(self, records: Sequence[events.AnyRecord], *, is_another_journal: bool) -> None:
-        if is_another_journal:
-            self._begin_state()
+    def _take_note(self, records: Sequence[events.AnyRecord]) -> None:
         for record in records:
+            if isinstance(record, events.RunBegan):  # another file has taken the journal's place
+                self._begin_state()
             self.state.apply(record)
 
     def _begin_state(self) -> None:

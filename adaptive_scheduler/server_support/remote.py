@@ -16,11 +16,12 @@ from adaptive_scheduler.errors import ConnectionLostError, RunFolderLockedError
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.journal import Journal, read_journal
+from adaptive_scheduler.run_folder.journal import Journal, read_beginning, read_journal
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.lock import Holder, RunFolderLock, living_holder
 from adaptive_scheduler.run_folder.settings import JobSettings
 from adaptive_scheduler.run_folder.state import RunState
+from adaptive_scheduler.server_support.ownership import jobs_to_end
 from adaptive_scheduler.server_support.takeover import take_lock
 
 if TYPE_CHECKING:
@@ -74,14 +75,12 @@ def look_at(root: str | Path) -> OutsideView:
     """
     settings = JobSettings.from_file(Path(root).expanduser().absolute() / "settings.pickle")
     folder = RunFolder.at(root, logs=settings.log_folder, journal=settings.journal)
-    records = list(read_journal(folder.journal))
-    n_learners = max(
-        (r.n_learners for r in records if isinstance(r, events.ManagerStarted)), default=0
-    )
+    beginning = read_beginning(folder.journal)
+    n_learners = 0 if beginning is None else beginning.n_learners
     state = RunState(
         [0] * n_learners, dependencies=settings.dependencies, max_fails=settings.max_fails
     )
-    for record in records:
+    for record in read_journal(folder.journal):
         state.apply(record)
     return OutsideView(folder, settings, state, living_holder(folder))
 
@@ -149,10 +148,7 @@ def ask_manager(view: OutsideView, message: messages.CancelRun | messages.Steer)
 def _cancel_jobs(view: OutsideView) -> str:
     scheduler: BaseScheduler = cloudpickle.loads(view.settings.scheduler)
     state = view.state
-    jobs = set(state.jobs)
-    for job_id, seen in scheduler.queue().items():
-        if seen["token"] in state.submissions:
-            jobs.add(job_id)
+    jobs = jobs_to_end(state, scheduler.queue())
     if jobs:
         scheduler.cancel_ids(sorted(jobs))
     journal = Journal(view.folder.journal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -14,11 +15,12 @@ from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_str
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.compaction import as_records
-from adaptive_scheduler.run_folder.journal import Journal, read_journal
+from adaptive_scheduler.run_folder.journal import Journal, read_beginning, read_journal
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.retrying import to_retry_at_start
 from adaptive_scheduler.run_folder.state import RunState
+from adaptive_scheduler.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ def open_journal(
     may_write: Callable[[], bool],
 ) -> Journal:
     """Have `state` become what a journal says, and write down that a manager has started.
+
+    A journal that is new begins with the id that the run has from then on.
 
     Parameters
     ----------
@@ -63,17 +67,20 @@ def open_journal(
     n_records = _replay(path, state, digest)
     journal = Journal(path, may_write=may_write)
     try:
-        started = events.ManagerStarted(
-            time=time.time(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            n_learners=len(fnames),
-            fnames_digest=digest,
-        )
         if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(fnames)):
-            _compact(journal, [started, *as_records(state, time.time())])
+            _compact(journal, as_records(state, time.time()))
+        records: list[events.AnyRecord] = []
+        if n_records == 0:
+            records.append(_beginning(len(fnames), digest))
+        records.append(
+            events.ManagerStarted(
+                time=time.time(),
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                version=__version__,
+            )
+        )
         chosen = to_retry_at_start(state) if retry is None else retry
-        records: list[events.AnyRecord] = [started]
         records += [events.Retried(time=time.time(), learner=i) for i in chosen]
         for record in records:
             state.apply(record)
@@ -93,9 +100,19 @@ def check_journal(path: Path, fnames: Sequence[FnameTypes]) -> None:
     RunFolderError
         If it is the record of another run, or can't be read.
     """
-    started = (r for r in read_journal(path) if isinstance(r, events.ManagerStarted))
-    if (first := next(started, None)) is not None:
-        _check_digest(path, first, _digest_of(fnames))
+    if (beginning := read_beginning(path)) is not None:
+        _check_digest(path, beginning, _digest_of(fnames))
+
+
+def _beginning(n_learners: int, digest: str) -> events.RunBegan:
+    return events.RunBegan(
+        time=time.time(),
+        format=events.FORMAT,
+        run_id=secrets.token_hex(8),
+        version=__version__,
+        n_learners=n_learners,
+        fnames_digest=digest,
+    )
 
 
 def _replay(path: Path, state: RunState, digest: str) -> int:
@@ -103,18 +120,18 @@ def _replay(path: Path, state: RunState, digest: str) -> int:
     n_records = 0
     for record in read_journal(path):
         n_records += 1
-        if isinstance(record, events.ManagerStarted):
+        if isinstance(record, events.RunBegan):
             _check_digest(path, record, digest)
         state.apply(record)
     return n_records
 
 
-def _check_digest(path: Path, started: events.ManagerStarted, digest: str) -> None:
-    if started.fnames_digest != digest:
+def _check_digest(path: Path, beginning: events.RunBegan, digest: str) -> None:
+    if beginning.fnames_digest != digest:
         raise RunFolderError(
-            f"'{path}' is the record of a run with other fnames ({started.n_learners} learners, "
-            f"begun on {started.host}). Use another `job_name` or `folder`, or begin anew with "
-            "`overwrite_db=True`: that keeps the old record aside and touches no data."
+            f"'{path}' is the record of a run with other fnames ({beginning.n_learners} learners). "
+            "Use another `job_name` or `folder`, or begin anew with `overwrite_db=True`: that "
+            "keeps the old record aside and touches no data."
         )
 
 

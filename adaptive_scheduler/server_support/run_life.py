@@ -26,6 +26,7 @@ from adaptive_scheduler.server_support.cleaning import put_logs_away
 from adaptive_scheduler.server_support.crash_report import given_up_report
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.goal_check import done_in_memory, not_done_on_disk
+from adaptive_scheduler.server_support.ownership import jobs_to_end, known_as_ours
 from adaptive_scheduler.server_support.run_report import Outcome
 from adaptive_scheduler.server_support.run_waiting import RunWaiting
 
@@ -169,9 +170,11 @@ class RunLife(RunWaiting):
 
     def _cancel_leftovers(self) -> None:
         """Cancel the jobs that the journal of this folder knows, and put their logs away."""
-        living = event_loop.call(lambda: list(self.database_manager.state.jobs))
-        if living:
-            self.scheduler.cancel_ids(living)
+        state = self.database_manager.state
+        if event_loop.call(lambda: bool(state.jobs or state.submissions)):
+            queue = self.scheduler.queue()
+            if living := event_loop.call(jobs_to_end, state, queue):
+                self.scheduler.cancel_ids(living)
             self.database_manager.update()
         put_logs_away(self.run_folder, self.job_name, self.scheduler.ext)
 
@@ -224,11 +227,11 @@ class RunLife(RunWaiting):
         database = self.database_manager
         database.handler.stop()
         try:
-            living = list(database.state.jobs)
-            if database.state.submissions:  # their ids are not known, but their tokens are
+            state = database.state
+            living = known_as_ours(state, state.jobs, database.queue)
+            if state.submissions or len(living) < len(state.jobs):
                 queue = await asyncio.to_thread(self.scheduler.queue)
-                tokens = database.state.submissions.keys()
-                living += [i for i, job in queue.items() if job["token"] in tokens]
+                living = jobs_to_end(state, queue)
             if living:
                 await asyncio.to_thread(self.scheduler.cancel_ids, living)
         finally:

@@ -88,7 +88,9 @@ class Submitter:
     async def _submit(self, resources: Resources, numbers: list[int]) -> bool:
         database = self._database
         try:
-            batch = await asyncio.to_thread(self._batches.make, resources, numbers, self._workdir)
+            batch = await asyncio.to_thread(
+                self._batches.make, resources, numbers, self._workdir, database.state.run_id
+            )
         except OSError as error:
             self._on_trouble(error)
             self.pause.until = time.time() + _DISK_PAUSE

@@ -54,20 +54,35 @@ def _records_of(kind):
 records = st.one_of(*map(_records_of, get_args(events.AnyRecord)))
 
 
+BEGAN = events.RunBegan(
+    time=1.0,
+    format=events.FORMAT,
+    run_id="0123456789abcdef",
+    version="3.0.0",
+    n_learners=9,
+    fnames_digest="d",
+)
+
+
 def released(number, reason="enough"):
     return events.Released(time=float(number), learner=number, reason=reason)
 
 
 def write(path, *records):
+    """Append records to a journal, which begins with `BEGAN`."""
+    is_new = not path.exists()
     journal = Journal(path)
-    for record in records:
+    for record in (*([BEGAN] if is_new else []), *records):
         journal.append(record)
     journal.flush()
     journal.close()
 
 
 def read(path):
-    return list(read_journal(path))
+    """Return the records of a journal after the first, which is `BEGAN`."""
+    records = list(read_journal(path))
+    assert records[:1] in ([], [BEGAN])
+    return records[1:]
 
 
 @pytest.fixture
@@ -78,6 +93,8 @@ def path(tmp_path):
 @pytest.fixture
 def journal(path):
     journal = Journal(path)
+    journal.append(BEGAN)
+    journal.flush()
     yield journal
     journal.close()
 
@@ -95,7 +112,7 @@ def test_what_was_written_is_read(path, written):
 
 def test_each_line_is_one_json_object(path):
     write(path, released(0, 'a "quoted"\nreason'), released(1))
-    lines = path.read_text().splitlines()
+    _, *lines = path.read_text().splitlines()
     assert lines[0] == (
         '{"event":"released","learner":0,"reason":"a \\"quoted\\"\\nreason","time":0.0}'
     )
@@ -188,8 +205,8 @@ def test_a_broken_line_in_the_middle_is_an_error_that_names_it(path, line):
         file.write(line + b"\n")
     write(path, released(1))
     reading = read_journal(path)
-    assert next(reading) == released(0)
-    with pytest.raises(RunFolderError, match=rf"Line 2 of the journal '{path}'.*Move the"):
+    assert [next(reading), next(reading)] == [BEGAN, released(0)]
+    with pytest.raises(RunFolderError, match=rf"Line 3 of the journal '{path}'.*Move the"):
         next(reading)
 
 
