@@ -16,11 +16,12 @@ from adaptive_scheduler.protocol import client as connection_module
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder import outbox as outbox_module
-from adaptive_scheduler.run_folder.journal import Journal, read_journal
+from adaptive_scheduler.run_folder.journal import read_journal
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.settings import JobSettings
 from adaptive_scheduler.run_folder.state import DONE, READY, RUNNING
+from tests import journals
 from tests.asynchronous import in_a_loop
 from tests.server_support.playing import Manager, check_consistency
 from tests.server_support.serving import Site, until
@@ -232,10 +233,7 @@ async def test_a_claim_that_the_manager_has_overtaken_is_taken_back(run, monkeyp
 
 @in_a_loop
 async def test_no_job_begins_after_the_end_of_the_run(run):
-    journal = Journal(run.folder.journal)
-    journal.append(events.RunEnded(time=1.0, status="cancelled"))
-    journal.flush()
-    journal.close()
+    journals.write(run.folder.journal, events.RunEnded(time=1.0, status="cancelled"))
     with run.job(1) as desk:
         assert await desk.next_attempt() is None
 

@@ -16,9 +16,9 @@ from adaptive_scheduler.client_support.offline import (
 )
 from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.run_folder.settings import JobSettings
 from adaptive_scheduler.run_folder.state import DONE, RUNNING
+from tests import journals
 from tests.server_support.playing import Job, Manager
 
 
@@ -29,11 +29,7 @@ def path(tmp_path):
 
 def write(path, records):
     path.unlink(missing_ok=True)
-    journal = Journal(path)
-    for record in records:
-        journal.append(record)
-    journal.flush()
-    journal.close()
+    journals.write(path, *records)
 
 
 def free(path, manager, number=0, **options):
@@ -73,9 +69,7 @@ def test_nothing_is_free_when_the_run_has_ended(path):
     manager = Manager([0])
     manager.record(events.RunEnded(time=1.0, status="cancelled"))
     assert free(path, manager) == []
-    manager.record(
-        events.ManagerStarted(time=2.0, host="h", pid=1, n_learners=1, fnames_digest="d")
-    )
+    manager.record(journals.STARTED)
     assert free(path, manager) == [(0, 1)]
 
 

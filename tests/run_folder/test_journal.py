@@ -13,11 +13,13 @@ from typing import get_args
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.protocol.messages import MAX_NUMBER, JobIdentity
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.journal import Journal, read_journal
+from adaptive_scheduler.run_folder.journal import read_beginning, read_journal
+from tests.journals import BEGAN, STARTED, open_journal, read, write
 
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -54,35 +56,8 @@ def _records_of(kind):
 records = st.one_of(*map(_records_of, get_args(events.AnyRecord)))
 
 
-BEGAN = events.RunBegan(
-    time=1.0,
-    format=events.FORMAT,
-    run_id="0123456789abcdef",
-    version="3.0.0",
-    n_learners=9,
-    fnames_digest="d",
-)
-
-
 def released(number, reason="enough"):
     return events.Released(time=float(number), learner=number, reason=reason)
-
-
-def write(path, *records):
-    """Append records to a journal, which begins with `BEGAN`."""
-    is_new = not path.exists()
-    journal = Journal(path)
-    for record in (*([BEGAN] if is_new else []), *records):
-        journal.append(record)
-    journal.flush()
-    journal.close()
-
-
-def read(path):
-    """Return the records of a journal after the first, which is `BEGAN`."""
-    records = list(read_journal(path))
-    assert records[:1] in ([], [BEGAN])
-    return records[1:]
 
 
 @pytest.fixture
@@ -92,9 +67,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def journal(path):
-    journal = Journal(path)
-    journal.append(BEGAN)
-    journal.flush()
+    journal = open_journal(path)
     yield journal
     journal.close()
 
@@ -131,7 +104,7 @@ def test_a_journal_that_exists_is_continued(path):
 
 def test_only_its_owner_can_read_it(journal, path):
     assert path.stat().st_mode & 0o777 == 0o600
-    journal.compact([])
+    journal.compact([BEGAN])
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -210,6 +183,41 @@ def test_a_broken_line_in_the_middle_is_an_error_that_names_it(path, line):
         next(reading)
 
 
+# Other formats.
+
+
+@pytest.mark.parametrize(
+    ("first", "complaint"),
+    [
+        (STARTED, "does not tell its format.* `overwrite_db=True`.*data files are not touched"),
+        (
+            structs.replace(BEGAN, format=events.FORMAT + 1, version="4.0.0"),
+            r"has format 3, of adaptive_scheduler 4.0.0; .*`pip install adaptive-scheduler==4.0.0`",
+        ),
+    ],
+)
+def test_a_journal_of_another_format_is_an_error_that_says_what_to_do(path, first, complaint):
+    path.write_bytes(events.write_record(first))
+    with path.open("ab") as file:
+        file.write(b'{"event":"unheard-of","time":1}\n')
+    for read_it in (read_beginning, lambda path: list(read_journal(path))):
+        with pytest.raises(RunFolderError, match=complaint):
+            read_it(path)
+
+
+def test_the_first_record_tells_which_run_it_is(path):
+    assert read_beginning(path) is None
+    write(path, released(0))
+    assert read_beginning(path) == BEGAN
+
+
+def test_a_line_of_another_version_that_cant_be_read_says_which(path):
+    began = structs.replace(BEGAN, version="3.9.0")
+    path.write_bytes(events.write_record(began) + b'{"event":"unheard-of","time":1}\n')
+    with pytest.raises(RunFolderError, match=r"Line 2.*written by adaptive_scheduler 3\.9\.0"):
+        list(read_journal(path))
+
+
 # A disk that is full or broken.
 
 
@@ -265,10 +273,11 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.journal import Journal, read_journal
+from adaptive_scheduler.run_folder.journal import read_journal
+from tests.journals import BEGAN, open_journal
 
 path = Path(sys.argv[1])
-journal = Journal(path)
+journal = open_journal(path)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
 n_written = 0
@@ -280,10 +289,12 @@ for number in range(50):
     except OSError:
         assert not journal.is_flushed
     assert path.read_bytes().endswith(b"\\n")
-    assert [record.learner for record in read_journal(path)] == list(range(n_written))
+    assert [record.learner for record in list(read_journal(path))[1:]] == list(range(n_written))
 assert 0 < n_written < 50
 try:
-    journal.compact(events.Released(time=0.0, learner=i, reason="enough") for i in range(50))
+    journal.compact(
+        [BEGAN, *(events.Released(time=0.0, learner=i, reason="enough") for i in range(50))]
+    )
 except OSError:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 else:
@@ -301,7 +312,7 @@ def test_a_full_disk_loses_no_record(path):
 
 
 def test_a_journal_that_is_closed_writes_into_no_other_file(tmp_path):
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = open_journal(tmp_path / "journal.jsonl")
     journal.append(released(0))
     journal.close()
     with (tmp_path / "other").open("wb"):
@@ -363,7 +374,7 @@ def test_compaction_replaces_everything(journal, path):
     journal.append(released(0))
     journal.flush()
     journal.append(released(1))
-    journal.compact(iter([released(7)]))
+    journal.compact(iter([BEGAN, released(7)]))
     assert read(path) == [released(7)]
     assert journal.is_flushed
     journal.append(released(8))
@@ -374,7 +385,7 @@ def test_compaction_replaces_everything(journal, path):
 def test_a_failed_write_after_a_compaction_keeps_the_compacted(journal, path):
     journal.append(released(0, "long" * 100))
     journal.flush()
-    journal.compact([released(7)])
+    journal.compact([BEGAN, released(7)])
     journal.append(released(8))
     with on_a_disk_that_fails("os.fsync"):
         journal.flush()
@@ -383,11 +394,11 @@ def test_a_failed_write_after_a_compaction_keeps_the_compacted(journal, path):
 
 def test_whoever_reads_during_compactions_sees_the_old_or_the_new(journal, path):
     old, new = [released(i) for i in range(200)], [released(1000 + i) for i in range(50)]
-    journal.compact(old)
+    journal.compact([BEGAN, *old])
 
     def keep_compacting():
         for i in range(50):
-            journal.compact(new if i % 2 else old)
+            journal.compact([BEGAN, *(new if i % 2 else old)])
 
     compacter = threading.Thread(target=keep_compacting)
     compacter.start()
@@ -400,7 +411,7 @@ def test_a_compaction_that_fails_changes_nothing(journal, path):
     journal.append(released(0))
     journal.flush()
     with on_a_disk_that_fails("os.fsync"):
-        journal.compact([released(7)])
+        journal.compact([BEGAN, released(7)])
     journal.append(released(1))
     journal.flush()
     assert read(path) == [released(0), released(1)]
@@ -412,7 +423,7 @@ def test_a_compaction_that_fails_at_its_last_step_is_gone_on_with(journal, path)
     journal.append(released(0))
     journal.flush()
     with on_a_disk_that_fails("adaptive_scheduler.run_folder.journal._sync_folder"):
-        journal.compact([released(7)])
+        journal.compact([BEGAN, released(7)])
     journal.append(released(8))
     journal.flush()
     assert read(path) == [released(7), released(8)]
@@ -420,25 +431,25 @@ def test_a_compaction_that_fails_at_its_last_step_is_gone_on_with(journal, path)
 
 def test_who_may_not_write_any_more_leaves_the_journal_as_it_is(tmp_path):
     path = tmp_path / "journal.jsonl"
-    allowed = [True, False]
-    journal = Journal(path, may_write=lambda: allowed.pop(0))
+    allowed = [True, True, False]
+    journal = open_journal(path, may_write=lambda: allowed.pop(0))
     journal.append(events.Paused(time=1.0))
     journal.flush()
     journal.append(events.Resumed(time=2.0))
     with pytest.raises(OSError, match="another manager has taken the run over"):
         journal.flush()
-    assert list(read_journal(path)) == [events.Paused(time=1.0)]
+    assert read(path) == [events.Paused(time=1.0)]
     assert not journal.is_flushed
     journal.close()
 
 
 def test_half_a_line_that_could_not_be_cut_off_is_cut_off_later(tmp_path):
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
+    journal = open_journal(path)
     journal.append(events.Paused(time=1.0))
     with on_a_disk_that_fails("os.fsync", "os.ftruncate"):
         journal.flush()
     journal.append(events.Resumed(time=2.0))
     journal.flush()
-    assert list(read_journal(path)) == [events.Paused(time=1.0), events.Resumed(time=2.0)]
+    assert read(path) == [events.Paused(time=1.0), events.Resumed(time=2.0)]
     journal.close()

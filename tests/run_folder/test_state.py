@@ -22,6 +22,7 @@ from adaptive_scheduler.run_folder.state import (
     RunState,
     pause_after,
 )
+from tests.journals import STARTED
 from tests.server_support.playing import Job, Manager, check_consistency, everything
 
 
@@ -405,7 +406,7 @@ def test_a_job_with_an_unheard_of_number_gets_nothing():
 # The journal.
 
 STORY = (
-    events.ManagerStarted(time=1.0, host="h", pid=1, n_learners=8, fnames_digest="d"),
+    STARTED,
     events.Submitting(time=5.0, token="t", job_name="sweep", numbers=[0, 1, 2, 3, 4]),
     events.Submitted(time=5.0, token="t", job_ids={n: str(100 + n) for n in range(5)}),
     assigned(0, "100"),

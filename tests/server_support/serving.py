@@ -12,8 +12,8 @@ import zmq.asyncio
 from adaptive_scheduler.protocol import keys, messages, sockets
 from adaptive_scheduler.protocol.server import Server
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.journal import Journal, read_journal
 from adaptive_scheduler.run_folder.layout import write_private
+from tests.journals import open_journal, read
 
 JOB = messages.JobIdentity("7")
 STATUS = messages.Status(JOB, messages.Attempt(0, 1), {})
@@ -25,7 +25,7 @@ class Site:
 
     def __init__(self, folder, port=None):
         folder.mkdir(exist_ok=True)
-        self.journal = Journal(folder / "journal.jsonl")
+        self.journal = open_journal(folder / "journal.jsonl")
         self.heard = []
         self.is_stopped = False
         self.disconnected = asyncio.Event()
@@ -57,7 +57,7 @@ class Site:
         return messages.Accepted()
 
     def written(self):
-        return list(read_journal(self.journal.path))
+        return read(self.journal.path)
 
     def peer(self, connection=None):
         return sockets.job_socket(self.context, connection or self.connection, self.address)

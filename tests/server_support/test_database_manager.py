@@ -103,7 +103,7 @@ def test_a_journal_that_cant_be_made_shorter_is_gone_on_with(make, monkeypatch, 
     assert states(manager) == ["done", "ready"]
     assert "stays as long as it is: [Errno 28] No space left" in caplog.text
     kinds = [type(record).__name__ for record in read_journal(manager.run_folder.journal)]
-    assert kinds == ["ManagerStarted", "Assigned", "Done", "ManagerStarted"]
+    assert kinds == ["RunBegan", "ManagerStarted", "Assigned", "Done", "ManagerStarted"]
     assert states(make().start()) == ["done", "ready"]  # this one makes it shorter
 
 

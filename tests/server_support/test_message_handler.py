@@ -18,6 +18,7 @@ from adaptive_scheduler.run_folder.state import (
     WAITING,
 )
 from adaptive_scheduler.server_support import message_handler
+from adaptive_scheduler.version import __version__
 from tests.run_folder.test_state import steps_of
 from tests.server_support.playing import Job, Manager, check_consistency
 
@@ -51,6 +52,19 @@ def test_a_job_gets_its_own_learner_then_others_then_nothing(manager):
     assert job.hello() == messages.NothingLeft()
     assert manager.states() == [DONE] * 3
     assert kinds(manager) == ["Assigned", "Done"] * 3 + ["NothingLeft"]
+
+
+def test_a_job_of_another_version_is_answered_and_named_once(manager, caplog):
+    for number, version in enumerate(("2.9", "2.9", __version__)):
+        job = Job(manager, number)
+        hello = messages.Hello(
+            job.identity, f"sweep-{number}", number, "node1", 99, "/log", version=version
+        )
+        assert job.send(hello) == messages.Assigned(messages.Attempt(number, 1))
+    (words,) = (record.getMessage() for record in caplog.records)
+    assert words.startswith(
+        f"Job sweep-0 runs adaptive_scheduler 2.9, and its manager {__version__}"
+    )
 
 
 def test_the_last_figures_are_remembered(manager, job):

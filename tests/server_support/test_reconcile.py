@@ -12,7 +12,7 @@ from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.state import DONE, READY, RUNNING
-from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
+from adaptive_scheduler.scheduler.jobs import JobEnd, new_token, queued_job
 from adaptive_scheduler.server_support.planning import numbers_to_submit
 from adaptive_scheduler.server_support.reconcile import (
     LONGEST_END,
@@ -21,6 +21,7 @@ from adaptive_scheduler.server_support.reconcile import (
     note_queue,
 )
 from tests.asynchronous import in_a_loop
+from tests.journals import BEGAN, STARTED
 from tests.server_support.playing import Job, Manager, check_consistency
 
 #: Long after everything that the manager below has recorded.
@@ -105,6 +106,20 @@ async def test_a_job_that_the_queue_shows_running_has_started(database):
     assert database.state.jobs["0"].started == database.now + 5
     assert database.state.jobs["1"].started is None
     assert database.state.totals.starting_times == [5]
+
+
+@in_a_loop
+async def test_jobs_of_another_run_are_as_if_they_were_not_there(database):
+    database.state.apply(BEGAN)
+    working(database, 0)
+    database.submit(1)
+    theirs = new_token("fedcba9876543210")
+    await note_queue(
+        database, {"0": seen(0, token=theirs), "1": seen(1, "stuck", token=theirs)}, NOW
+    )
+    assert database.state.jobs == database.queue == {}
+    assert [gone.job_id for gone in database.gone()] == ["0", "1"]
+    assert database.cancelled == []
 
 
 # Who waits for another start.
@@ -481,9 +496,7 @@ async def test_a_job_that_was_found_by_its_token_is_not_missed_at_once(database)
 async def test_what_another_manager_submitted_by_a_clock_of_its_own_is_not_waited_for(database):
     working(database, 0)
     database.record(events.Submitting(time=NOW, token="theirs", job_name="sweep", numbers=[1, 2]))
-    database.record(
-        events.ManagerStarted(time=5.0, host="login2", pid=1, n_learners=3, fnames_digest="")
-    )
+    database.record(STARTED)
     early = 1.0  # by the clock of this host
     assert [job.job_id for job in gone_jobs(database.state, {}, early)] == ["0"]
     queue = {"8": seen(1, token="theirs"), "9": seen(2, token="theirs")}

@@ -1,0 +1,90 @@
+"""Promise 9: a run touches no job that carries the id of another."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import adaptive
+import msgspec
+import pytest
+
+from adaptive_scheduler.cli import main
+from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.journal import read_beginning
+from adaptive_scheduler.scheduler import Local
+from adaptive_scheduler.scheduler.jobs import run_id_of
+from tests.end_to_end.ledger import Noted
+from tests.end_to_end.looking import records
+from tests.waiting import wait_until
+
+N_LEARNERS = 3
+RUN = Path("run-run")
+
+
+def make_learners(ledger, gate):
+    functions = [Noted(ledger.path, i, gate=gate) for i in range(N_LEARNERS)]
+    return [adaptive.SequenceLearner(function, range(10)) for function in functions]
+
+
+def living():
+    return {job_id for job_id, job in Local().queue().items() if job["phase"] == "running"}
+
+
+def become_another_run(journal):
+    """Have a journal say that it is of another run; return what was in it."""
+    before = journal.read_bytes()
+    began = msgspec.structs.replace(read_beginning(journal), run_id="fedcba9876543210")
+    _, _, others = before.partition(b"\n")
+    journal.write_bytes(events.write_record(began) + others)
+    return before
+
+
+@pytest.fixture
+def jobs(make_run, ledger, gate):
+    """Return the ids of the jobs of a run that nobody manages, and that is not over."""
+    run = make_run(make_learners(ledger, gate))
+    run.start()
+    wait_until(lambda: len(ledger.jobs()) == 2)
+    run.detach()
+    return living()
+
+
+def test_what_a_run_submits_carries_its_id(jobs):
+    run_id = read_beginning(RUN / "journal.jsonl").run_id
+    assert {run_id_of(job["token"]) for job in Local().queue().values()} == {run_id}
+    assert len(jobs) == 2
+
+
+def test_who_cancels_a_run_without_a_manager_ends_no_jobs_of_another(jobs, capsys):
+    before = become_another_run(RUN / "journal.jsonl")
+    main(["cancel", str(RUN)])
+    assert "0 jobs" in capsys.readouterr().out
+    assert living() == jobs
+    (RUN / "journal.jsonl").write_bytes(before)
+    main(["cancel", str(RUN)])
+    wait_until(lambda: not Local().queue())
+
+
+def test_a_copy_that_is_started_and_cancelled_ends_no_jobs_of_its_original(
+    jobs, make_run, ledger, gate
+):
+    shutil.copytree(RUN, "copy-run")
+    become_another_run(Path("copy-run/journal.jsonl"))
+    copy = make_run(make_learners(ledger, gate), folder="copy-run", cleanup_first=True)
+    copy.start()
+    gone = records(events.JobGone, Path("copy-run/journal.jsonl"))
+    assert jobs <= {record.job_id for record in gone}
+    assert living() == jobs
+    copy.cancel()
+    assert jobs <= living()
+
+
+def test_a_copy_that_goes_on_does_not_adopt_the_jobs_of_its_original(jobs, make_run, ledger, gate):
+    shutil.copytree(RUN, "copy-run")
+    become_another_run(Path("copy-run/journal.jsonl"))
+    copy = make_run(make_learners(ledger, gate), folder="copy-run")
+    copy.start()
+    wait_until(lambda: records(events.JobGone, Path("copy-run/journal.jsonl")))
+    assert living() == jobs
+    assert not jobs & set(copy.database_manager.state.jobs)
