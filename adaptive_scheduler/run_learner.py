@@ -50,10 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
             sys.exit(str(error))
     from adaptive_scheduler.client_support.job import JobOptions, run_job
 
+    # The user's functions may change the working directory; nothing here starts from it later.
+    run_folder = options.run_folder.absolute()
     exit_code = asyncio.run(
         run_job(
             JobOptions(
-                run_folder=options.run_folder,
+                run_folder=run_folder,
                 job_id=options.job_id,
                 number=options.number,
                 restarts=options.restarts,
@@ -61,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
                     executor_type=options.executor_type,
                     cores=given_cores(options.cores, options.executor_type),
                     worker_launcher=tuple(shlex.split(options.worker_launcher)),
-                    scratch=scratch_of(options.run_folder, options.job_id),
+                    scratch=scratch_of(run_folder, options.job_id),
                 ),
             )
         )

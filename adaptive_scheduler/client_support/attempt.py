@@ -19,6 +19,7 @@ from adaptive_scheduler.client_support.manager_client import Desk, Verdict
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.client_support.saver import Saver
 from adaptive_scheduler.executors.worker import FunctionError
+from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.protocol import messages
 
 if TYPE_CHECKING:
@@ -115,9 +116,10 @@ class AttemptRun:
     def _load(self) -> None:
         packed = self._pack.read(self._attempt.learner)
         self._learner, self._initializer = packed.learner, packed.initializer
+        project = Project.at(self._pack.folder)
         self._saver = Saver(
             packed.learner,
-            packed.fname,
+            project.resolve(packed.fname),
             interval=self._settings.save_interval,
             dataframe_format=self._settings.dataframe_format,
             may_save=self._desk.check_holding,

@@ -27,6 +27,7 @@ from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note_fields
 from adaptive_scheduler.errors import ConnectionLostError, InvalidInputError
 from adaptive_scheduler.learners.pack import Pack
+from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.learners.storage import DataFiles
 from adaptive_scheduler.protocol import keys, messages
 from adaptive_scheduler.protocol.client import ManagerConnection
@@ -78,7 +79,7 @@ def get_learner(
     pack = Pack(folder / "learners.pack")
     pack.extend_sys_path()
     packed = pack.read(answer.attempt.learner)
-    DataFiles(packed.learner, packed.fname).load()
+    DataFiles(packed.learner, Project.at(pack.folder).resolve(packed.fname)).load()
     return packed.learner, packed.fname, packed.initializer
 
 
@@ -88,7 +89,8 @@ def tell_done(url: str | Path, fname: str | list[str]) -> None:
     Parameters
     ----------
     url, fname
-        As for, and from, `get_learner`, which must have been called before.
+        As for, and from, `get_learner`, which must have been called before. A
+        relative `fname` starts from the folder in which the run was started.
 
     Raises
     ------
@@ -103,7 +105,10 @@ def tell_done(url: str | Path, fname: str | list[str]) -> None:
     answer = _ask(folder, _hello(job_id, job_name, ""))
     if not isinstance(answer, messages.Assigned):
         raise InvalidInputError(f"Job {job_name} has no learner that could be done.")
-    if Pack(folder / "learners.pack").fnames[answer.attempt.learner] != fname:
+    pack = Pack(folder / "learners.pack")
+    project = Project.at(pack.folder)
+    own = project.resolve(pack.fnames[answer.attempt.learner])
+    if own.paths != project.resolve(fname).paths:
         raise InvalidInputError(f"Job {job_name} does not have the learner of '{fname}'.")
     _ask(folder, messages.Done(messages.JobIdentity(job_id), answer.attempt, {}))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import time
@@ -62,10 +63,12 @@ async def run_job(options: JobOptions) -> int:
     note("started", job_id=options.job_id, restarts=options.restarts, job_name=desk.job_name)
     workers = open_workers(options.spread, settings.loky_start_method)
     workers.on_first_result = _note_start_up
+    start_folder = Path.cwd()
     exit_code = 0
     try:
         while not interrupted.done() and (attempt := await desk.next_attempt()) is not None:
             note("begins", learner=attempt.learner, attempt=attempt.number)
+            _return_to(start_folder)
             settings = _newest_settings(options.run_folder, settings)
             run = AttemptRun(
                 pack,
@@ -117,6 +120,14 @@ def _newest_settings(run_folder: Path, settings: JobSettings) -> JobSettings:
     except RunFolderError as error:
         note("the settings can't be read again", level=logging.WARNING, error=str(error))
         return settings
+
+
+def _return_to(folder: Path) -> None:
+    """Undo what the last learner's code did to the working directory: the next may read there."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        note("can't return to the working directory", level=logging.WARNING, error=str(error))
 
 
 def _open_log(path: Path) -> logging.Handler:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from adaptive import BaseLearner
 
     from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
-    from adaptive_scheduler.learners.paths import FnameTypes
+    from adaptive_scheduler.learners.paths import ResolvedFname
 
 #: Seconds before a save that failed is tried again; this doubles up to the save interval.
 _FIRST_PAUSE = 2.0
@@ -46,7 +46,7 @@ class Saver:
     def __init__(
         self,
         learner: BaseLearner,
-        fname: FnameTypes,
+        fname: ResolvedFname,
         *,
         interval: float,
         dataframe_format: _DATAFRAME_FORMATS | None,
@@ -136,13 +136,13 @@ class Saver:
     def save_beside(self, attempt: int, job_id: str, why: SupersededError) -> None:
         """Save under another name: what lies under the learner's own may be newer."""
         note("superseded", level=logging.WARNING, reason=str(why))
-        other = beside(fname_to_str(self._fname), attempt, job_id)
+        other = beside(self._fname, attempt, job_id)
         try:
             DataFiles(self._learner, other).save()
         except DataFileError as error:
             self._note_error(str(error))
         else:
-            note("points are kept beside", level=logging.WARNING, file=other)
+            note("points are kept beside", level=logging.WARNING, file=fname_to_str(other))
 
     def _note_error(self, error: str) -> None:
         note("could not save", level=logging.ERROR, error=error)
@@ -159,6 +159,6 @@ class Saver:
         from adaptive_scheduler.learners.dataframes import save_dataframe
 
         try:
-            save_dataframe(fname_to_str(self._fname), format=self._dataframe_format)(self._learner)
+            save_dataframe(self._fname, format=self._dataframe_format)(self._learner)
         except Exception as error:  # noqa: BLE001  the data itself is saved already
             note("could not save the dataframe", level=logging.ERROR, error=repr(error))

@@ -6,6 +6,7 @@ starts, and not with each point.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -97,6 +99,8 @@ class _Worker:
     function: Callable[[Any], Any] | None = None
     #: What the user's initializer raised.
     error: str = ""
+    #: The folder in which this process was started.
+    folder: str = ""
     #: What stays open as long as this process lives.
     held: object = None
     #: Whether the kernel was told to end this process with its parent.
@@ -123,6 +127,7 @@ def start_worker(
         _Worker.dies_with_parent = True
         _die_with_parent()
     sys.path.extend(folder for folder in sys_path if folder not in sys.path)
+    _return_to_start()
     _Worker.error = ""
     try:
         _Worker.function = _unpickled(function)
@@ -130,6 +135,15 @@ def start_worker(
             prepare()
     except BaseException:  # noqa: BLE001  the user's own, passed on with the first point
         _Worker.error = traceback.format_exc()
+
+
+def _return_to_start() -> None:
+    """Undo what the last function did to the working directory."""
+    with contextlib.suppress(OSError):  # it may be gone, and functions may read nothing there
+        if _Worker.folder:
+            os.chdir(_Worker.folder)
+        else:
+            _Worker.folder = str(Path.cwd())
 
 
 class Preparation(NamedTuple):

@@ -68,11 +68,22 @@ class Changed:
 
 
 class DataFile:
-    """A learner and the file in adaptive's format that holds its data."""
+    """A learner and the file in adaptive's format that holds its data.
 
-    def __init__(self, learner: BaseLearner, path: Path) -> None:
+    Parameters
+    ----------
+    learner
+        The learner.
+    path
+        Where the file lies, absolute.
+    name
+        What messages call it: the user's own name for it.
+    """
+
+    def __init__(self, learner: BaseLearner, path: Path, name: Path) -> None:
         self.learner = learner
         self.path = path
+        self.name = name
         self._on_disk: tuple[int, ...] | None = None  # the state that the file is known to hold
         self._last_number = 0
 
@@ -86,17 +97,17 @@ class DataFile:
             return self._set_aside(str(error))
         except (ImportError, AttributeError) as error:
             raise DataFileError(
-                f"{self.path} holds objects that can't be loaded here: {error}. Make their module "
+                f"{self.name} holds objects that can't be loaded here: {error}. Make their module "
                 "importable in this environment (install it, or add its folder to PYTHONPATH). "
                 "The file was left as it is."
             ) from error
         except (MemoryError, RecursionError) as error:
             raise DataFileError(
-                f"{self.path} can't be loaded: {contents.words(error)}. Give the process more "
+                f"{self.name} can't be loaded: {contents.words(error)}. Give the process more "
                 "memory (or a higher sys.setrecursionlimit). The file was left as it is."
             ) from error
         except OSError as error:
-            raise file_error(self.path, "read", "It was left as it is", error) from error
+            raise file_error(self.name, "read", "It was left as it is", error) from error
         if found and was_empty:
             self._on_disk = self._state()
         return None
@@ -121,7 +132,7 @@ class DataFile:
                 n_bytes += self._write(path, content)
             except OSError as error:
                 raise file_error(
-                    path, "saved", "What was saved before is still there", error
+                    self._named(path), "saved", "What was saved before is still there", error
                 ) from error
         self._last_number = changed.number
         self._on_disk = changed.state
@@ -140,7 +151,7 @@ class DataFile:
             return {self.path: contents.encode(self.learner)}
         except Exception as error:  # pickling runs the user's code
             raise DataFileError(
-                f"The data for {self.path} can't be pickled: {type(error).__name__}: {error}. "
+                f"The data for {self.name} can't be pickled: {type(error).__name__}: {error}. "
                 "Let the function return values that can."
             ) from error
 
@@ -158,8 +169,12 @@ class DataFile:
             kept_as = _move_aside(self.path)
         except OSError as error:
             done = f"It is unreadable ({reason}) and stays where it is"
-            raise file_error(self.path, "moved aside", done, error) from error
-        return SetAside(str(self.path), str(kept_as), reason)
+            raise file_error(self.name, "moved aside", done, error) from error
+        return SetAside(str(self.name), str(self._named(kept_as)), reason)
+
+    def _named(self, path: Path) -> Path:
+        """Return what the user calls a file that lies beside the data file, or is it."""
+        return self.name.parent / path.relative_to(self.path.parent)
 
 
 def _move_aside(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.learners.dict_columns import expand_dict_columns
-from adaptive_scheduler.learners.paths import FnameTypes
+from adaptive_scheduler.learners.paths import AnyFname, FnameTypes, Project, given_name
 from adaptive_scheduler.learners.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -76,8 +76,15 @@ def fname_to_dataframe(fname: FnameTypes, format: _DATAFRAME_FORMATS = "pickle")
     return path.with_name(f"dataframe.{path.stem}{_file_format(format).suffix}")
 
 
+def _place(fname: AnyFname, format: _DATAFRAME_FORMATS) -> tuple[Path, Path]:  # noqa: A002  as the public name
+    """Return the absolute path of a learner's dataframe, and what the user would call it."""
+    resolved = Project.here().resolve(fname)
+    shown = fname_to_dataframe(resolved.given, format)
+    return resolved.paths[0].with_name(shown.name), shown
+
+
 def save_dataframe(
-    fname: FnameTypes,
+    fname: AnyFname,
     *,
     format: _DATAFRAME_FORMATS = "pickle",  # noqa: A002  the public name
     save_kwargs: Mapping[str, Any] | None = None,
@@ -91,6 +98,7 @@ def save_dataframe(
     ----------
     fname
         The learner's data file; `fname_to_dataframe` says where the dataframe goes.
+        A relative name starts from the working directory as it is now.
     format
         One of csv, excel, feather, hdf, json, parquet, pickle.
     save_kwargs
@@ -114,7 +122,7 @@ def save_dataframe(
         There is no such format, or `fname` is empty.
     """
     return _SaveDataframe(
-        path=fname_to_dataframe(fname, format).expanduser(),
+        path=_place(fname, format)[0],
         format=format,
         save_kwargs=dict(save_kwargs or {}),
         expand_dicts=expand_dicts,
@@ -151,7 +159,7 @@ class _SaveDataframe:
 
 @overload
 def load_dataframes(
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[AnyFname],
     *,
     concat: Literal[True] = True,
     read_kwargs: Mapping[str, Any] | None = None,
@@ -159,14 +167,14 @@ def load_dataframes(
 ) -> pd.DataFrame: ...
 @overload
 def load_dataframes(
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[AnyFname],
     *,
     concat: bool,
     read_kwargs: Mapping[str, Any] | None = None,
     format: _DATAFRAME_FORMATS = "pickle",
 ) -> pd.DataFrame | list[pd.DataFrame]: ...
 def load_dataframes(
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[AnyFname],
     *,
     concat: bool = True,
     read_kwargs: Mapping[str, Any] | None = None,
@@ -210,18 +218,18 @@ def load_dataframes(
     missing: list[str] = []
     unreadable: list[str] = []
     for fname in fnames:
-        path = fname_to_dataframe(fname, format).expanduser()
+        path, shown = _place(fname, format)
         try:
             with _saying_what_to_install(file_format):
                 df = read(path, **(read_kwargs or {}))
         except MissingPackageError:
             raise
         except FileNotFoundError:
-            missing.append(str(path))
+            missing.append(str(shown))
         except Exception as error:  # noqa: BLE001  a torn file can raise anything, by format
-            unreadable.append(f"{path} ({type(error).__name__}: {error})")
+            unreadable.append(f"{shown} ({type(error).__name__}: {error})")
         else:
-            df["fname"] = [fname] * len(df)
+            df["fname"] = [given_name(fname)] * len(df)
             dataframes.append(df)
     _warn("do not exist (yet)", missing, len(fnames))
     _warn("can't be read and are left out", unreadable, len(fnames))

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.paths import AnyFname, fname_to_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ def empty_copy(learner: BaseLearner) -> BaseLearner:
     return copy if _kinds(copy) == _kinds(learner) else learner
 
 
-def safe_to_empty(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]) -> list[bool]:
+def safe_to_empty(learners: Sequence[BaseLearner], fnames: Sequence[AnyFname]) -> list[bool]:
     """Say for each learner whether its points are on disk, as far as the names of files tell."""
     paths = [
         fname_to_paths(fname) if learner.npoints else []

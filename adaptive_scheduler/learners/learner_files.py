@@ -192,7 +192,7 @@ def _find_packed(fname: FnameTypes) -> tuple[Path, int] | None:
 
 
 def _folders_around(fname: FnameTypes) -> Iterator[Path]:
-    nearest = fname_to_paths(fname)[0].absolute().parent
+    nearest = fname_to_paths(fname)[0].parent
     yield from dict.fromkeys([Path.cwd(), nearest, *list(nearest.parents)[:_LEVELS]])
 
 

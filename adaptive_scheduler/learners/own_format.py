@@ -41,8 +41,10 @@ class OwnFormatFile(DataFile):
     off and starts like gzip, is noticed even if ``load`` keeps quiet.
     """
 
-    def __init__(self, learner: BaseLearner, paths: list[Path], *, several: bool) -> None:
-        super().__init__(learner, paths[0])
+    def __init__(
+        self, learner: BaseLearner, paths: list[Path], name: Path, *, several: bool
+    ) -> None:
+        super().__init__(learner, paths[0], name)
         self._paths = paths
         self._several = several
 
@@ -73,12 +75,12 @@ class OwnFormatFile(DataFile):
                 content = self._save_into(Path(folder))
         except Exception as error:  # the user's own `save`
             raise DataFileError(
-                f"{self.path} can't be saved, since {saving} raised {contents.words(error)}. "
+                f"{self.name} can't be saved, since {saving} raised {contents.words(error)}. "
                 "What was saved before is still there."
             ) from error
         if not content:
             raise DataFileError(
-                f"{self.path} can't be saved: {saving} wrote nothing. What was saved before is "
+                f"{self.name} can't be saved: {saving} wrote nothing. What was saved before is "
                 "still there. Let it raise what went wrong, and use the name that it gets."
             )
         return content
@@ -106,7 +108,7 @@ class OwnFormatFile(DataFile):
     def _set_aside(self, reason: str) -> SetAside:
         if self._several:
             raise DataFileError(
-                f"One of {self._paths[0]} ... can't be read ({reason}), and only "
+                f"One of {self.name} ... can't be read ({reason}), and only "
                 f"{type(self.learner).__name__}.load knows which. Move it away, and start again."
             )
         return super()._set_aside(reason)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.errors import InvalidInputError, UnpicklableError
 from adaptive_scheduler.learners.empty_copies import empty_copy, safe_to_empty
 from adaptive_scheduler.learners.pack_file import PackFile, open_pack, write_blobs
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_str
+from adaptive_scheduler.learners.paths import AnyFname, Project, fname_to_str
 from adaptive_scheduler.learners.pickling import dumps
 
 if TYPE_CHECKING:
@@ -172,10 +172,11 @@ class Pack:
 def write_pack(
     path: str | Path,
     learners: Sequence[BaseLearner],
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[AnyFname],
     *,
     initializers: Sequence[Callable[[], None]] | None = None,
     sys_path: Sequence[str] | None = None,
+    project: Project | None = None,
 ) -> PackInfo:
     """Write all learners of a run into one file, whole or not at all.
 
@@ -194,6 +195,8 @@ def write_pack(
         For each learner, what each worker runs first.
     sys_path
         Where jobs find modules; ``sys.path`` as it is now if not given.
+    project
+        From where relative names start; the working directory if not given.
 
     Raises
     ------
@@ -210,7 +213,8 @@ def write_pack(
             f"There are {len(learners)} learners, {len(fnames)} fnames and {len(first_calls)} "
             "initializers: give one for each learner."
         )
-    safe = safe_to_empty(learners, fnames)
+    project = project or Project.here()
+    safe = safe_to_empty(learners, project.resolve_all(fnames))
 
     def blobs() -> Iterator[bytes]:
         for i, learner in enumerate(learners):
@@ -219,15 +223,28 @@ def write_pack(
 
     entries = sys.path if sys_path is None else sys_path
     environment = {
-        "sys_path": [str(Path(entry).absolute()) for entry in entries],
-        "folder": str(Path.cwd()),
+        "sys_path": [str(project.folder / entry) for entry in entries],
+        "folder": str(project.folder),
     }
     n_bytes = write_blobs(path, environment, [fname_to_str(fname) for fname in fnames], blobs())
     return PackInfo(len(learners), n_bytes, n_bytes / max(1, len(learners)))
 
 
-def replace_learner(path: str | Path, index: int, learner: BaseLearner) -> None:
+def replace_learner(
+    path: str | Path, index: int, learner: BaseLearner, *, project: Project | None = None
+) -> None:
     """Put `learner` in the place of learner `index`, with the same fname and initializer.
+
+    Parameters
+    ----------
+    path
+        The pack.
+    index
+        Which learner.
+    learner
+        The new one.
+    project
+        From where relative names start; where the pack was written if not given.
 
     Raises
     ------
@@ -240,8 +257,10 @@ def replace_learner(path: str | Path, index: int, learner: BaseLearner) -> None:
     OSError
         The file can't be written.
     """
-    old = Pack(path).read(index)
-    (safe,) = safe_to_empty([learner], [old.fname])
+    pack = Pack(path)
+    old = pack.read(index)
+    project = project or Project.at(pack.folder)
+    (safe,) = safe_to_empty([learner], [project.resolve(old.fname)])
     new = _blob(empty_copy(learner) if safe else learner, old.fname, old.initializer, index)
     with open_pack(Path(path)) as file:
         blobs = (new if i == index else file.blob(i) for i in range(file.n_blobs))
@@ -250,7 +269,7 @@ def replace_learner(path: str | Path, index: int, learner: BaseLearner) -> None:
 
 def check_picklable(
     learner: BaseLearner,
-    fname: FnameTypes,
+    fname: AnyFname,
     *,
     initializer: Callable[[], None] | None = None,
     index: int = 0,
@@ -267,7 +286,7 @@ def check_picklable(
 
 def _blob(
     learner: BaseLearner,
-    fname: FnameTypes,
+    fname: AnyFname,
     initializer: Callable[[], None] | None,
     index: int,
 ) -> bytes:

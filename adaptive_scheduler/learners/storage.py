@@ -19,7 +19,7 @@ from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import DataFileError, InvalidInputError
 from adaptive_scheduler.learners.data_file import Changed, DataFile, SetAside
 from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.paths import AnyFname, Project, is_several
 from adaptive_scheduler.learners.superseded import add_superseded
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class DataFiles:
         see `adaptive_scheduler.learners.own_format.OwnFormatFile`.
     fname
         Where its data is saved: one file, or, for a `BalancingLearner`, a
-        list with one for each of its learners.
+        list with one for each of its learners. A relative name starts from
+        the working directory as it is now, and later changes don't matter.
 
     Raises
     ------
@@ -69,7 +70,7 @@ class DataFiles:
         `fname` does not fit `learner`.
     """
 
-    def __init__(self, learner: BaseLearner, fname: FnameTypes) -> None:
+    def __init__(self, learner: BaseLearner, fname: AnyFname) -> None:
         self._files = _files_of(learner, fname)
         self._lock = threading.Lock()
         self._n_snapshots = 0
@@ -164,7 +165,7 @@ class DataFiles:
 
 def load_parallel(
     learners: Sequence[BaseLearner],
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[AnyFname],
     *,
     with_progress_bar: bool = True,
     max_workers: int | None = None,
@@ -211,7 +212,7 @@ def load_parallel(
 
 def save_parallel(
     learners: Sequence[BaseLearner],
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[AnyFname],
     *,
     with_progress_bar: bool = True,
 ) -> None:
@@ -240,22 +241,23 @@ def save_parallel(
     )
 
 
-def _files_of(learner: BaseLearner, fname: FnameTypes) -> list[DataFile]:
+def _files_of(learner: BaseLearner, fname: AnyFname) -> list[DataFile]:
     from adaptive import BalancingLearner
 
-    paths = fname_to_paths(fname)
-    several = isinstance(fname, (list, tuple))
+    resolved = Project.here().resolve(fname)
+    paths, names = resolved.paths, resolved.names
+    several = is_several(fname)
     if len(set(paths)) < len(paths):
         raise InvalidInputError(
-            f"Each learner needs a file of its own, but {fname} names one twice."
+            f"Each learner needs a file of its own, but {resolved.given} names one twice."
         )
     if several != isinstance(learner, BalancingLearner):
         raise InvalidInputError(
             f"A BalancingLearner needs a list of fnames and any other learner a single one: "
-            f"{fname!r} does not fit a {type(learner).__name__}."
+            f"{resolved.given!r} does not fit a {type(learner).__name__}."
         )
     if has_own_format(learner):
-        return [OwnFormatFile(learner, paths, several=several)]
+        return [OwnFormatFile(learner, list(paths), names[0], several=several)]
     children = learner.learners if several else [learner]
     if len(children) != len(paths):
         raise InvalidInputError(
@@ -265,17 +267,17 @@ def _files_of(learner: BaseLearner, fname: FnameTypes) -> list[DataFile]:
     if any(several and isinstance(child, BalancingLearner) for child in children):
         raise InvalidInputError("A BalancingLearner of BalancingLearners can't be saved.")
     return [
-        OwnFormatFile(child, [path], several=False)
+        OwnFormatFile(child, [path], name, several=False)
         if has_own_format(child)
-        else DataFile(child, path)
-        for child, path in zip(children, paths, strict=True)
+        else DataFile(child, path, name)
+        for child, path, name in zip(children, paths, names, strict=True)
     ]
 
 
 def _for_all(
     action: Callable[[DataFiles], Result],
     learners: Sequence[BaseLearner],
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[AnyFname],
     *,
     description: str,
     max_workers: int | None = None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.learners import contents
 from adaptive_scheduler.learners.own_format import has_own_format
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.paths import AnyFname, Project, ResolvedFname, is_several
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 MARK = ".superseded-"
 
 
-def beside(fname: str | list[str], attempt: int, job_id: str) -> str | list[str]:
+def beside(fname: ResolvedFname, attempt: int, job_id: str) -> ResolvedFname:
     """Return the name of a file for the points of a job that has lost its learner."""
-    if isinstance(fname, list):
-        return [f"{name}{MARK}{attempt}-{job_id}" for name in fname]
-    return f"{fname}{MARK}{attempt}-{job_id}"
+    suffix = f"{MARK}{attempt}-{job_id}"
+    names = [f"{name}{suffix}" for name in fname.names]
+    paths = tuple(path.with_name(path.name + suffix) for path in fname.paths)
+    return ResolvedFname(names if is_several(fname) else names[0], paths)
 
 
-def add_superseded(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]) -> list[str]:
+def add_superseded(learners: Sequence[BaseLearner], fnames: Sequence[AnyFname]) -> list[str]:
     """Add to learners what jobs have saved beside their data.
 
     Parameters
@@ -49,17 +50,19 @@ def add_superseded(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]
     files: list[tuple[Path, Path]] = []
     for folder in {path.parent for path in owners}:
         files += [(folder / own, folder / name) for own, name in _listed(folder)]
-    added = (_add(owners[own], path) for own, path in sorted(files) if own in owners)
+    added = (_add(*owners[own], path) for own, path in sorted(files) if own in owners)
     return [words for words in added if words]
 
 
 def _owners(
-    learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]
-) -> Iterator[tuple[Path, BaseLearner]]:
+    learners: Sequence[BaseLearner], fnames: Sequence[AnyFname]
+) -> Iterator[tuple[Path, tuple[BaseLearner, Path]]]:
+    """Yield each data file with its learner, and with what the user calls it."""
+    project = Project.here()
     for learner, fname in zip(learners, fnames, strict=True):
-        paths = fname_to_paths(fname)
-        children = learner.learners if len(paths) > 1 else [learner]
-        yield from zip(paths, children, strict=False)
+        resolved = project.resolve(fname)
+        children = learner.learners if is_several(fname) else [learner]
+        yield from zip(resolved.paths, zip(children, resolved.names, strict=True), strict=True)
 
 
 def _listed(folder: Path) -> Iterator[tuple[str, str]]:
@@ -72,21 +75,22 @@ def _listed(folder: Path) -> Iterator[tuple[str, str]]:
                     yield own, entry.name
 
 
-def _add(learner: BaseLearner, path: Path) -> str:
-    """Add the points in `path` to `learner`; return what became of them."""
+def _add(learner: BaseLearner, name: Path, path: Path) -> str:
+    """Add the points in `path`, beside the data file `name`; return what became of them."""
+    shown = name.with_name(path.name)
     tell = _ways_to_tell().get(type(learner).__name__) if _is_plain(learner) else None
     if tell is None:
-        return f"{path} holds points of a job that had lost its learner: load it by itself."
+        return f"{shown} holds points of a job that had lost its learner: load it by itself."
     other = learner.new()
     try:
         contents.fill(other, contents.decode(path.read_bytes()))
     except (*contents.NOT_THE_CONTENT, AttributeError, contents.UnreadableContentError) as error:
-        return f"{path} can't be read: {contents.words(error)}."
+        return f"{shown} can't be read: {contents.words(error)}."
     missing = {x: y for x, y in other.data.items() if x not in learner.data}
     if not missing:
         return ""
     tell(learner, missing)
-    return f"{path} has brought {len(missing)} points of a job that had lost its learner."
+    return f"{shown} has brought {len(missing)} points of a job that had lost its learner."
 
 
 def _is_plain(learner: BaseLearner) -> bool:

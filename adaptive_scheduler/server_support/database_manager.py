@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
-from adaptive_scheduler.learners.paths import fname_to_paths
+from adaptive_scheduler.learners.paths import AnyFname, Project, ResolvedFname, given_name
 from adaptive_scheduler.protocol import keys
 from adaptive_scheduler.protocol.addresses import (
     parse_url,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from adaptive import BaseLearner
 
-    from adaptive_scheduler.learners.paths import FnameTypes
     from adaptive_scheduler.scheduler.base import BaseScheduler
 
 
@@ -81,6 +80,14 @@ class DatabaseManager(RecordKeeper):
         How many lines of the output of a failed job are kept.
     known_pack
         The learners as they lie in the run folder, if the run is picked up there.
+    project
+        The folder from which relative names start, by default the working directory
+        as it is now.
+
+    Attributes
+    ----------
+    resolved
+        The fnames, and the files that they name.
 
     Raises
     ------
@@ -94,7 +101,7 @@ class DatabaseManager(RecordKeeper):
         scheduler: BaseScheduler,
         db_fname: str | Path | None,
         learners: Sequence[BaseLearner],
-        fnames: Sequence[FnameTypes],
+        fnames: Sequence[AnyFname],
         *,
         dependencies: Mapping[int, Sequence[int]] | None = None,
         overwrite_db: bool = False,
@@ -103,8 +110,10 @@ class DatabaseManager(RecordKeeper):
         run_folder: RunFolder | None = None,
         max_log_lines: int = 500,
         known_pack: Pack | None = None,
+        project: Project | None = None,
     ) -> None:
-        check_learners(learners, fnames)
+        self.project = project or Project.here()
+        check_learners(learners, fnames, self.project)
         check_dependencies(dependencies, len(learners))
         check_initializers(initializers, len(learners))
         scheduler.check_n_learners(len(learners))
@@ -112,15 +121,16 @@ class DatabaseManager(RecordKeeper):
         super().__init__(
             run_folder
             or RunFolder.beside(
-                Path(db_fname or "running.json"),
+                self.project.path(db_fname or "running.json"),
                 logs=scheduler.log_folder or None,
                 scripts=scheduler.batch_folder or None,
             ),
-            fnames=list(fnames),
+            fnames=[given_name(fname) for fname in fnames],
             groups=[scheduler.group(i) for i in range(len(learners))],
             dependencies={i: list(d) for i, d in (dependencies or {}).items()},
         )
-        _check_that_files_can_lie_there(self.run_folder, self.fnames)
+        self.resolved = self.project.resolve_all(fnames)
+        _check_that_files_can_lie_there(self.run_folder, self.resolved)
         self.url = url
         self.scheduler = scheduler
         self.learners = list(learners)
@@ -169,7 +179,7 @@ class DatabaseManager(RecordKeeper):
 
     def replace_learner(self, index: int, new_learner: BaseLearner) -> None:
         """Give the next job that takes learner `index` another one instead."""
-        replace_learner(self.run_folder.pack, index, new_learner)
+        replace_learner(self.run_folder.pack, index, new_learner, project=self.project)
         self.learners[index] = new_learner
 
     # The life of a manager.
@@ -207,7 +217,8 @@ class DatabaseManager(RecordKeeper):
                     self.learners,
                     self.fnames,
                     initializers=self.initializers,
-                    sys_path=[str(Path(entry).absolute()) for entry in sys.path],
+                    sys_path=sys.path,
+                    project=self.project,
                 )
             event_loop.run(self._open_server(self._journal))
         except BaseException as error:  # Ctrl-C as well: neither lock nor port is kept
@@ -219,9 +230,9 @@ class DatabaseManager(RecordKeeper):
             raise
 
     @property
-    def _recorded_fnames(self) -> Sequence[FnameTypes]:
-        """As they were given first: who attaches from elsewhere knows them by other paths."""
-        return self.fnames if self._known_pack is None else self._known_pack.fnames
+    def _digest(self) -> str:
+        """What tells the fnames of this run from those of others."""
+        return self.project.digest(self.fnames)
 
     def check_record(self) -> None:
         """Check that what the run folder holds is not the record of another run. Blocks.
@@ -234,7 +245,7 @@ class DatabaseManager(RecordKeeper):
         if self.overwrite_db:
             return
         try:
-            check_journal(self.run_folder.journal, self._recorded_fnames)
+            check_journal(self.run_folder.journal, self._digest)
         except OSError as error:
             raise unwritable_error(self.run_folder, error) from error
 
@@ -246,7 +257,7 @@ class DatabaseManager(RecordKeeper):
         return open_journal(
             self.run_folder.journal,
             self.state,
-            self._recorded_fnames,
+            self._digest,
             retry=self._retry_at_start,
             may_write=self._lock.is_ours,
         )
@@ -300,8 +311,8 @@ class DatabaseManager(RecordKeeper):
         await self.over()
 
 
-def _check_that_files_can_lie_there(folder: RunFolder, fnames: Sequence[FnameTypes]) -> None:
+def _check_that_files_can_lie_there(folder: RunFolder, fnames: Sequence[ResolvedFname]) -> None:
     needed = [folder.root, folder.logs, folder.scripts, folder.journal.parent]
     check_folders(needed, "The run's files")
-    paths = (path for fname in fnames for path in fname_to_paths(fname))
+    paths = (path for fname in fnames for path in fname.paths)
     check_folders((path.parent for path in paths), "Data files")

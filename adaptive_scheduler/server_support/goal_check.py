@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.learners.goals import GoalTypes, smart_goal
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.paths import ResolvedFname
 from adaptive_scheduler.learners.storage import load_parallel, save_parallel
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _AT_ONCE = 64
 
 def done_in_memory(
     learners: Sequence[BaseLearner],
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[ResolvedFname],
     goal: GoalTypes,
     *,
     with_progress_bar: bool,
@@ -32,7 +32,7 @@ def done_in_memory(
         return []
     is_done = smart_goal(goal, learners)
     done = [i for i in with_data if is_done(learners[i])]
-    unsaved = [i for i in done if not any(p.exists() for p in fname_to_paths(fnames[i]))]
+    unsaved = [i for i in done if not any(path.exists() for path in fnames[i].paths)]
     save_parallel(
         [learners[i] for i in unsaved],
         [fnames[i] for i in unsaved],
@@ -43,7 +43,7 @@ def done_in_memory(
 
 def not_done_on_disk(
     pack: Pack,
-    fnames: Sequence[FnameTypes],
+    fnames: Sequence[ResolvedFname],
     goal: Callable[[BaseLearner], bool],
     indices: Sequence[int],
 ) -> Iterator[int]:

@@ -9,7 +9,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import cloudpickle
@@ -86,8 +85,6 @@ class JobManager(BaseManager):
         When a learner is done, see `smart_goal`.
     goal_digest
         What the goal is told from others by, if it was read from the run folder.
-    workdir
-        The folder in which jobs start, by default this process's.
     remembered
         What who picks the run up has to know besides what the jobs know.
 
@@ -114,7 +111,6 @@ class JobManager(BaseManager):
         runner_kwargs: Mapping[str, Any] | None = None,
         goal: GoalTypes = None,
         goal_digest: str | None = None,
-        workdir: Path | None = None,
         remembered: bytes = b"",
     ) -> None:
         super().__init__()
@@ -135,7 +131,7 @@ class JobManager(BaseManager):
         self.max_simultaneous_jobs = max_simultaneous_jobs
         self.max_fails_per_job = max_fails_per_job
         database_manager.state.limit_fails(max_fails_per_job)
-        self.workdir = workdir or Path.cwd()
+        self.workdir = database_manager.project.folder
         folder = database_manager.run_folder
         goal_function = smart_goal(goal, database_manager.learners)
         self.settings = JobSettings(

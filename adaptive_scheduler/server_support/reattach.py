@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,12 @@ import cloudpickle
 
 from adaptive_scheduler.errors import RunFolderError, UnpicklableError
 from adaptive_scheduler.learners.pack import Pack
+from adaptive_scheduler.learners.paths import Project, ResolvedFname
 from adaptive_scheduler.run_folder.settings import JobSettings
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
 
-    from adaptive_scheduler.learners.paths import FnameTypes
     from adaptive_scheduler.scheduler.base import BaseScheduler
 
 
@@ -28,16 +28,18 @@ class KnownRun:
     ----------
     pack, settings
         As they lie in the folder.
+    project
+        The folder from which its relative names start.
     scheduler, learners, fnames, keywords
-        The arguments with which it was made; paths are absolute where this
-        process is in another folder than that one was.
+        The arguments with which it was made; the fnames are resolved.
     """
 
     pack: Pack
     settings: JobSettings
+    project: Project
     scheduler: BaseScheduler
     learners: list[BaseLearner]
-    fnames: list[FnameTypes]
+    fnames: list[ResolvedFname]
     keywords: dict[str, Any]
 
 
@@ -71,16 +73,17 @@ def read_run(root: str | Path, *, trust: bool = False) -> KnownRun:
             f"The run in '{root}' was not begun by a RunManager: start the program again that did."
         )
     keywords: dict[str, Any] = cloudpickle.loads(settings.manager)
-    folder = pack.folder
+    project = Project.at(pack.folder)
     scheduler: BaseScheduler = cloudpickle.loads(settings.scheduler)
     scheduler.log_folder = scheduler.log_folder and str(settings.log_folder)
-    scheduler.batch_folder = scheduler.batch_folder and str(folder / scheduler.batch_folder)
+    scheduler.batch_folder = scheduler.batch_folder and str(project.path(scheduler.batch_folder))
     return KnownRun(
         pack,
         settings,
+        project,
         scheduler,
         learners=[pack.read(index).learner for index in range(len(pack))],
-        fnames=_from_here(pack.fnames, folder),
+        fnames=project.resolve_all(pack.fnames),
         keywords={
             **keywords,
             "job_name": settings.job_name,
@@ -108,13 +111,3 @@ def remember(keywords: Mapping[str, Any]) -> bytes:
                 f"{error}"
             ) from error
     return bytes(cloudpickle.dumps(dict(keywords)))
-
-
-def _from_here(fnames: Sequence[FnameTypes], folder: Path) -> list[FnameTypes]:
-    """Return file names that were given in a folder as they are called in this process's one."""
-    if folder.exists() and folder.samefile(Path.cwd()):
-        return list(fnames)
-    return [
-        [str(folder / each) for each in fname] if isinstance(fname, list) else str(folder / fname)
-        for fname in fnames
-    ]

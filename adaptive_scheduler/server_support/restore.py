@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from adaptive_scheduler.errors import RunFolderError
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_str
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.compaction import as_records
 from adaptive_scheduler.run_folder.journal import Journal, read_beginning, read_journal
@@ -33,7 +31,7 @@ _COMPACT_ABOVE = 10_000
 def open_journal(
     path: Path,
     state: RunState,
-    fnames: Sequence[FnameTypes],
+    digest: str,
     *,
     retry: Collection[int] | None,
     may_write: Callable[[], bool],
@@ -48,8 +46,8 @@ def open_journal(
         The journal; it is made if there is none.
     state
         What a run begins with.
-    fnames
-        Tell this run from others.
+    digest
+        Tells the fnames of this run from those of others.
     retry
         Learners that get new tries; None for all that have failed: who starts
         a run again has mended what made them fail.
@@ -63,15 +61,14 @@ def open_journal(
     OSError
         If it can't be written.
     """
-    digest = _digest_of(fnames)
     n_records = _replay(path, state, digest)
     journal = Journal(path, may_write=may_write)
     try:
-        if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(fnames)):
+        if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(state.learners)):
             _compact(journal, as_records(state, time.time()))
         records: list[events.AnyRecord] = []
         if n_records == 0:
-            records.append(_beginning(len(fnames), digest))
+            records.append(_beginning(len(state.learners), digest))
         records.append(
             events.ManagerStarted(
                 time=time.time(),
@@ -92,8 +89,8 @@ def open_journal(
     return journal
 
 
-def check_journal(path: Path, fnames: Sequence[FnameTypes]) -> None:
-    """Check that a journal is of a run with these fnames, as far as its first records tell.
+def check_journal(path: Path, digest: str) -> None:
+    """Check that a journal is of a run whose fnames have this digest, by its first records.
 
     Raises
     ------
@@ -101,7 +98,7 @@ def check_journal(path: Path, fnames: Sequence[FnameTypes]) -> None:
         If it is the record of another run, or can't be read.
     """
     if (beginning := read_beginning(path)) is not None:
-        _check_digest(path, beginning, _digest_of(fnames))
+        _check_digest(path, beginning, digest)
 
 
 def _beginning(n_learners: int, digest: str) -> events.RunBegan:
@@ -141,11 +138,6 @@ def _compact(journal: Journal, records: Iterable[events.AnyRecord]) -> None:
         journal.compact(records)
     except OSError as error:
         log.warning("The journal can't be compacted, and stays as long as it is: %s", error)
-
-
-def _digest_of(fnames: Sequence[FnameTypes]) -> str:
-    names = "\n".join(str(fname_to_str(fname)) for fname in fnames)
-    return hashlib.sha256(names.encode()).hexdigest()
 
 
 def keep_aside(folder: RunFolder) -> None:

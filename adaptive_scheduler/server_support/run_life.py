@@ -138,7 +138,10 @@ class RunLife(RunWaiting):
 
     def _already_done(self) -> list[int]:
         return done_in_memory(
-            self.learners, self.fnames, self.goal, with_progress_bar=not self.quiet
+            self.learners,
+            self.database_manager.resolved,
+            self.goal,
+            with_progress_bar=not self.quiet,
         )
 
     def _no_longer_done(self) -> list[int]:
@@ -154,7 +157,7 @@ class RunLife(RunWaiting):
             if before.goal_digest == settings.goal_digest:
                 return []
         pack = Pack(self.run_folder.pack)
-        return list(not_done_on_disk(pack, self.fnames, settings.goal, done))
+        return list(not_done_on_disk(pack, database.resolved, settings.goal, done))
 
     def _note_reopened(self, indices: Sequence[int]) -> None:
         for index in indices:

@@ -14,7 +14,7 @@ from adaptive_scheduler.errors import RunFolderLockedError
 from adaptive_scheduler.learners.dataframes import check_format
 from adaptive_scheduler.learners.goals import GoalTypes
 from adaptive_scheduler.learners.pack import check_picklable
-from adaptive_scheduler.learners.paths import FnameTypes
+from adaptive_scheduler.learners.paths import AnyFname, Project, given_name
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.job_manager import JobManager
@@ -101,6 +101,9 @@ class RunManager(RunLife):
     ----------
     scheduler, learners, fnames, job_names
         As given, and the names of all jobs.
+    project
+        The folder from which relative names start: the working directory when this
+        object was made. Where that is later does not matter.
     database_manager, job_manager, kill_manager
         Who does the work.
     start_time, end_time
@@ -116,7 +119,7 @@ class RunManager(RunLife):
         self,
         scheduler: BaseScheduler,
         learners: Sequence[BaseLearner],
-        fnames: Sequence[FnameTypes],
+        fnames: Sequence[AnyFname],
         *,
         goal: GoalTypes = None,
         check_goal_on_start: bool = True,
@@ -151,7 +154,9 @@ class RunManager(RunLife):
         check_count("max_log_lines", max_log_lines)
         self.scheduler = scheduler
         self.learners = checked_list("learners", learners)
-        self.fnames = checked_list("fnames", fnames)
+        #: Resolved where the run is picked up by its folder.
+        self._fnames: list[AnyFname] = checked_list("fnames", fnames)
+        self.fnames = [given_name(fname) for fname in self._fnames]
         self.goal = goal
         self.check_goal_on_start = check_goal_on_start
         self.job_name = job_name
@@ -159,6 +164,7 @@ class RunManager(RunLife):
         self.cleanup_first = cleanup_first
         self.dataframe_format: _DATAFRAME_FORMATS = dataframe_format
         self.quiet = quiet
+        self.project = Project.here()
         self.run_folder = RunFolder.at(
             folder or f"{job_name}-run",
             logs=scheduler.log_folder or None,
@@ -238,9 +244,10 @@ class RunManager(RunLife):
             self.scheduler,
             None,
             self.learners,
-            self.fnames,
+            self._fnames,
             run_folder=self.run_folder,
             known_pack=pack,
+            project=self.project,
             **self._database_options,
         )
         self.job_manager = JobManager(
@@ -248,7 +255,6 @@ class RunManager(RunLife):
             self.database_manager,
             self.scheduler,
             goal_digest=digest,
-            workdir=None if pack is None else pack.folder,
             remembered=self._remembered,
             **self._job_options,
         )
@@ -321,7 +327,7 @@ class RunManager(RunLife):
         if goal is not ...:
             known.keywords["goal"] = goal
         run = cls(known.scheduler, known.learners, known.fnames, **known.keywords)
-        run._known = known
+        run._known, run.project = known, known.project
         run._make_managers()
         run._look()
         goes_on = run.database_manager.state.ended is None and run.run_folder.is_ours()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from adaptive_scheduler._common.scratch import remove_all_scratch
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import load_dataframes
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.paths import FnameTypes, Project
 from adaptive_scheduler.learners.storage import load_parallel
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away, remove_old_logs
@@ -43,6 +43,7 @@ class RunReport(BaseManager):
     fnames: Sequence[FnameTypes]
     job_name: str
     run_folder: RunFolder
+    project: Project
     dataframe_format: _DATAFRAME_FORMATS
     quiet: bool
     database_manager: DatabaseManager
@@ -149,11 +150,13 @@ class RunReport(BaseManager):
 
     def load_learners(self) -> None:
         """Load what the jobs have saved into `learners`."""
-        load_parallel(self.learners, self.fnames, with_progress_bar=not self.quiet)
+        load_parallel(
+            self.learners, self.database_manager.resolved, with_progress_bar=not self.quiet
+        )
 
     def load_dataframes(self) -> pd.DataFrame:
         """Return what the jobs have saved as dataframes, as one."""
-        return load_dataframes(self.fnames, format=self.dataframe_format)
+        return load_dataframes(self.database_manager.resolved, format=self.dataframe_format)
 
     def cleanup(self, *, remove_old_logs_folder: bool = False) -> None:
         """Put logs and scripts away, see ``move_old_logs_to``, and remove what jobs have left.
@@ -184,14 +187,14 @@ class RunReport(BaseManager):
         Parameters
         ----------
         move_to
-            A folder for them; None deletes them.
+            A folder for them, relative to the project; None deletes them.
         force
             Do it even while the run is not over: jobs save what they have again.
 
         Returns
         -------
         list of Path
-            The files that there were.
+            The files that there were, as the fnames call them.
 
         Raises
         ------
@@ -202,11 +205,15 @@ class RunReport(BaseManager):
         """
         if not force:
             self._refuse_while_running("remove data")
-        paths = [path for fname in self.fnames for path in fname_to_paths(fname)]
-        moved = move_aside(paths, None if move_to is None else Path(move_to))
+        named = {
+            path: name
+            for fname in self.database_manager.resolved
+            for path, name in zip(fname.paths, fname.names, strict=True)
+        }
+        moved = move_aside(list(named), None if move_to is None else self.project.path(move_to))
         if self.status() != "running":
             keep_aside(self.run_folder)
-        return moved
+        return [named[path] for path in moved]
 
     def _refuse_while_running(self, what: str) -> None:
         if self.status() == "running":

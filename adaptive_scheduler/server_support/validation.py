@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths
+from adaptive_scheduler.learners.paths import (
+    AnyFname,
+    FnameTypes,
+    Project,
+    fname_to_paths,
+    given_name,
+)
 from adaptive_scheduler.scheduler.core import Scheduler
 
 if TYPE_CHECKING:
@@ -67,8 +73,10 @@ def check_scheduler(scheduler: object) -> None:
         )
 
 
-def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]) -> None:
-    """Check that these are learners, and that each has a data file of its own.
+def check_learners(
+    learners: Sequence[BaseLearner], fnames: Sequence[AnyFname], project: Project
+) -> None:
+    """Check that these are learners, and that each has a data file of its own in a project.
 
     Raises
     ------
@@ -85,16 +93,17 @@ def check_learners(learners: Sequence[BaseLearner], fnames: Sequence[FnameTypes]
         )
     owners: dict[str, int] = {}
     for index, (learner, fname) in enumerate(zip(learners, fnames, strict=True)):
-        _check_names(index, fname)
-        _check_kind(index, learner, fname)
-        for path in fname_to_paths(fname):
-            name = os.path.normpath(path.absolute())
-            if name in owners:
+        _check_names(index, given_name(fname))
+        _check_kind(index, learner, given_name(fname))
+        resolved = project.resolve(fname)
+        for path, name in zip(resolved.paths, resolved.names, strict=True):
+            place = os.path.normpath(path)
+            if place in owners:
                 raise InvalidInputError(
-                    f"Learners {owners[name]} and {index} have the same fname '{path}': "
+                    f"Learners {owners[place]} and {index} have the same fname '{name}': "
                     "one would overwrite the other's data."
                 )
-            owners[name] = index
+            owners[place] = index
 
 
 def _check_kind(index: int, learner: BaseLearner, fname: FnameTypes) -> None:

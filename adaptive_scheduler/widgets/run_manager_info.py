@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.learners.paths import fname_to_paths
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.widgets.figures import collect_figures
 
@@ -93,7 +92,7 @@ class RunManagerInfo:
 
 
 def _data_files(run_manager: RunManager) -> Iterator[Path]:
-    return (path for fname in run_manager.fnames for path in fname_to_paths(fname))
+    return (path for fname in run_manager.database_manager.resolved for path in fname.paths)
 
 
 def _size(path: Path) -> int:

@@ -57,7 +57,8 @@ def test_from_another_folder_a_run_goes_on_where_its_manager_was_killed(
     assert run.status() == "running"
     assert run.job_name == "run"
     assert run.quiet
-    assert run.fnames == [str(here / f"data/{i}.pickle") for i in range(N_LEARNERS)]
+    assert run.fnames == [f"data/{i}.pickle" for i in range(N_LEARNERS)]
+    assert run.project.folder == here
     gate.touch()
     run.wait()
     run.load_learners()

@@ -7,8 +7,13 @@ from operator import itemgetter
 import adaptive
 import pytest
 
+from adaptive_scheduler.learners.paths import Project, fname_to_str
 from adaptive_scheduler.learners.storage import DataFiles, load_parallel, save_parallel
-from adaptive_scheduler.learners.superseded import beside
+from adaptive_scheduler.learners.superseded import beside as beside_resolved
+
+
+def beside(fname, attempt, job_id):
+    return fname_to_str(beside_resolved(Project.here().resolve(fname), attempt, job_id))
 
 
 def square(x):

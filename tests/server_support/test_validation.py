@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support import validation as v
 
@@ -26,6 +27,10 @@ def balancing(n):
     return adaptive.BalancingLearner(learners(n))
 
 
+def check_learners(learners, fnames):
+    v.check_learners(learners, fnames, Project.here())
+
+
 def refused(message):
     return pytest.raises(InvalidInputError, match=message)
 
@@ -34,54 +39,54 @@ def refused(message):
 
 
 def test_learners_with_files_of_their_own_are_fine():
-    v.check_learners(learners(3), ["a.pickle", "b/a.pickle", "../a.pickle"])
+    check_learners(learners(3), ["a.pickle", "b/a.pickle", "../a.pickle"])
 
 
 def test_there_must_be_something_to_run():
     with refused("nothing to run"):
-        v.check_learners([], [])
+        check_learners([], [])
 
 
 def test_each_learner_needs_a_file():
     with refused("there are 2 learners and 3 fnames"):
-        v.check_learners(learners(2), ["a", "b", "c"])
+        check_learners(learners(2), ["a", "b", "c"])
 
 
 @pytest.mark.parametrize("other", ["a.pickle", "./a.pickle", "b/../a.pickle", "{cwd}/a.pickle"])
 def test_two_learners_cannot_share_a_file(tmp_path, monkeypatch, other):
     monkeypatch.chdir(tmp_path)
     with refused(r"Learners 0 and 2 have the same fname '.*a\.pickle': one would overwrite"):
-        v.check_learners(learners(3), ["a.pickle", "b.pickle", other.format(cwd=tmp_path)])
+        check_learners(learners(3), ["a.pickle", "b.pickle", other.format(cwd=tmp_path)])
 
 
 def test_a_balancing_learner_has_a_file_for_each_of_its_learners():
-    v.check_learners([balancing(2), learner()], [["a", "b"], "c"])
+    check_learners([balancing(2), learner()], [["a", "b"], "c"])
     with refused("Learner 0 is a BalancingLearner.*each of its 2 learners, not 'a'"):
-        v.check_learners([balancing(2)], ["a"])
+        check_learners([balancing(2)], ["a"])
     with refused(r"Learner 0 wants 2 fname\(s\), but got 3"):
-        v.check_learners([balancing(2)], [["a", "b", "c"]])
+        check_learners([balancing(2)], [["a", "b", "c"]])
     with refused("Learners 0 and 0 have the same fname"):
-        v.check_learners([balancing(2)], [["a", "a"]])
+        check_learners([balancing(2)], [["a", "a"]])
     with refused("Learners 0 and 1 have the same fname"):
-        v.check_learners([balancing(2), learner()], [["a", "b"], "b"])
+        check_learners([balancing(2), learner()], [["a", "b"], "b"])
 
 
 def test_other_learners_have_one_file():
     with refused(r"Learner 1 wants 1 fname\(s\), but got 2"):
-        v.check_learners(learners(2), ["a", ["b", "c"]])
+        check_learners(learners(2), ["a", ["b", "c"]])
 
 
 def test_what_is_no_learner_is_named():
     with refused("Learner 1 is a function and no learner"):
-        v.check_learners([learner(), test_other_learners_have_one_file], ["a", "b"])
+        check_learners([learner(), test_other_learners_have_one_file], ["a", "b"])
 
 
 @pytest.mark.parametrize("name", [1, None, b"a", "", ".", learner(), {"a"}])
 def test_what_names_no_file_is_named(name):
     with refused(f"The fname of learner 1 is {re.escape(repr(name))}"):
-        v.check_learners(learners(2), ["a", name])
+        check_learners(learners(2), ["a", name])
     with refused("The fname of learner 0 is"):
-        v.check_learners([balancing(2)], [["a", name]])
+        check_learners([balancing(2)], [["a", name]])
 
 
 @pytest.mark.parametrize("values", ["a", Path("a"), {"a": 1}, {"a"}, 3, None])
