@@ -1,1 +1,1 @@
-"""What all rooms use: files, progress, formatting of text."""
+"""What all rooms use: files, progress, formatting of text, pickles by value."""

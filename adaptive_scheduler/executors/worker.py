@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -18,8 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cloudpickle
-
+from adaptive_scheduler._common.by_value import SourceFiles, dumps
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.executors.parent_death import end_with
 
@@ -74,7 +74,7 @@ class ByValue:
         self.value = value
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
-        return cloudpickle.loads, (cloudpickle.dumps(self.value),)
+        return pickle.loads, (dumps(self.value),)
 
 
 def portable(value: Any) -> Any:
@@ -152,14 +152,16 @@ class Preparation(NamedTuple):
     function: bytes
     initializer: bytes
     sys_path: list[str]
+    #: Where the user's functions were defined.
+    files: SourceFiles
 
     @classmethod
     def of(
         cls, function: Callable[[Any], Any], initializer: Callable[[], None] | None
     ) -> Preparation:
         """Return what a worker needs for a function."""
-        pickled = cloudpickle.dumps(function), cloudpickle.dumps(initializer)
-        return cls(*pickled, list(sys.path))
+        files = SourceFiles()
+        return cls(files.dumps(function), files.dumps(initializer), list(sys.path), files)
 
     def apply(self) -> None:
         """Prepare the process that this runs in."""
@@ -193,7 +195,7 @@ def evaluate(x: Any) -> Any:
 
 
 def _unpickled(value: Any) -> Any:
-    return cloudpickle.loads(value) if isinstance(value, bytes) else value
+    return pickle.loads(value) if isinstance(value, bytes) else value
 
 
 def _leave_signals_to_job() -> None:

@@ -7,13 +7,13 @@ raises is a point like any other, and stops no other call.
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import cloudpickle
-
+from adaptive_scheduler._common.by_value import SourceFiles
 from adaptive_scheduler.errors import CallError
 
 
@@ -39,17 +39,20 @@ class Calls:
     ----------
     functions
         The functions that are called, each in a pickled tuple of its own.
+    files
+        Where the user's functions were defined, those in arguments as well.
     """
 
-    def __init__(self, functions: Sequence[bytes]) -> None:
+    def __init__(self, functions: Sequence[bytes], files: SourceFiles) -> None:
         self.functions = tuple(functions)
+        self.files = files
 
     def __call__(self, call: Call) -> bytes:
         """Call the function, and return the outcome, whatever it is."""
         number, arguments = call
         try:
             function = _unpickled(self.functions[number])
-            args, kwargs = cloudpickle.loads(arguments)
+            args, kwargs = pickle.loads(arguments)
             result = function(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001  the user's own, passed on, sys.exit() as well
             return _raised(error)
@@ -67,11 +70,11 @@ def outcome_of(content: bytes) -> tuple[bool, Any]:
     `concurrent.futures`.
     """
     try:
-        has_returned, outcome = cloudpickle.loads(content)
+        has_returned, outcome = pickle.loads(content)
         if has_returned:
             return True, outcome
         pickled, summary, text = outcome
-        error = CallError(summary) if pickled is None else cloudpickle.loads(pickled)
+        error = CallError(summary) if pickled is None else pickle.loads(pickled)
     except Exception as reason:  # noqa: BLE001  unpickling runs the user's code
         error = CallError(
             f"What the call returned or raised can't be read here: {reason!r}. Its classes must "
@@ -106,19 +109,19 @@ def _pickled_exception(error: BaseException) -> bytes | None:
     try:
         # Packages such as tblib have pickle take the traceback along, with our own frames.
         content = _as_bytes(error.with_traceback(None))
-        return content if isinstance(cloudpickle.loads(content), BaseException) else None
+        return content if isinstance(pickle.loads(content), BaseException) else None
     except Exception:  # noqa: BLE001  its class is the user's: words will do
         return None
 
 
 def _as_bytes(value: Any) -> bytes:
-    content: bytes = cloudpickle.dumps(value)
-    return content
+    """Pickle what goes back to where the functions came from: their source is known there."""
+    return SourceFiles().dumps(value)
 
 
 @lru_cache(maxsize=64)
 def _unpickled(function: bytes) -> Callable[..., Any]:
     """Return a function; the calls that a worker makes of it share what it keeps."""
-    (unpickled,) = cloudpickle.loads(function)
+    (unpickled,) = pickle.loads(function)
     called: Callable[..., Any] = unpickled
     return called

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from adaptive_scheduler._common.by_value import SourceFiles
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     CallError,
@@ -39,6 +40,8 @@ class PackedCall(NamedTuple):
 
     function: bytes
     arguments: bytes
+    #: Where functions in them were defined.
+    files: SourceFiles
 
 
 @dataclass
@@ -250,7 +253,8 @@ def _learner(calls: Sequence[PackedCall]) -> SequenceLearner:
     points = [
         Call(numbers.setdefault(call.function, len(numbers)), call.arguments) for call in calls
     ]
-    return SequenceLearner(Calls(list(numbers)), points)
+    files = SourceFiles(set().union(*(call.files.names for call in calls)))
+    return SequenceLearner(Calls(list(numbers), files), points)
 
 
 def _read_outcomes(part: _Part, *, only_news: bool) -> dict[int, bytes]:

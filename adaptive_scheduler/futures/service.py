@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from types import FunctionType
 from typing import Any
 
+from adaptive_scheduler._common.by_value import SourceFiles
 from adaptive_scheduler.futures.run import CallRun, PackedCall
 from adaptive_scheduler.learners.pickling import dumps
 
@@ -45,7 +46,7 @@ class CallService:
         self._call_runs: list[CallRun] = []
         self._thread: threading.Thread | None = None
         self._is_closed = False
-        self._pickled: dict[int, tuple[Callable[..., Any], bytes]] = {}
+        self._pickled: dict[int, tuple[Callable[..., Any], bytes, SourceFiles]] = {}
 
     def add(
         self,
@@ -66,10 +67,10 @@ class CallService:
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            call = PackedCall(
-                self._pickled_function(fn),
-                dumps({"args": args, "kwargs": kwargs}, f"A call of {_name_of(fn)}"),
-            )
+            function, files = self._pickled_function(fn)
+            files = SourceFiles(files.names)
+            arguments = dumps({"args": args, "kwargs": kwargs}, f"A call of {_name_of(fn)}", files)
+            call = PackedCall(function, arguments, files)
             now = time.monotonic()
             if not self._gathered:
                 self._latest = now + _LONGEST_GATHERING
@@ -179,14 +180,15 @@ class CallService:
             with self._changed:
                 self._call_runs.remove(call_run)
 
-    def _pickled_function(self, fn: Callable[..., Any]) -> bytes:
+    def _pickled_function(self, fn: Callable[..., Any]) -> tuple[bytes, SourceFiles]:
         """Pickle a function, once for all calls that are gathered."""
         known = self._pickled.get(id(fn))
         if known is None:
-            known = (fn, dumps({_name_of(fn): fn}, f"The function {_name_of(fn)}"))
+            files = SourceFiles()
+            known = (fn, dumps({_name_of(fn): fn}, f"The function {_name_of(fn)}", files), files)
             if isinstance(fn, FunctionType):  # other things may change between two calls
                 self._pickled[id(fn)] = known
-        return known[1]
+        return known[1:]
 
 
 def _name_of(fn: Callable[..., Any]) -> str:

@@ -8,6 +8,7 @@ A learner is found in the pack of a run, or in a file of its own, which
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -149,8 +150,6 @@ def fname_to_learner(fname: FnameTypes, *, return_initializer: bool = False) -> 
 
 
 def _read_learner_file(path: Path, fname: FnameTypes) -> tuple[BaseLearner, Any]:
-    import cloudpickle
-
     try:
         content = read_trusted(path, follow_link=True)
     except FileNotFoundError as error:
@@ -160,7 +159,7 @@ def _read_learner_file(path: Path, fname: FnameTypes) -> tuple[BaseLearner, Any]
             "elsewhere, read from `Pack(...)` in adaptive_scheduler.learners.pack."
         ) from error
     try:
-        learner, initializer = cloudpickle.loads(content)
+        learner, initializer = pickle.loads(content)
     except Exception as error:  # unpickling runs the user's code
         raise UnpicklableError(
             f"{path} can't be loaded: {type(error).__name__}: {error}"

@@ -1,11 +1,13 @@
 """The pack: one file with all learners of a run, from which jobs take theirs.
 
 What is in the file, byte by byte, is told in `adaptive_scheduler.learners.pack_file`.
-A blob is a cloudpickle of (learner, fname, initializer).
+A blob is a pickle of (learner, fname, initializer). The source lines of the
+users' functions are in the environment, once for all learners.
 """
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler._common.by_value import SourceFiles, show_lines
 from adaptive_scheduler.errors import InvalidInputError, UnpicklableError
 from adaptive_scheduler.learners.empty_copies import empty_copy, safe_to_empty
 from adaptive_scheduler.learners.pack_file import PackFile, open_pack, write_blobs
@@ -84,6 +87,8 @@ class Pack:
         self.path = Path(path)
         self._trust = trust
         self._held: PackFile | None = None
+        #: Tells the environment whose source lines are known to this process.
+        self._shown: int | None = None
         with self._opened() as file:
             self._n_learners = file.n_blobs
 
@@ -153,12 +158,13 @@ class Pack:
         UnpicklableError
             The learner refers to something that can't be imported here.
         """
-        import cloudpickle
-
         with self._opened() as file:
             blob = file.blob(index)
+            if self._shown != file.environment_checksum:
+                show_lines(file.environment()["source_lines"])
+                self._shown = file.environment_checksum
         try:
-            return PackedLearner(*cloudpickle.loads(blob))
+            return PackedLearner(*pickle.loads(blob))
         except MemoryError:
             raise
         except Exception as error:  # unpickling runs the user's code
@@ -215,17 +221,20 @@ def write_pack(
         )
     project = project or Project.here()
     safe = safe_to_empty(learners, project.resolve_all(fnames))
+    files = SourceFiles()
 
     def blobs() -> Iterator[bytes]:
         for i, learner in enumerate(learners):
             packed = empty_copy(learner) if safe[i] else learner
-            yield _blob(packed, fnames[i], first_calls[i], i)
+            yield _blob(packed, fnames[i], first_calls[i], i, files)
 
     entries = sys.path if sys_path is None else sys_path
-    environment = {
-        "sys_path": [str(project.folder / entry) for entry in entries],
-        "folder": str(project.folder),
-    }
+    sys_path = [str(project.folder / entry) for entry in entries]
+
+    def environment() -> dict[str, Any]:
+        folder, lines = str(project.folder), files.lines()
+        return {"sys_path": sys_path, "folder": folder, "source_lines": lines}
+
     n_bytes = write_blobs(path, environment, [fname_to_str(fname) for fname in fnames], blobs())
     return PackInfo(len(learners), n_bytes, n_bytes / max(1, len(learners)))
 
@@ -261,10 +270,13 @@ def replace_learner(
     old = pack.read(index)
     project = project or Project.at(pack.folder)
     (safe,) = safe_to_empty([learner], [project.resolve(old.fname)])
-    new = _blob(empty_copy(learner) if safe else learner, old.fname, old.initializer, index)
+    files = SourceFiles()
+    new = _blob(empty_copy(learner) if safe else learner, old.fname, old.initializer, index, files)
     with open_pack(Path(path)) as file:
+        environment = file.environment()
+        environment["source_lines"] |= files.lines()
         blobs = (new if i == index else file.blob(i) for i in range(file.n_blobs))
-        write_blobs(path, file.environment(), file.fnames(), blobs)
+        write_blobs(path, lambda: environment, file.fnames(), blobs)
 
 
 def check_picklable(
@@ -281,7 +293,7 @@ def check_picklable(
     UnpicklableError
         It says which attribute or variable can't be pickled.
     """
-    return len(_blob(empty_copy(learner), fname, initializer, index))
+    return len(_blob(empty_copy(learner), fname, initializer, index, SourceFiles()))
 
 
 def _blob(
@@ -289,7 +301,8 @@ def _blob(
     fname: AnyFname,
     initializer: Callable[[], None] | None,
     index: int,
+    files: SourceFiles,
 ) -> bytes:
     name = fname_to_str(fname)
     parts = {"learner": learner, "fname": name, "initializer": initializer}
-    return dumps(parts, f"Learner {index} ({name!r})")
+    return dumps(parts, f"Learner {index} ({name!r})", files)

@@ -7,9 +7,9 @@ header       52 bytes: magic and version (8 bytes), size of the file (u64), numb
              of blobs (u64), length of the environment (u64), length of the fnames
              (u64), checksums of these two (u32 each), of the header so far (u32)
 table        for each blob 20 bytes: offset (u64), length (u64), checksum (u32)
+blobs        one after the other
 environment  JSON, an object
 fnames       JSON, a list with one item for each blob
-blobs        one after the other
 ===========  ====================================================================
 
 Checksums are CRC-32. A pack never changes: another file takes its place. Only its owner
@@ -30,10 +30,10 @@ from adaptive_scheduler._common.trusted import open_trusted
 from adaptive_scheduler.errors import RunFolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-_MAGIC = b"ASPACK\x00\x01"
+_MAGIC = b"ASPACK\x00\x02"
 _HEADER = struct.Struct("<8s4Q2I")
 _CHECKSUM = struct.Struct("<I")
 _ENTRY = struct.Struct("<QQI")
@@ -41,20 +41,24 @@ _TABLE_START = _HEADER.size + _CHECKSUM.size
 
 
 def write_blobs(
-    path: str | Path, environment: dict[str, Any], fnames: list[Any], blobs: Iterable[bytes]
+    path: str | Path,
+    environment: Callable[[], dict[str, Any]],
+    fnames: list[Any],
+    blobs: Iterable[bytes],
 ) -> int:
     """Write a pack with one blob for each of `fnames`, and return its size.
 
-    The blobs are taken one by one, so that memory stays flat.
+    The blobs are taken one by one, so that memory stays flat. The environment
+    is asked for after the last one.
     """
-    sections = [json.dumps(section).encode() for section in (environment, fnames)]
     table = bytearray()
     with atomic_write(path, "wb", permissions=0o600) as file:
         file.seek(_TABLE_START + _ENTRY.size * len(fnames))
-        file.writelines(sections)
         for blob in blobs:
             table += _ENTRY.pack(file.tell(), len(blob), zlib.crc32(blob))
             file.write(blob)
+        sections = [json.dumps(section).encode() for section in (environment(), fnames)]
+        file.writelines(sections)
         size: int = file.tell()
         header = _HEADER.pack(
             _MAGIC, size, len(fnames), *map(len, sections), *map(zlib.crc32, sections)
@@ -101,7 +105,13 @@ class PackFile:
             raise RunFolderError(f"{path} is {kind}. {_WAY_OUT}")
         if checksum != zlib.crc32(header) or size != os.fstat(descriptor).st_size:
             raise self._damaged()
-        self._sections_start = _TABLE_START + _ENTRY.size * self.n_blobs
+        self._sections_start = size - sum(self._lengths)
+
+    @property
+    def environment_checksum(self) -> int:
+        """What tells one environment from another."""
+        checksum: int = self._crc_environment
+        return checksum
 
     def environment(self) -> Any:
         """Return the environment."""

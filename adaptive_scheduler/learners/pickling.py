@@ -8,17 +8,20 @@ from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler._common import by_value
 from adaptive_scheduler.errors import UnpicklableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from adaptive_scheduler._common.by_value import SourceFiles
 
 #: How deep to look for what can't be pickled, and how much of a container.
 _MAX_DEPTH = 12
 _MAX_ELEMENTS = 1_000
 
 
-def dumps(parts: dict[str, Any], whole: str) -> bytes:
+def dumps(parts: dict[str, Any], whole: str, files: SourceFiles | None = None) -> bytes:
     """Pickle a tuple, by value where it can't be imported elsewhere.
 
     Parameters
@@ -28,16 +31,18 @@ def dumps(parts: dict[str, Any], whole: str) -> bytes:
         with names that stand for them in the error.
     whole
         What the user calls all of it.
+    files
+        Collects the files that functions were defined in. If not given, their
+        source lines go into the bytes.
 
     Raises
     ------
     UnpicklableError
         It names the attribute or variable that can't be pickled.
     """
-    import cloudpickle
-
+    pickled = by_value.dumps if files is None else files.dumps
     try:
-        content: bytes = cloudpickle.dumps(tuple(parts.values()), pickle.HIGHEST_PROTOCOL)
+        return pickled(tuple(parts.values()))
     except MemoryError:
         raise
     except Exception as error:  # pickling runs the user's code
@@ -47,7 +52,6 @@ def dumps(parts: dict[str, Any], whole: str) -> bytes:
             f"be pickled ({type(reason).__name__}: {reason}). Make it inside the function or in "
             "an initializer instead, or pass what it can be made from, such as a file name."
         ) from error
-    return content
 
 
 def _find_culprit(parts: dict[str, Any], error: Exception) -> tuple[str, Any, Exception]:

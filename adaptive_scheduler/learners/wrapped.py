@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import secrets
 import tempfile
 from contextlib import suppress
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from weakref import WeakValueDictionary
 
-import cloudpickle
-
+from adaptive_scheduler._common import by_value
+from adaptive_scheduler._common.by_value import SourceFiles
 from adaptive_scheduler.errors import DataFileError, InvalidInputError, UnpicklableError
 
 if TYPE_CHECKING:
@@ -126,8 +127,10 @@ class WrappedFunction:
         self._ticket = ticket
 
     def _write_ticket(self) -> _Ticket:
+        files = SourceFiles()
+        dumps = files.dumps if self.mode == "memory" else by_value.dumps
         try:
-            content: bytes = cloudpickle.dumps(self.function)
+            content = dumps(self.function)
         except Exception as error:  # pickling runs the user's code
             raise UnpicklableError(
                 f"The function {self.__name__} can't be sent to workers, because it can't be "
@@ -135,8 +138,8 @@ class WrappedFunction:
                 "inside the function instead of around it."
             ) from error
         if self.mode == "memory":
-            return _Ticket(self._id, self.__name__, self.mode, content)
-        return _Ticket(self._id, self.__name__, self.mode, _write(content, self._folder))
+            return _Ticket(self._id, self.__name__, self.mode, content, files)
+        return _Ticket(self._id, self.__name__, self.mode, _write(content, self._folder), files)
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ class _Ticket:
     mode: _Mode
     #: The pickled function, or the path of the file that it is in.
     function: bytes | str
+    #: Where the pickled function was defined.
+    files: SourceFiles
 
 
 #: Functions wrapped in this process, and so in memory of processes forked from it.
@@ -167,7 +172,7 @@ def _collect(ticket: _Ticket) -> Callable[..., Any]:
     if function is None:
         where = ticket.function
         content = where if isinstance(where, bytes) else _read(ticket.name, where)
-        function = cloudpickle.loads(content)
+        function = pickle.loads(content)
     _ARRIVED[ticket.id] = function
     if len(_ARRIVED) > _N_KEPT:
         _ARRIVED.pop(next(iter(_ARRIVED)), None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from adaptive_scheduler._common import by_value
 from adaptive_scheduler._common.trusted import read_trusted
 from adaptive_scheduler.errors import RunFolderError, UnpicklableError, UntrustedFileError
 from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
@@ -101,7 +102,7 @@ class JobSettings:
                 raise UnpicklableError(
                     f"`{name}` must be pickled to travel to the jobs, but can't be: {error}"
                 ) from error
-        return bytes(cloudpickle.dumps(self))
+        return by_value.dumps(self)
 
     @classmethod
     def from_file(cls, path: Path, *, trust: bool = False) -> JobSettings:

@@ -11,8 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-import cloudpickle
-
+from adaptive_scheduler._common import by_value
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     MaxRestartsReachedError,
@@ -148,7 +147,7 @@ class JobManager(BaseManager):
             groups=numbered(database_manager.groups),
             dependencies=database_manager.dependencies,
             max_fails=max_fails_per_job,
-            scheduler=cloudpickle.dumps(scheduler),
+            scheduler=by_value.dumps(scheduler),
             manager=remembered,
         )
         self.settings.to_bytes()  # what can't travel is said now

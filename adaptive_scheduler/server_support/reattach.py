@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from adaptive_scheduler._common import by_value
 from adaptive_scheduler.errors import RunFolderError, UnpicklableError
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.paths import Project, ResolvedFname
@@ -110,4 +111,4 @@ def remember(keywords: Mapping[str, Any]) -> bytes:
                 f"`{name}` must be pickled, to be known to who attaches to the run, but can't be: "
                 f"{error}"
             ) from error
-    return bytes(cloudpickle.dumps(dict(keywords)))
+    return by_value.dumps(dict(keywords))

@@ -56,8 +56,8 @@ def is_gone(process):
     return True
 
 
-def users_script(text):
+def users_script(text, name="<string>"):
     """Return what a script defines: it exists by value only, no other process can import it."""
     script = types.ModuleType("__main__")
-    exec(text, vars(script))
+    exec(compile(text, name, "exec"), vars(script))
     return script

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ import pytest
 
 from adaptive_scheduler.executors.worker import FunctionError, WorkerError
 from tests.asynchronous import in_a_loop
-from tests.executors.opening import Evaluator, is_gone, workers_of
+from tests.executors.opening import Evaluator, is_gone, users_script, workers_of
 from tests.waiting import wait_until
 
 
@@ -86,6 +87,10 @@ def raise_or_wait(x):
     return x
 
 
+#: A cell of a notebook, as `linecache` keeps it.
+CELL = (0, None, ["def invert(x):\n", "    return 1 / x\n"], "<ipython-input-7-89ab>")
+
+
 @pytest.mark.parametrize("kind", ["dask", "ipyparallel"])
 @in_a_loop
 async def test_workers_serve_one_learner_after_another(kind, start, tmp_path):
@@ -110,6 +115,15 @@ async def test_workers_serve_one_learner_after_another(kind, start, tmp_path):
     e = Evaluator(workers, raise_or_wait)
     with pytest.raises(FunctionError, match="no value here"):
         await e.at(None)
+    e.executor.close()
+    script = users_script("def invert(x):\n    return 1 / x\n", "<ipython-input-7-89ab>")
+    linecache.cache["<ipython-input-7-89ab>"] = CELL
+    e = Evaluator(workers, script.invert)
+    with pytest.raises(FunctionError) as caught:
+        await e.at(0)
+    assert '7-89ab>", line 2, in invert\n    return 1 / x' in caught.value.traceback_text
+    e.executor.close()
+    e = Evaluator(workers, raise_or_wait)
     busy = e.submit(tmp_path / "busy")
     await asyncio.to_thread(wait_until, (tmp_path / "busy").exists)
     e.executor.close()

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
+from adaptive_scheduler._common.by_value import dumps
 from adaptive_scheduler.executors.worker import FunctionError, WorkerError
 from tests.asynchronous import in_a_loop
 from tests.executors.opening import EXECUTORS, evaluator, is_gone, users_script
@@ -128,6 +130,21 @@ async def test_an_exception_is_told_with_its_traceback_and_the_point(kind):
         assert "in unlucky" in caught.value.traceback_text
         assert "worker.py" not in caught.value.traceback_text
         assert await e.at(14) == 14
+
+
+LINES = "def measure(x):\n    return 1 / x  # but not by zero\n"
+
+
+@in_a_loop
+async def test_a_traceback_has_the_users_file_line_and_source(kind, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(LINES)
+    function = pickle.loads(dumps(users_script(LINES, str(path)).measure))
+    path.unlink()
+    with evaluator(kind, function) as e, pytest.raises(FunctionError) as caught:
+        await e.at(0)
+    expected = f'"{path}", line 2, in measure\n    return 1 / x  # but not by zero\n'
+    assert expected in caught.value.traceback_text
 
 
 class OddError(Exception):

@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 
 #: Two learners in turn, with an evaluation that is still on its way when the first is done.
 PROGRAM = """
-import asyncio, os, sys
+import asyncio, linecache, os, sys
 from pathlib import Path
 from adaptive_scheduler.executors import mpi
-from tests.executors.opening import Evaluator, workers_of
+from adaptive_scheduler.executors.worker import FunctionError
+from tests.executors.opening import Evaluator, users_script, workers_of
 
 def shared():
     return {p.name for p in Path("/dev/shm").glob("mpich_shm_*")} & mine()
@@ -43,6 +44,15 @@ async def main():
         assert {str(pid) for _, pid in results} <= set(pids) and len(pids) == len(set(pids)) == 2
         e.submit(0)
         e.executor.close()
+    lines = ["def invert(x):\\n", "    return 1 / x\\n"]
+    linecache.cache["<cell>"] = (0, None, lines, "<cell>")
+    e = Evaluator(workers, users_script("".join(lines), "<cell>").invert)
+    try:
+        await e.at(0)
+    except FunctionError as error:
+        assert '"<cell>", line 2, in invert\\n    return 1 / x' in error.traceback_text
+    else:
+        raise AssertionError
     assert not shared(), shared()
     workers.close()
     print("the end")

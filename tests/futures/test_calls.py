@@ -8,14 +8,16 @@ import traceback
 import cloudpickle
 import pytest
 
+from adaptive_scheduler._common.by_value import SourceFiles
 from adaptive_scheduler.errors import CallError
 from adaptive_scheduler.futures.calls import Call, Calls, outcome_of
 
 
 def call(function, *args, **kwargs):
     """Make a call as a worker does, and read its outcome as the executor does."""
-    calls = Calls([cloudpickle.dumps((function,))])
-    return outcome_of(calls(Call(0, cloudpickle.dumps((args, kwargs)))))
+    files = SourceFiles()
+    calls = Calls([files.dumps((function,))], files)
+    return outcome_of(calls(Call(0, files.dumps((args, kwargs)))))
 
 
 def test_a_call_returns_what_its_function_returns():
@@ -24,14 +26,14 @@ def test_a_call_returns_what_its_function_returns():
 
 
 def test_functions_are_told_apart():
-    calls = Calls([cloudpickle.dumps((abs,)), cloudpickle.dumps((str,))])
+    calls = Calls([cloudpickle.dumps((abs,)), cloudpickle.dumps((str,))], SourceFiles())
     arguments = cloudpickle.dumps(((-1,), {}))
     assert [outcome_of(calls(Call(n, arguments)))[1] for n in (0, 1)] == [1, "-1"]
 
 
 def test_a_function_is_unpickled_once_for_many_calls():
     counter = iter(range(10))
-    calls = Calls([cloudpickle.dumps((lambda: next(counter),))])
+    calls = Calls([cloudpickle.dumps((lambda: next(counter),))], SourceFiles())
     arguments = cloudpickle.dumps(((), {}))
     assert [outcome_of(calls(Call(0, arguments)))[1] for _ in range(3)] == [0, 1, 2]
 
