@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -11,28 +14,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.local.processes import MARK, NOT_OF_A_JOB
-from adaptive_scheduler.scheduler.local.socket import Message, exchange
-from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, Spool
+from adaptive_scheduler.scheduler.local.spool import (
+    PROTOCOL,
+    SPOOL_VARIABLE,
+    Message,
+    Spool,
+    older_jobs,
+)
 
-#: Seconds that the daemon has for an answer.
-ANSWER_TIMEOUT = 10.0
 #: Seconds that a daemon may take to start; a loaded machine is slow.
 START_TIMEOUT = 30.0
 #: Seconds until the question is asked again when the daemon goes away in the middle of it.
 _PAUSES = (0.02, 0.1, 0.5, 1.0, 2.0)
 _LOCK_PAUSE = 0.02
+_CHUNK = 1 << 18
 #: Without the site's and the user's packages: quick, and safe from what they change.
 _DAEMON = ("-S", "-P", "-X", "utf8", "-m", "adaptive_scheduler.scheduler.local.daemon")
 _PACKAGE_PARENT = Path(__file__).parents[3]
 
 
-def ask(spool: Spool, question: Message) -> Message:
-    """Return the daemon's answer.
+def ask(spool: Spool, question: Message, *, timeout: float) -> Message:
+    """Return the daemon's answer; start a daemon if there is none.
 
     A question may reach the daemon more than once; handling it twice must do
     no harm.
+
+    Parameters
+    ----------
+    spool
+        The folder of the daemon.
+    question
+        What to do (``"do"``), and with what.
+    timeout
+        Seconds that the daemon has for an answer.
 
     Raises
     ------
@@ -40,7 +57,7 @@ def ask(spool: Spool, question: Message) -> Message:
         If there is no answer, or if the daemon could not do it.
     """
     try:
-        answer = _ask(spool, question)
+        answer = _ask(spool, question, timeout)
     except TimeoutError as error:
         raise SchedulerUnavailableError(_no_answer(spool)) from error
     except OSError as error:
@@ -55,14 +72,62 @@ def ask(spool: Spool, question: Message) -> Message:
     return answer
 
 
-def _ask(spool: Spool, question: Message) -> Message:
+def ask_if_used(spool: Spool, question: Message, *, timeout: float) -> Message:
+    """As `ask`, but {} if no job was ever submitted: then there is nothing to know."""
+    if spool.database.exists():
+        return ask(spool, question, timeout=timeout)
+    _warn_of_older_jobs(spool)
+    return {}
+
+
+def exchange(spool: Spool, question: Message, *, timeout: float) -> Message:
+    """Say `question` to the daemon that there is, and return what it says.
+
+    It does nothing about a question that it reads after `timeout` seconds.
+
+    Raises
+    ------
+    ConnectionRefusedError, FileNotFoundError
+        If there is no daemon.
+    ConnectionError
+        If it went away before it had said all.
+    TimeoutError
+        If it did not answer in time.
+    """
+    deadline = time.monotonic() + timeout
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        with spool.socket_address() as address:
+            try:
+                connection.connect(address)
+            except BlockingIOError as error:
+                raise TimeoutError("too many are waiting for an answer") from error
+        text = json.dumps({"protocol": PROTOCOL, "deadline": deadline} | question)
+        connection.sendall(text.encode())
+        connection.shutdown(socket.SHUT_WR)
+        received = bytearray()
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            connection.settimeout(remaining)
+            if chunk := connection.recv(_CHUNK):
+                received += chunk
+                continue
+            try:
+                return dict(json.loads(received))
+            except ValueError as error:
+                raise ConnectionAbortedError("the answer was cut off") from error
+
+
+def _ask(spool: Spool, question: Message, timeout: float) -> Message:
     for pause in _PAUSES:
         try:
-            answer = exchange(spool, question, time.monotonic() + ANSWER_TIMEOUT)
+            answer = exchange(spool, question, timeout=timeout)
         except (ConnectionRefusedError, FileNotFoundError):
-            _start_daemon(spool)
+            _start_daemon(spool, timeout)
         except ConnectionError:
-            time.sleep(pause)  # it went away; what it did is in its journal
+            time.sleep(pause)  # it went away; what it did is in its database
         else:
             if not answer.get("outdated"):
                 return answer
@@ -74,10 +139,10 @@ def _ask(spool: Spool, question: Message) -> Message:
     )
 
 
-def _start_daemon(spool: Spool) -> None:
+def _start_daemon(spool: Spool, timeout: float) -> None:
     with _only_one(spool):
         try:
-            exchange(spool, {"do": "ends", "job_ids": []}, time.monotonic() + ANSWER_TIMEOUT)
+            exchange(spool, {"do": "ends", "job_ids": []}, timeout=timeout)
         except (ConnectionError, FileNotFoundError):
             pass
         else:
@@ -100,6 +165,9 @@ def _start_daemon(spool: Spool) -> None:
         raise SchedulerUnavailableError(
             f"The daemon of Local could not start in {spool.folder}:\n{done.stderr}\n{_way_out()}"
         )
+    if done.stderr:
+        warn_user(done.stderr.strip())
+    _warn_of_older_jobs(spool)
 
 
 @contextmanager
@@ -119,6 +187,18 @@ def _only_one(spool: Spool) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _warn_of_older_jobs(spool: Spool) -> None:
+    """Say that there are jobs which an earlier version of this package has started."""
+    for folder, n_jobs in older_jobs(spool).items():
+        path = shlex.quote(str(folder))
+        warn_user(
+            f"{n_jobs} jobs of an earlier version of adaptive_scheduler are in {folder}. They go "
+            "on as before and save their data, but this version neither lists nor cancels them, "
+            "and it does not count the cores that they use. Wait for them; or end them, and this "
+            f"warning, with `pkill -f {path}; rm -r {path}`: they save first."
+        )
 
 
 def _no_answer(spool: Spool) -> str:

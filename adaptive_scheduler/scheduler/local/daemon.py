@@ -2,30 +2,33 @@
 
 Run as ``python -m adaptive_scheduler.scheduler.local.daemon FOLDER``. It is
 started when it is needed and goes away when there is nothing left to do.
-When it is killed, the jobs and their keepers run on, and the next daemon
-finds them in the journal.
+When it is killed, the jobs and their supervisors run on, and the next daemon
+finds them in the spool.
+
+A question is one JSON text, up to the end of what the client sends; so is the
+answer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import json
 import os
-import selectors
 import signal
 import socket
+import sqlite3
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
-from adaptive_scheduler.scheduler.local.jobs import LocalJobs
+from adaptive_scheduler.scheduler.local.database import Batch, Database
+from adaptive_scheduler.scheduler.local.jobs import TROUBLE, LocalJobs
 from adaptive_scheduler.scheduler.local.processes import handle_signals_as_new
-from adaptive_scheduler.scheduler.local.socket import VERSION, Conversation, Message, listen
-from adaptive_scheduler.scheduler.local.spool import Spool
-from adaptive_scheduler.scheduler.local.state import LocalBatch
+from adaptive_scheduler.scheduler.local.spool import PROTOCOL, Message, Spool
 
 #: Seconds that a daemon with nothing to do waits for more.
 LINGER = 5.0
@@ -35,59 +38,78 @@ _RETRY = 1.0
 _LOOK = 60.0
 #: Seconds that a client may take to ask its question and to hear the answer.
 _PATIENCE = 60.0
+#: As many clients may wait until the daemon turns to them.
+_BACKLOG = 128
 
 
 class Daemon:
-    """Serves one spool.
+    """Serves one spool, in a running event loop.
 
     Parameters
     ----------
     spool
         Its folder; the caller holds the lock.
+    database
+        What is in it.
     """
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, database: Database) -> None:
+        loop = asyncio.get_running_loop()
         self._spool = spool
         self._folder = spool.folder.stat()
-        self._selector = selectors.DefaultSelector()
-        self._jobs = LocalJobs(spool, self._wake_on, self._selector.unregister)
-        #: With the time when each began.
-        self._conversations: dict[Conversation, float] = {}
+        self._wake = asyncio.Event()
+        self._jobs = LocalJobs(
+            spool,
+            database,
+            wake_on=lambda descriptor: loop.add_reader(descriptor, self._wake.set),
+            forget=loop.remove_reader,
+        )
+        self._n_clients = 0
         self._is_outdated = False
+        self._damage: sqlite3.DatabaseError | None = None
         self._busy_at = time.monotonic()
-        self._listener = listen(spool)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
-    def serve(self) -> None:
-        """Work until nothing has been left to do for a while."""
-        self._jobs.adopt()
+    async def listen(self) -> None:
+        """Be reached at the spool's socket from now on."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        (self._spool.folder / "socket").unlink(missing_ok=True)
+        with self._spool.socket_address() as address:
+            listener.bind(address)
+        await asyncio.start_unix_server(self._converse, sock=listener, backlog=_BACKLOG)
+
+    async def serve(self) -> None:
+        """Work until nothing has been left to do for a while.
+
+        Raises
+        ------
+        sqlite3.DatabaseError
+            If the database is damaged. The next daemon begins another one.
+        """
         while not self._may_go():
+            if self._damage:
+                raise self._damage
             if self._is_homeless():
                 # Nobody can ask for these jobs any more, or cancel them.
                 self._jobs.give_up()
                 return
-            self._jobs.start_what_fits()
-            happened = [key.data for key, _ in self._selector.select(self._pause())]
-            # Ends come first: no answer may show a job that is gone as alive.
-            self._jobs.note_ends()
-            for go_on in happened:
-                go_on()
-            self._hang_up()
+            self._wake.clear()
+            self._jobs.collect_ends()
+            self._jobs.start_pending()
             _reap()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._pause())
 
     def _may_go(self) -> bool:
-        if self._conversations or not self._jobs.is_empty:
+        if self._n_clients or not self._jobs.is_empty:
             self._busy_at = time.monotonic()
         if self._is_outdated:
-            return not self._conversations
+            return not self._n_clients
         return time.monotonic() - self._busy_at >= LINGER
 
     def _pause(self) -> float:
         """Return after how many seconds to look again although nothing has happened."""
         if self._jobs.must_look_again:
             return _RETRY
-        if self._conversations:
-            return _PATIENCE
         if self._jobs.is_empty:
             return max(0.0, LINGER - (time.monotonic() - self._busy_at))
         return _LOOK
@@ -99,42 +121,34 @@ class Daemon:
         except FileNotFoundError:
             return True
 
-    def _wake_on(self, descriptor: int) -> None:
-        self._selector.register(descriptor, selectors.EVENT_READ, lambda: None)
-
     # Conversations.
 
-    def _accept(self) -> None:
-        connection, _ = self._listener.accept()
-        connection.settimeout(0)
-        conversation = Conversation(connection, self._answer)
-        self._conversations[conversation] = time.monotonic()
-        go_on = partial(self._go_on, conversation)
-        self._selector.register(connection, selectors.EVENT_READ, go_on)
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._n_clients += 1
+        try:
+            # Clients that don't go on, having been stopped perhaps, are left.
+            async with asyncio.timeout(_PATIENCE):
+                if question := await reader.read():
+                    writer.write(json.dumps(self._reply(question)).encode())
+                    self._wake.set()
+                    writer.close()
+                    await writer.wait_closed()
+        except (TimeoutError, ConnectionError):
+            pass  # there is nobody to tell
+        except sqlite3.DatabaseError as error:
+            self._damage = error  # the client asks the next daemon
+        finally:
+            writer.transport.abort()
+            self._n_clients -= 1
+            self._wake.set()
 
-    def _go_on(self, conversation: Conversation) -> None:
-        if not conversation.go_on():
-            self._end(conversation)
-        elif conversation.is_writing:
-            go_on = partial(self._go_on, conversation)
-            self._selector.modify(conversation.connection, selectors.EVENT_WRITE, go_on)
-
-    def _hang_up(self) -> None:
-        """End conversations with clients that don't go on, having been stopped perhaps."""
-        began_before = time.monotonic() - _PATIENCE
-        for conversation, began in [*self._conversations.items()]:
-            if began < began_before:
-                self._end(conversation)
-
-    def _end(self, conversation: Conversation) -> None:
-        self._selector.unregister(conversation.connection)
-        conversation.connection.close()
-        del self._conversations[conversation]
-
-    def _answer(self, question: Message) -> Message:
-        version = question.get("version")
-        if isinstance(version, int) and version != VERSION:
-            # The client starts a daemon of its own age, which takes the jobs over.
+    def _reply(self, text: bytes) -> Message:
+        try:
+            question = dict(json.loads(text))
+        except (TypeError, ValueError):
+            return {"error": "the question was cut off"}
+        if question.get("protocol", PROTOCOL) != PROTOCOL:
+            # The client starts a daemon of its own version, which takes the jobs over.
             self._is_outdated = True
             return {"outdated": True}
         answers: dict[str, Callable[[Message], Message]] = {
@@ -146,16 +160,20 @@ class Daemon:
         try:
             if time.monotonic() > question["deadline"]:
                 return {"error": "the question came too late"}  # nobody waits for the answer
+            # No answer may show a job that is gone as alive.
+            self._jobs.collect_ends()
             return answers[question["do"]](question)
-        except OSError as error:
+        except TROUBLE as error:
             return {"error": str(error)}
         except (AttributeError, KeyError, TypeError, ValueError):
             traceback.print_exc()
             return {"error": "the daemon does not understand the question"}
 
     def _submit(self, question: Message) -> Message:
-        batch = LocalBatch.read({**question, "submitted": time.time()})
-        return {"batch": self._jobs.submit(question["numbers"], batch)}
+        shown = question["shown"] | {"submitted": time.time()}
+        common = (question["cores"], question["max_cores"], question["kill_wait"])
+        batch = Batch(*common, shown, question["launch"])
+        return {"batch": self._jobs.submit(question["word"], question["numbers"], batch)}
 
     def _cancel(self, question: Message) -> Message:
         self._jobs.cancel(question["job_ids"])
@@ -163,7 +181,7 @@ class Daemon:
 
 
 def _reap() -> None:
-    """Let the kernel forget the keepers that have ended."""
+    """Let the kernel forget the supervisors that have ended."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -172,7 +190,8 @@ def _reap() -> None:
 def main(arguments: list[str]) -> int:
     """Serve the spool in the folder ``arguments[0]``, in the background.
 
-    Returns when the daemon can be reached, or when another one is there.
+    Returns when the daemon can be reached, or when another one is there. What
+    it has to say until then goes to the standard error output.
     """
     os.umask(0o077)
     spool = Spool(Path(arguments[0]))
@@ -182,30 +201,45 @@ def main(arguments: list[str]) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 0
+    wait_for, ready = os.pipe()
+    if os.fork():
+        os.close(ready)
+        return 0 if os.read(wait_for, 1) else 1
+    os.close(wait_for)
+    os.setsid()
+    os.chdir("/")
     handle_signals_as_new()
     for signum in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
-    try:
-        daemon = Daemon(spool)
-        log = os.open(spool.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    if pid := os.fork():
-        with suppress(OSError):  # only people read it
-            spool.daemon.write_text(f"{pid} on {socket.gethostname()}\n")
-        return 0
-    _detach(log)
-    daemon.serve()
+    asyncio.run(_serve(spool, ready))
     return 0
 
 
-def _detach(log: int) -> None:
-    os.setsid()
-    os.chdir("/")
+async def _serve(spool: Spool, ready: int) -> None:
+    try:
+        log = os.open(spool.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        database = Database(spool.database)
+        daemon = Daemon(spool, database)
+        await daemon.listen()
+    except (OSError, sqlite3.Error) as error:
+        sys.exit(str(error))
+    with suppress(OSError):  # only people read it
+        spool.daemon.write_text(f"{os.getpid()} on {socket.gethostname()}\n")
+    if database.damaged:
+        message = (
+            f"The file in which Local kept its jobs was damaged. It is kept as {database.damaged}. "
+            "Jobs that run were taken over; those that waited are lost, and submitted again by "
+            "the runs that they are of.\n"
+        )
+        sys.stderr.write(message)  # to whoever has started this
+        os.write(log, message.encode(errors="surrogateescape"))
+    os.write(ready, b"!")
+    os.close(ready)
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     for descriptor, standard in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(descriptor, standard)
+    await daemon.serve()
+    database.close()
 
 
 if __name__ == "__main__":

@@ -4,27 +4,57 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adaptive_scheduler.scheduler.local.processes import is_alive, send_signal, watch
-from adaptive_scheduler.scheduler.local.spool import Spool
-from adaptive_scheduler.scheduler.local.state import (
-    JobKey,
-    LocalBatch,
-    RunningJob,
-    booted,
-    ended,
-    started_as,
-    submitted,
+from adaptive_scheduler.scheduler.local.database import Batch, Database, JobKey
+from adaptive_scheduler.scheduler.local.processes import (
+    Process,
+    boot_id,
+    is_alive,
+    send_signal,
+    watch,
 )
-from adaptive_scheduler.scheduler.local.store import Ledger
-from adaptive_scheduler.scheduler.local.supervisor import Order, fork_keeper
+from adaptive_scheduler.scheduler.local.spool import Message, Spool, write_record
+from adaptive_scheduler.scheduler.local.supervisor import (
+    JobSpec,
+    Supervisor,
+    fork_supervisor,
+)
+
+#: What passes: no space, no processes, no descriptors. The work is tried again later.
+TROUBLE = (OSError, sqlite3.OperationalError)
 
 _WAITING = "waiting for cores"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass
+class _Running:
+    """A job that was started.
+
+    Attributes
+    ----------
+    supervisor
+        None if nobody knows any more which process it was.
+    descriptor
+        Becomes readable when the supervisor ends; None if it has to be looked at now and then.
+    """
+
+    cores: int
+    supervisor: Process | None
+    descriptor: int | None = None
+    is_told_to_end: bool = False
+
+    def tell_to_end(self) -> None:
+        self.is_told_to_end = True
+        if self.supervisor:
+            # One that somebody has stopped goes on, too.
+            send_signal(self.supervisor, signal.SIGTERM, signal.SIGCONT)
 
 
 class LocalJobs:
@@ -32,242 +62,210 @@ class LocalJobs:
 
     Parameters
     ----------
-    spool
+    spool, database
         Where they are kept.
     wake_on, forget
-        Called with a descriptor that becomes readable when a job's keeper
+        Called with a descriptor that becomes readable when a job's supervisor
         ends, and again when it is of no more use.
     """
 
     def __init__(
-        self, spool: Spool, wake_on: Callable[[int], None], forget: Callable[[int], object]
+        self,
+        spool: Spool,
+        database: Database,
+        wake_on: Callable[[int], None],
+        forget: Callable[[int], object],
     ) -> None:
         self._spool = spool
+        self._database = database
         self._wake_on = wake_on
         self._forget = forget
-        self._ledger = Ledger(spool.journal)
-        self._state = self._ledger.state
-        #: Running jobs, with the descriptor that tells when the keeper ends, if there is one.
-        self._watched: dict[JobKey, int | None] = {}
+        self._running: dict[JobKey, _Running] = {}
         #: Why something could not be done; it is tried again.
         self._trouble = ""
-        boot = _boot_id()
-        self._was_restarted = boot != self._state.boot
-        if self._was_restarted:
-            self._ledger.record(booted(boot))
-        self._remove_strays()
+        self._adopt()
 
     @property
     def is_empty(self) -> bool:
         """Whether no jobs are left."""
-        return not self._state.batches
+        return self._database.is_empty
 
     @property
     def must_look_again(self) -> bool:
         """Whether there is something to do of which no descriptor will tell."""
-        return bool(self._trouble) or None in self._watched.values()
+        unwatched = any(job.descriptor is None for job in self._running.values())
+        return bool(self._trouble) or unwatched
 
     # What the loop calls.
 
-    def adopt(self) -> None:
-        """Take over the jobs that an earlier daemon has started."""
-        for key, job in [*self._state.running.items()]:
-            if self._was_restarted and not self._has_final_status(key):
-                self._end(key, "NODE_FAIL", reason="the machine was restarted")
-            else:
-                self._watch(key, job)
-        self.note_ends()
+    def collect_ends(self) -> None:
+        """Record the ends of jobs whose supervisors have ended."""
+        for key, job in [*self._running.items()]:
+            if job.supervisor and is_alive(job.supervisor):
+                continue
+            self._unwatch(job)
+            status = self._spool.read_status(str(key))
+            try:
+                if status.get("state") not in (None, "COMPLETING"):
+                    self._end(key, **status)
+                elif job.supervisor and job.supervisor.boot != boot_id():
+                    self._end(key, "NODE_FAIL", reason="the machine was restarted")
+                else:
+                    self._end_leftovers(key)
+            except TROUBLE as error:
+                self._trouble = f"can't be brought to an end now: {error}"
 
-    def start_what_fits(self) -> None:
-        """Start jobs until one has to wait."""
+    def start_pending(self) -> None:
+        """Start jobs in their order until one has to wait for cores.
+
+        The others wait behind it; so a large job is not passed by small ones for ever.
+        """
         self._trouble = ""
-        while (key := self._state.next_to_start()) and self._try_to_start(key):
-            pass
-
-    def note_ends(self) -> None:
-        """Take note of jobs that have ended."""
-        for key in [*self._watched]:
-            if is_alive(self._state.running[key].keeper):
-                continue
-            if self._has_final_status(key):
-                self._end(key, **self._spool.read_status(str(key)))
-                continue
-            # The keeper was killed; another one ends what it has left.
-            self._unwatch(key)
-            if not self._try_to_start(key, leftovers_only=True):
-                self._watched[key] = None
+        try:
+            while job := self._database.next_pending():
+                key, cores, max_cores = job
+                if cores + sum(job.cores for job in self._running.values()) > max_cores:
+                    return
+                self._start(key)
+        except TROUBLE as error:
+            self._trouble = f"can't be started now: {error}"
 
     def give_up(self) -> None:
-        """Tell all jobs to end; their keepers see to it that they do."""
-        for job in self._state.running.values():
-            _tell_to_end(job)
+        """Tell all jobs to end; their supervisors see to it that they do."""
+        for job in self._running.values():
+            job.tell_to_end()
 
     # What users ask for.
 
-    def submit(self, numbers: Collection[int], batch: LocalBatch) -> int:
-        """Add jobs; return the number of their batch. A second time it returns the same.
+    def submit(self, word: str, numbers: Collection[int], batch: Batch) -> int:
+        """Add jobs; return the number of their batch. With the same word again, the same.
 
         Raises
         ------
-        OSError
+        sqlite3.OperationalError
             If they can't be kept. Nothing was submitted then.
         """
-        known = self._state.submissions.get(batch.submission)
-        if known is not None:
-            return known
-        number = self._state.next_batch
-        self._ledger.record(submitted(number, numbers, batch), durable=True)
-        return number
+        return self._database.submit(word, numbers, batch)
 
     def queue(self) -> list[tuple[Any, ...]]:
-        """Return what there is: batch, job_name, token, submitted, state, reason, numbers."""
-        running = defaultdict(list)
-        for key, job in self._state.running.items():
+        """Return what there is: batch, what the queue shows of it, state, reason, numbers."""
+        parts = defaultdict(list)
+        for key, job in self._running.items():
             status = self._spool.read_status(str(key))
-            state = "COMPLETING" if job.ending or status else "RUNNING"
-            running[key.batch].append((state, str(status.get("reason", "")), [key.number]))
-        groups = []
-        for number, live in self._state.batches.items():
-            parts = running[number]
-            if live.pending:
-                parts.append(("PENDING", self._trouble or _WAITING, list(live.pending)))
-            batch = live.batch
-            shared = (number, batch.job_name, batch.token, batch.submitted)
-            groups += [(*shared, *part) for part in parts]
-        return groups
+            state = "COMPLETING" if job.is_told_to_end or status else "RUNNING"
+            parts[key.batch].append((state, str(status.get("reason", "")), [key.number]))
+        for batch, numbers in self._database.pending().items():
+            parts[batch].append(("PENDING", self._trouble or _WAITING, numbers))
+        batches = self._database.batches().items()
+        return [(batch, shown, *part) for batch, shown in batches for part in parts[batch]]
 
     def cancel(self, job_ids: Iterable[str]) -> None:
         """End jobs, those that run and those that don't yet.
 
         Raises
         ------
-        OSError
-            If this can't be written down. Jobs that wait then go on waiting.
+        sqlite3.OperationalError
+            If this can't be recorded. Jobs that wait then go on waiting.
         """
         keys = [key for job_id in job_ids if (key := JobKey.parse(job_id))]
         for key in keys:
-            if job := self._state.running.get(key):
-                _tell_to_end(job)
-        if pending := [key for key in keys if self._state.is_pending(key)]:
-            reason = "before it was started"
-            self._ledger.record(ended([*map(str, pending)], "CANCELLED", reason=reason))
-            for batch in {key.batch for key in pending}:
-                self._drop_script(batch)
+            if job := self._running.get(key):
+                job.tell_to_end()
+        for batch in self._database.cancel(keys, "before it was started"):
+            self._drop_script(batch)
 
-    def ends(self, job_ids: Iterable[str]) -> dict[str, Any]:
+    def ends(self, job_ids: Iterable[str]) -> dict[str, Message]:
         """Return how jobs have ended, as far as it is remembered."""
-        known = self._state.ends
-        return {job_id: known[job_id] for job_id in job_ids if job_id in known}
+        return self._database.ends(job_ids)
 
     # Starts and ends.
 
-    def _remove_strays(self) -> None:
+    def _adopt(self) -> None:
+        """Take over the jobs that an earlier daemon has started.
+
+        A running job of which the database knows nothing, since it was
+        damaged, is known by its file.
+        """
+        for job_id in self._spool.job_files():
+            key, record = JobKey.parse(job_id), self._spool.read_record(job_id)
+            if key and record and not self._database.knows(key):
+                common = (record["cores"], record["cores"], record["kill_wait"], record["shown"])
+                self._database.adopt(key, Batch(*common, launch={}))
+        running = self._database.running()
+        self._remove_strays(running)
+        for key in running:
+            supervisor = self._spool.read_record(str(key)).get("supervisor")
+            cores = self._database.batch(key.batch).cores
+            self._watch(key, cores, Process(*supervisor) if supervisor else None)
+
+    def _remove_strays(self, running: Iterable[JobKey]) -> None:
         """Remove files of jobs that don't run. Scripts, if not whole, are written again."""
-        known = {self._spool.script(key.batch).name for key in self._state.running}
-        known |= {self._spool.status(str(key)).name for key in self._state.running}
+        needed = {self._spool.script(key.batch) for key in running}
+        needed |= {self._spool.job_file(str(key)) for key in running}
         for path in self._spool.folder.iterdir():
-            if path.suffix in {".sh", ".status"} and path.name not in known:
+            if path.suffix in {".sh", ".job"} and path not in needed:
                 path.unlink(missing_ok=True)
 
-    def _try_to_start(self, key: JobKey, *, leftovers_only: bool = False) -> bool:
-        try:
-            self._start(key, leftovers_only=leftovers_only)
-        except OSError as error:
-            self._trouble = f"can't be started now: {error}"
-            return False
-        return True
-
-    def _start(self, key: JobKey, *, leftovers_only: bool) -> None:
-        known = self._state.running.get(key)
-        mark = known.mark if known else os.urandom(16).hex()
-        self._write_script(key.batch)
-        status = self._spool.create_status(str(key))
-        try:
-            order = self._order(key, mark)
-            keeper, go = fork_keeper(order, status, leftovers_only=leftovers_only)
-        finally:
-            os.close(status)
-        try:
-            self._ledger.record(started_as(key, RunningJob(keeper=keeper, mark=mark)))
-            os.write(go, b"!")
-        finally:
-            os.close(go)
-        self._watch(key, self._state.running[key])
-
-    def _write_script(self, batch: int) -> None:
-        path = self._spool.script(batch)
-        if path.exists():
-            return
-        try:
-            path.write_text(self._state.batches[batch].batch.script, errors="surrogateescape")
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
-
-    def _order(self, key: JobKey, mark: str) -> Order:
-        batch = self._state.batches[key.batch].batch
-        name = f"{batch.job_name}-{key.number}"
+    def _start(self, key: JobKey) -> None:
+        """Start a job that waits, or leave it waiting if that fails."""
+        batch = self._database.batch(key.batch)
+        launch = dict(batch.launch)
+        self._spool.write_script(key.batch, launch.pop("script"))
+        name = f"{batch.shown['job_name']}-{key.number}"
         identity = {
             "ADAPTIVE_SCHEDULER_LOCAL_JOB_ID": str(key),
             "ADAPTIVE_SCHEDULER_LOCAL_NUMBER": str(key.number),
             "ADAPTIVE_SCHEDULER_LOCAL_JOB_NAME": name,
         }
-        return Order(
+        spec = JobSpec(
             script=str(self._spool.script(key.batch)),
-            output=str(Path(batch.log_folder, f"{name}-{key}.out")),
-            workdir=batch.workdir,
-            environment=batch.environment | identity,
-            umask=batch.umask,
-            affinity=batch.affinity,
-            mark=mark,
-            time=batch.time,
-            kill_wait=batch.kill_wait,
+            output=str(Path(launch.pop("log_folder"), f"{name}-{key}.out")),
+            environment=launch.pop("environment") | identity,
+            **launch,
         )
+        self._supervise(key, batch, spec)
 
-    def _has_final_status(self, key: JobKey) -> bool:
-        return self._spool.read_status(str(key)).get("state") not in (None, "COMPLETING")
+    def _end_leftovers(self, key: JobKey) -> None:
+        """Replace a supervisor that was killed by one that ends what it has left."""
+        self._supervise(key, self._database.batch(key.batch), None)
+
+    def _supervise(self, key: JobKey, batch: Batch, spec: JobSpec | None) -> None:
+        job_file = self._spool.create_job_file(str(key))
+        try:
+            supervisor = Supervisor(self._spool.mark(str(key)), batch.kill_wait, job_file)
+            process, go = fork_supervisor(supervisor, spec)
+            try:
+                shared = {"cores": batch.cores, "kill_wait": batch.kill_wait, "shown": batch.shown}
+                write_record(job_file, shared | {"supervisor": process})
+                self._database.start(key)
+                self._watch(key, batch.cores, process)
+                with suppress(BrokenPipeError):  # killed already: seen like a later kill
+                    os.write(go, b"!")
+            finally:
+                os.close(go)
+        finally:
+            os.close(job_file)
 
     def _end(self, key: JobKey, state: str, exit_code: int | None = None, reason: str = "") -> None:
-        try:
-            self._ledger.record(ended([str(key)], state, exit_code, reason))
-        except OSError as error:
-            self._trouble = f"can't be recorded now: {error}"
-            self._unwatch(key)
-            self._watched[key] = None
-            return
-        self._unwatch(key)
-        self._spool.status(str(key)).unlink(missing_ok=True)
+        self._database.end([key], state, exit_code, reason)
+        del self._running[key]
+        self._spool.job_file(str(key)).unlink(missing_ok=True)
         self._drop_script(key.batch)
 
     def _drop_script(self, batch: int) -> None:
-        if batch not in self._state.batches:
+        if not self._database.has_batch(batch):
             self._spool.script(batch).unlink(missing_ok=True)
 
-    def _watch(self, key: JobKey, job: RunningJob) -> None:
-        try:
-            descriptor = watch(job.keeper)
-        except OSError:
-            descriptor = None  # it is gone, or there are no more descriptors: look now and then
-        self._watched[key] = descriptor
-        if descriptor is not None:
-            self._wake_on(descriptor)
+    def _watch(self, key: JobKey, cores: int, supervisor: Process | None) -> None:
+        job = self._running[key] = _Running(cores, supervisor)
+        if supervisor:
+            with suppress(OSError):  # it is gone, or there are no more descriptors
+                job.descriptor = watch(supervisor)
+        if job.descriptor is not None:
+            self._wake_on(job.descriptor)
 
-    def _unwatch(self, key: JobKey) -> None:
-        descriptor = self._watched.pop(key, None)
-        if descriptor is not None:
-            self._forget(descriptor)
-            os.close(descriptor)
-
-
-def _tell_to_end(job: RunningJob) -> None:
-    job.ending = True
-    # A keeper that somebody has stopped goes on, too.
-    send_signal(job.keeper, signal.SIGTERM, signal.SIGCONT)
-
-
-def _boot_id() -> str:
-    """Return a word for the machine's last start; sandboxes may not have any."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
+    def _unwatch(self, job: _Running) -> None:
+        if job.descriptor is not None:
+            self._forget(job.descriptor)
+            os.close(job.descriptor)
+            job.descriptor = None

@@ -1,8 +1,8 @@
 """The processes of a job: which they are, and signals that reach no others.
 
 The kernel gives a process's number to another one later. So a process is
-known by its number and the moment it began, and a signal is sent only to the
-process that was meant.
+known by its number, the moment it began and the machine's start before that,
+and a signal is sent only to the process that was meant.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import os
 import signal
 from collections import defaultdict
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 #: In the environment of each process of a job: a word that no other job has.
 MARK = "ADAPTIVE_SCHEDULER_LOCAL_MARK"
-#: In the environment of the daemon and its keepers. A job may be the first to
+#: In the environment of the daemon and the supervisors. A job may be the first to
 #: need a daemon; the daemon is then its child, but not a part of it.
 NOT_OF_A_JOB = "ADAPTIVE_SCHEDULER_LOCAL_DAEMON"
 
 _PROC = Path("/proc")
+_BOOT_ID = _PROC / "sys/kernel/random/boot_id"
 #: What `pidfd_open` and `pidfd_send_signal` answer on kernels before 5.3 and in some sandboxes.
 _NO_PIDFD = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL})
 
@@ -32,6 +34,8 @@ class Process(NamedTuple):
     pid: int
     #: When it began, in clock ticks since the machine was started.
     began: int
+    #: Which start of the machine that was.
+    boot: str
 
 
 class _Stat(NamedTuple):
@@ -43,13 +47,13 @@ class _Stat(NamedTuple):
 def identify(pid: int) -> Process | None:
     """Return the process that has the number `pid` now."""
     stat = _read_stat(pid)
-    return stat and Process(pid, stat.began)
+    return stat and Process(pid, stat.began, boot_id())
 
 
 def is_alive(process: Process) -> bool:
     """Return whether `process` still runs. One that nobody has reaped yet does not."""
     stat = _read_stat(process.pid)
-    return stat is not None and stat.began == process.began and stat.state not in "ZX"
+    return stat is not None and _is(process, stat) and stat.state not in "ZX"
 
 
 def watch(process: Process) -> int | None:
@@ -69,7 +73,7 @@ def watch(process: Process) -> int | None:
             raise
         return None
     stat = _read_stat(process.pid)
-    if stat is None or stat.began != process.began:
+    if stat is None or not _is(process, stat):
         os.close(descriptor)
         raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
     return descriptor
@@ -111,7 +115,8 @@ def job_processes(mark: str, *, ancestor: int) -> list[Process]:
     marked = f"{MARK}={mark}".encode() + b"\0"
     found |= {pid for pid in stats.keys() - found if _has(pid, marked)}
     found -= {ancestor}
-    return [Process(pid, stats[pid].began) for pid in found if stats[pid].state not in "ZX"]
+    living = [pid for pid in found if stats[pid].state not in "ZX"]
+    return [Process(pid, stats[pid].began, boot_id()) for pid in living]
 
 
 def handle_signals_as_new() -> None:
@@ -119,6 +124,19 @@ def handle_signals_as_new() -> None:
     for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+@cache
+def boot_id() -> str:
+    """Return a word for the machine's last start; sandboxes may not have any."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _is(process: Process, stat: _Stat) -> bool:
+    return (process.began, process.boot) == (stat.began, boot_id())
 
 
 def _pids() -> list[int]:

@@ -18,9 +18,9 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.jobs import Phase, queued_job
-from adaptive_scheduler.scheduler.local.client import ask
+from adaptive_scheduler.scheduler.local.client import ask, ask_if_used
 from adaptive_scheduler.scheduler.local.cores import usable_cores
-from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, open_spool
+from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, Message, open_spool
 from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.script import JobVariables
 from adaptive_scheduler.scheduler.submitting import check_batch
@@ -79,6 +79,8 @@ class Local(BaseScheduler):
     submit_cmd: ClassVar[str] = "bash"
     is_local: ClassVar[bool] = True
     min_poll_interval: ClassVar[float] = 0.2
+    #: Seconds that the daemon has for an answer.
+    answer_timeout: ClassVar[float] = 10.0
     variables: ClassVar[JobVariables] = JobVariables(
         job_id="$ADAPTIVE_SCHEDULER_LOCAL_JOB_ID",
         number="$ADAPTIVE_SCHEDULER_LOCAL_NUMBER",
@@ -134,26 +136,25 @@ class Local(BaseScheduler):
         check_batch(self, batch)
         _check_name(batch.job_name)
         time = batch.resources.time
-        answer = ask(
-            open_spool(),
-            {
-                "do": "submit",
-                "submission": uuid.uuid4().hex,
-                "job_name": batch.job_name,
-                "numbers": batch.numbers,
+        question = {
+            "do": "submit",
+            "word": uuid.uuid4().hex,
+            "numbers": batch.numbers,
+            "cores": batch.resources.cores,
+            "max_cores": self._most_cores(),
+            "kill_wait": self.kill_wait,
+            "shown": {"job_name": batch.job_name, "token": batch.token},
+            "launch": {
                 "script": batch.script,
-                "token": batch.token,
-                "cores": batch.resources.cores,
-                "max_cores": self._most_cores(),
                 "time": None if time is None else seconds_of(time),
-                "kill_wait": self.kill_wait,
                 "workdir": _as_utf8(batch.workdir.absolute()),
                 "log_folder": _as_utf8(batch.log_folder.absolute()),
                 "environment": {_as_utf8(k): _as_utf8(v) for k, v in os.environ.items()},
                 "umask": _umask(),
                 "affinity": sorted(os.sched_getaffinity(0)),
             },
-        )
+        }
+        answer = ask(open_spool(), question, timeout=self.answer_timeout)
         return {number: f"{answer['batch']}_{number}" for number in batch.numbers}
 
     def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:  # noqa: ARG002  all are mine
@@ -169,16 +170,14 @@ class Local(BaseScheduler):
         """
         return {
             f"{batch}_{number}": queued_job(
-                job_name=f"{job_name}-{number}",
+                job_name=f"{shown['job_name']}-{number}",
                 state=state,
                 phase=_PHASES.get(state, "unknown"),
                 reason=reason,
-                token=token,
-                submitted=submitted,
+                token=shown["token"],
+                submitted=shown["submitted"],
             )
-            for batch, job_name, token, submitted, state, reason, numbers in _ask_if_used(
-                "queue", "groups"
-            )
+            for batch, shown, state, reason, numbers in self._ask("queue").get("groups", ())
             for number in numbers
         }
 
@@ -190,12 +189,18 @@ class Local(BaseScheduler):
         SchedulerUnavailableError
             If it is not known whether they will end.
         """
-        _ask_if_used("cancel", job_ids=list(job_ids))
+        self._ask("cancel", job_ids=list(job_ids))
 
     def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
         """Return how jobs have ended; those that have not, or too long ago, are left out."""
-        ends = _ask_if_used("ends", "ends", job_ids=list(job_ids))
-        return {job_id: JobEnd(**end) for job_id, end in dict(ends).items()}
+        ends = self._ask("ends", job_ids=list(job_ids)).get("ends", {})
+        return {
+            job_id: JobEnd(**end, is_no_fault=end["state"] == "NODE_FAIL")
+            for job_id, end in ends.items()
+        }
+
+    def _ask(self, do: str, **question: Any) -> Message:
+        return ask_if_used(open_spool(), {"do": do, **question}, timeout=self.answer_timeout)
 
     def _most_cores(self) -> int:
         return usable_cores() if self.max_cores is None else self.max_cores
@@ -227,14 +232,6 @@ class LocalMockScheduler(Local):
                 stacklevel=2,
             )
         super().__init__(cores, **keywords)
-
-
-def _ask_if_used(do: str, wanted: str = "", **question: Any) -> Any:
-    """Ask the daemon, unless no job was ever submitted: then there is nothing to know."""
-    spool = open_spool()
-    if not spool.journal.exists():
-        return {}
-    return ask(spool, {"do": do, **question}).get(wanted)
 
 
 def _is_number(value: object, kind: Any, least: int) -> bool:

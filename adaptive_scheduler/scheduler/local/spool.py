@@ -1,4 +1,4 @@
-"""The folder in which `Local` keeps its jobs."""
+"""The folder in which `Local` keeps its jobs, and the files in it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
-from adaptive_scheduler.scheduler.local.supervisor import STATUS_SIZE
 
-#: What is in a spool, and what its daemon understands. A version of this
-#: package that changes either takes another number, and so another folder.
-FORMAT = "2"
+#: What one program writes for another: an object of JSON.
+Message: TypeAlias = dict[str, Any]
+
+#: The format of the files. A version of this package that changes it takes
+#: another number, and so another folder.
+FORMAT = 3
+#: The language of daemon and clients. A daemon that speaks another one than
+#: a client makes room for a daemon of the client's version.
+PROTOCOL = 3
 #: Names another place for the spool.
 SPOOL_VARIABLE = "ADAPTIVE_SCHEDULER_LOCAL_DIR"
+
+#: A job's file has two blocks of this size: what the daemon writes before the job starts, and
+#: what its supervisor overwrites later. All of it is written before the job starts: a full
+#: disk can't lose the end of a job.
+_BLOCK = 4096
 
 
 class Spool:
@@ -31,37 +41,13 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        #: Says which process is the daemon. It holds a lock on the folder.
+        #: Names the process that is the daemon. It holds a lock on the folder.
         self.daemon = folder / "daemon"
-        #: Held by whoever starts a daemon.
+        #: Locked by whoever starts a daemon.
         self.starting = folder / "starting"
-        self.journal = folder / "journal.jsonl"
+        self.database = folder / "jobs.sqlite"
         #: What the daemon has to say to those who look after it.
         self.log = folder / "daemon.log"
-
-    def script(self, batch: int) -> Path:
-        """Return where the script of a batch lies while its jobs run."""
-        return self.folder / f"{batch}.sh"
-
-    def status(self, job_id: str) -> Path:
-        """Return where the keeper of a job says how it is doing."""
-        return self.folder / f"{job_id}.status"
-
-    def create_status(self, job_id: str) -> int:
-        """Make a job's status file, with all the space that it will ever need; open it."""
-        descriptor = os.open(self.status(job_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.pwrite(descriptor, b" " * STATUS_SIZE, 0)
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
-
-    def read_status(self, job_id: str) -> dict[str, Any]:
-        """Return what the keeper has written, {} if nothing yet."""
-        with suppress(OSError, ValueError):
-            return dict(json.loads(self.status(job_id).read_bytes()))
-        return {}
 
     @contextmanager
     def socket_address(self) -> Iterator[str]:
@@ -71,6 +57,76 @@ class Spool:
             yield f"/proc/self/fd/{folder}/socket"
         finally:
             os.close(folder)
+
+    def script(self, batch: int) -> Path:
+        """Return where the script of a batch lies while its jobs run."""
+        return self.folder / f"{batch}.sh"
+
+    def write_script(self, batch: int, text: str) -> None:
+        """Write the script of a batch, if it is not there.
+
+        Raises
+        ------
+        OSError
+            If it can't be written; nothing of it is left then.
+        """
+        path = self.script(batch)
+        if path.exists():
+            return
+        try:
+            path.write_text(text, errors="surrogateescape")
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+
+    def mark(self, job_id: str) -> str:
+        """Return a word by which the processes of a job are known; no other job has it."""
+        folder = self.folder.stat()
+        return f"{folder.st_dev}:{folder.st_ino}:{job_id}"
+
+    def job_file(self, job_id: str) -> Path:
+        """Return where daemon and supervisor of a running job write what they know of it."""
+        return self.folder / f"{job_id}.job"
+
+    def job_files(self) -> list[str]:
+        """Return the ids of the jobs that have a file."""
+        return sorted(path.stem for path in self.folder.glob("*.job"))
+
+    def create_job_file(self, job_id: str) -> int:
+        """Make a job's file, with all the space that it will ever need; return a descriptor."""
+        path = self.job_file(job_id)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, b" " * 2 * _BLOCK, 0)
+        except OSError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        return descriptor
+
+    def read_record(self, job_id: str) -> Message:
+        """Return what the daemon wrote before the job started, {} if there is nothing."""
+        return self._read_block(job_id, 0)
+
+    def read_status(self, job_id: str) -> Message:
+        """Return the supervisor's last word, {} if there is none yet."""
+        return self._read_block(job_id, 1)
+
+    def _read_block(self, job_id: str, number: int) -> Message:
+        with suppress(OSError, ValueError):
+            content = self.job_file(job_id).read_bytes()
+            return dict(json.loads(content[number * _BLOCK : (number + 1) * _BLOCK]))
+        return {}
+
+
+def write_record(job_file: int, record: Message) -> None:
+    """Write what `Spool.read_record` returns."""
+    os.pwrite(job_file, json.dumps(record).encode().ljust(_BLOCK), 0)
+
+
+def write_status(job_file: int, status: Message) -> None:
+    """Write what `Spool.read_status` returns."""
+    os.pwrite(job_file, json.dumps(status).encode().ljust(_BLOCK), _BLOCK)
 
 
 def open_spool() -> Spool:
@@ -84,13 +140,31 @@ def open_spool() -> Spool:
     failures = []
     for root in _roots():
         try:
-            return Spool(_private_folder(_private_folder(root) / FORMAT))
+            return Spool(_private_folder(_private_folder(root) / str(FORMAT)))
         except OSError as error:
             failures.append(f"{root} ({error.strerror})")
     raise SchedulerUnavailableError(
         "Local has no place to keep its jobs in; tried " + ", ".join(failures) + ". "
         f"Name a folder of yours on a local disk in the variable {SPOOL_VARIABLE}."
     )
+
+
+def older_jobs(spool: Spool) -> dict[Path, int]:
+    """Return where jobs of formats before this one have not ended, and how many there are."""
+    found = {}
+    for number in (1, 2):  # they kept a journal
+        folder = spool.folder.with_name(str(number))
+        left: set[str] = set()
+        with suppress(OSError, ValueError):  # it is not there, or ends within a line
+            for line in folder.joinpath("journal.jsonl").read_text().splitlines():
+                record = json.loads(line)
+                if record["event"] == "submitted":
+                    left |= {f"{record['batch']}_{number}" for number in record["numbers"]}
+                elif record["event"] == "ended":
+                    left -= set(record["jobs"])
+        if left:
+            found[folder] = len(left)
+    return found
 
 
 def _roots() -> list[Path]:

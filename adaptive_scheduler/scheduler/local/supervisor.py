@@ -1,4 +1,4 @@
-"""The keeper of one job: a process that starts it, waits for it, and ends all of it.
+"""The supervisor of one job: a process that starts it, waits for it, and ends all of it.
 
 The daemon forks one for each job. It needs the daemon no more after that: if
 the daemon is killed, jobs still meet their time limits, leave no processes
@@ -7,7 +7,6 @@ behind and have their end written down.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -25,36 +24,31 @@ from adaptive_scheduler.scheduler.local.processes import (
     job_processes,
     send_signal,
 )
+from adaptive_scheduler.scheduler.local.spool import write_status
 
 #: Seconds, at most, between SIGTERM and SIGKILL for what is left when a job ends by itself.
 LEFTOVER_WAIT = 5.0
-#: Bytes of a job's status. They are written before the job starts, and later
-#: only overwritten: a full disk can't lose the end of a job.
-STATUS_SIZE = 4096
-_MAX_REASON = 400
+#: Characters; each may take 12 bytes of a block of the job's file.
+_MAX_REASON = 300
 
-#: Signals that a keeper waits for. All others that could end it are blocked.
+#: Signals that a supervisor waits for. All others that could end it are blocked.
 _AWAITED = (signal.SIGCHLD, signal.SIGTERM)
 _BLOCKED = (*_AWAITED, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 #: Seconds between two looks at processes that are told to end: first, and at most.
 _PAUSES = (0.02, 1.0)
-_KEEPER_KILLED = "the process that kept the job was killed"
+_SUPERVISOR_KILLED = "the supervisor of the job was killed"
 _PR_SET_CHILD_SUBREAPER = 36
 _STDERR = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a keeper has to know about its job.
+class JobSpec:
+    """How a job is started.
 
     Attributes
     ----------
-    mark
-        A word that no other job has.
     time
         Seconds that the job may run; None for as long as it likes.
-    kill_wait
-        Seconds between SIGTERM and SIGKILL.
     """
 
     script: str
@@ -63,53 +57,52 @@ class Order:
     environment: dict[str, str]
     umask: int
     affinity: list[int]
-    mark: str
     time: float | None
-    kill_wait: float
 
 
-def fork_keeper(order: Order, status: int, *, leftovers_only: bool = False) -> tuple[Process, int]:
-    """Start a keeper and return it, with the descriptor on which it waits for a byte.
+def fork_supervisor(supervisor: Supervisor, spec: JobSpec | None) -> tuple[Process, int]:
+    """Start a process for `supervisor`; return it, and where it waits for a byte.
 
     Until the byte comes it does nothing; if the descriptor is closed before,
     it goes away. So a job is never started without being recorded first.
 
     Parameters
     ----------
-    order
-        What to do.
-    status
-        Descriptor of the job's status, `STATUS_SIZE` bytes.
-    leftovers_only
-        Don't start the job; end what is left of it, its keeper having been killed.
+    supervisor
+        What works in the process.
+    spec
+        How to start the job. None to end what is left of it, its supervisor having been killed.
     """
     wait_for, go = os.pipe()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     try:
         pid = os.fork()
         if pid == 0:
-            _live_as_keeper(order, status, wait_for, leftovers_only=leftovers_only)
+            _live_as(supervisor, spec, wait_for)
     except BaseException:  # raised again; nobody else would close it
         os.close(go)
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(wait_for)
-    keeper = identify(pid)
-    if keeper is None:  # /proc is not there, or hides our own processes
+    process = identify(pid)
+    if process is None:  # /proc is not there, or hides our own processes
         os.close(go)
         raise OSError("The folder /proc does not show this user's processes")
-    return keeper, go
+    return process, go
 
 
-def _live_as_keeper(order: Order, status: int, wait_for: int, *, leftovers_only: bool) -> NoReturn:
+def _live_as(supervisor: Supervisor, spec: JobSpec | None, wait_for: int) -> NoReturn:
     exit_code = 1
     try:
         os.setsid()
-        _close_all_but(status, wait_for)
+        _close_all_but(supervisor.job_file, wait_for)
         if os.read(wait_for, 1):
             os.close(wait_for)
-            Keeper(order, status).keep(leftovers_only=leftovers_only)
+            if spec:
+                supervisor.run(spec)
+            else:
+                supervisor.end_leftovers()
         exit_code = 0
     except BaseException:  # noqa: BLE001  a fork must not go on with its parent's program
         traceback.print_exc()
@@ -124,50 +117,60 @@ def _close_all_but(*kept: int) -> None:
                 os.close(descriptor)
 
 
-class Keeper:
-    """Keeps one job from its start until its last process is gone."""
+class Supervisor:
+    """Looks after one job from its start until its last process is gone.
 
-    def __init__(self, order: Order, status: int) -> None:
-        self._order = order
-        self._status = status
+    Parameters
+    ----------
+    mark
+        A word in the environment of the job's processes that no other job has.
+    kill_wait
+        Seconds between SIGTERM and SIGKILL.
+    job_file
+        Descriptor of the file in which the job's status is written.
+    """
+
+    def __init__(self, mark: str, kill_wait: float, job_file: int) -> None:
+        self.job_file = job_file
+        self._mark = mark
+        self._kill_wait = kill_wait
+        self._leftover_wait = min(LEFTOVER_WAIT, kill_wait)
         self._main = 0
         self._wait_status: int | None = None
         #: Whether all processes of the job are this one's children, or below them.
         self._has_all = False
-        self._leftover_wait = min(LEFTOVER_WAIT, order.kill_wait)
 
-    def keep(self, *, leftovers_only: bool) -> None:
-        """Run the job, or what is left of it, to its end."""
-        if leftovers_only:
-            self._write("COMPLETING", reason=_KEEPER_KILLED)
-            self._end_everything(self._leftover_wait)
-            self._write("FAILED", reason=_KEEPER_KILLED)
-            return
+    def run(self, spec: JobSpec) -> None:
+        """Run the job to its end."""
         self._has_all = _adopt_orphans()
         try:
-            self._start()
+            self._start(spec)
         except OSError as error:
             self._write("FAILED", reason=f"could not be started: {error}")
             return
-        cause = self._wait_for_main()
+        cause = self._wait_for_main(spec.time)
         self._write("COMPLETING", reason=cause)
-        self._end_everything(self._order.kill_wait if cause else self._leftover_wait)
+        self._end_everything(self._kill_wait if cause else self._leftover_wait)
         self._write_end(cause)
 
-    def _start(self) -> None:
-        order = self._order
-        os.umask(order.umask)
-        os.chdir(order.workdir)
-        Path(order.output).parent.mkdir(parents=True, exist_ok=True)
-        output = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    def end_leftovers(self) -> None:
+        """End what is left of a job whose supervisor was killed."""
+        self._write("COMPLETING", reason=_SUPERVISOR_KILLED)
+        self._end_everything(self._leftover_wait)
+        self._write("FAILED", reason=_SUPERVISOR_KILLED)
+
+    def _start(self, spec: JobSpec) -> None:
+        os.umask(spec.umask)
+        os.chdir(spec.workdir)
+        Path(spec.output).parent.mkdir(parents=True, exist_ok=True)
+        output = os.open(spec.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self._main = os.fork()
         if self._main == 0:
-            _become_the_job(order, output)
+            _become_the_job(spec, self._mark, output)
         os.close(output)
 
-    def _wait_for_main(self) -> str:
+    def _wait_for_main(self, limit: float | None) -> str:
         """Wait until the job's first process ends; return why it must end, if it must."""
-        limit = self._order.time
         deadline = None if limit is None else time.monotonic() + limit
         while self._wait_status is None:
             remaining = None if deadline is None else deadline - time.monotonic()
@@ -230,7 +233,7 @@ class Keeper:
         return list(found)
 
     def _look(self) -> list[Process]:
-        return job_processes(self._order.mark, ancestor=os.getpid())
+        return job_processes(self._mark, ancestor=os.getpid())
 
     def _write_end(self, cause: str) -> None:
         code = os.waitstatus_to_exitcode(self._wait_status or 0)
@@ -241,7 +244,7 @@ class Keeper:
 
     def _write(self, state: str, *, exit_code: int | None = None, reason: str = "") -> None:
         status = {"state": state, "exit_code": exit_code, "reason": reason[:_MAX_REASON]}
-        os.pwrite(self._status, json.dumps(status).encode().ljust(STATUS_SIZE), 0)
+        write_status(self.job_file, status)
 
 
 def _signal_name(signum: int) -> str:
@@ -251,18 +254,18 @@ def _signal_name(signum: int) -> str:
         return f"signal {signum}"
 
 
-def _become_the_job(order: Order, output: int) -> NoReturn:
+def _become_the_job(spec: JobSpec, mark: str, output: int) -> NoReturn:
     try:
         os.setsid()
         # The cores may have been taken from this machine since the submission.
         with suppress(OSError):
-            os.sched_setaffinity(0, order.affinity)
+            os.sched_setaffinity(0, spec.affinity)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor, standard in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(descriptor, standard)
         handle_signals_as_new()
-        environment = order.environment | {MARK: order.mark}
-        os.execvpe("bash", ["bash", order.script], environment)  # noqa: S606  the user's own
+        environment = spec.environment | {MARK: mark}
+        os.execvpe("bash", ["bash", spec.script], environment)  # noqa: S606  the user's own
     except OSError as error:
         os.write(output, f"The job's script could not be started: {error}\n".encode())
     finally:

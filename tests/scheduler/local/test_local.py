@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import shutil
@@ -12,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,13 +23,13 @@ from adaptive_scheduler.errors import (
     SubmissionRejectedError,
 )
 from adaptive_scheduler.scheduler import Local, LocalMockScheduler
-from adaptive_scheduler.scheduler.local import client as local_client
-from adaptive_scheduler.scheduler.local import socket as local_socket
+from adaptive_scheduler.scheduler.local import client, daemon
+from adaptive_scheduler.scheduler.local import scheduler as local_scheduler
+from adaptive_scheduler.scheduler.local.client import ask, exchange
 from adaptive_scheduler.scheduler.local.processes import identify, is_alive
-from adaptive_scheduler.scheduler.local.spool import open_spool
+from adaptive_scheduler.scheduler.local.spool import open_spool, write_record
 from tests.scheduler.contract import HOLD, SchedulerContract, alive, exists, make_batch
 from tests.waiting import wait_until
-from tests.whole_lines import whole_lines
 
 
 class LocalSite:
@@ -50,7 +50,7 @@ class LocalSite:
         os.kill(pid, signal.SIGSTOP)
         try:
             with self._monkeypatch.context() as patch:
-                patch.setattr(local_client, "ANSWER_TIMEOUT", 0.5)
+                patch.setattr(Local, "answer_timeout", 0.5)
                 yield
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -106,15 +106,19 @@ def kill_daemon():
     wait_until(lambda: not exists(pid))
 
 
-def keeper_of(pid):
-    """Return the number of the process that keeps the job with the main process `pid`."""
+def supervisor_of(pid):
+    """Return the number of the process that started the job with the main process `pid`."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def keeper_in_journal():
-    """Return the process that keeps the first job that was started; None before that."""
-    records = map(json.loads, whole_lines(open_spool().journal))
-    return next((r["keeper"][0] for r in records if r["event"] == "started"), None)
+def change_supervisor(job_id, **fields):
+    """Have the spool say something else of a job's supervisor."""
+    spool = open_spool()
+    record = spool.read_record(job_id)
+    supervisor = dict(zip(("pid", "began", "boot"), record["supervisor"], strict=True)) | fields
+    job_file = os.open(spool.job_file(job_id), os.O_RDWR)
+    write_record(job_file, record | {"supervisor": list(supervisor.values())})
+    os.close(job_file)
 
 
 # The daemon.
@@ -158,19 +162,19 @@ def test_jobs_that_wait_are_started_by_the_next_daemon(running, submit, folder):
 
 def test_a_job_that_ends_while_there_is_no_daemon_is_remembered(running, folder):
     job_id, pid = running("trap 'exit 6' EXIT")
-    keeper = keeper_of(pid)
+    supervisor = supervisor_of(pid)
     kill_daemon()
     (folder / "go").touch()
-    wait_until(lambda: not exists(keeper))
+    wait_until(lambda: not exists(supervisor))
     assert Local().queue() == {}
     assert Local().ends([job_id])[job_id].exit_code == 6
 
 
 def test_a_job_meets_its_time_limit_while_there_is_no_daemon(submit):
     (job_id,) = submit(HOLD, using=Local(time=2, max_cores=2))
-    keeper = wait_until(keeper_in_journal)
+    supervisor, *_ = wait_until(lambda: open_spool().read_record(job_id).get("supervisor"))
     kill_daemon()
-    wait_until(lambda: not exists(keeper))
+    wait_until(lambda: not exists(supervisor))
     wait_until(lambda: job_id not in alive(Local()))
     assert Local().ends([job_id])[job_id].state == "TIMEOUT"
 
@@ -185,7 +189,7 @@ def test_a_job_can_be_cancelled_after_its_daemon_was_killed(running):
 
 
 @pytest.mark.parametrize("daemon_too", [False, True])
-def test_what_a_killed_keeper_leaves_is_ended(running, folder, daemon_too):
+def test_what_a_killed_supervisor_leaves_is_ended(running, folder, daemon_too):
     script = """
         (echo $BASHPID >> workers; exec setsid sleep 1000) &
         (echo $BASHPID >> workers; trap '' TERM; exec sleep 1000) &
@@ -195,7 +199,7 @@ def test_what_a_killed_keeper_leaves_is_ended(running, folder, daemon_too):
     pids = [pid, *map(int, (folder / "workers").read_text().split())]
     if daemon_too:
         kill_daemon()
-    os.kill(keeper_of(pid), signal.SIGKILL)
+    os.kill(supervisor_of(pid), signal.SIGKILL)
     wait_until(lambda: job_id not in alive(Local()))
     assert not any(map(exists, pids))
     end = Local().ends([job_id])[job_id]
@@ -203,9 +207,9 @@ def test_what_a_killed_keeper_leaves_is_ended(running, folder, daemon_too):
     assert "killed" in end.reason
 
 
-def test_a_stopped_keeper_goes_on_when_its_job_is_cancelled(running):
+def test_a_stopped_supervisor_goes_on_when_its_job_is_cancelled(running):
     job_id, pid = running()
-    os.kill(keeper_of(pid), signal.SIGSTOP)
+    os.kill(supervisor_of(pid), signal.SIGSTOP)
     Local().cancel_ids([job_id])
     wait_until(lambda: job_id not in alive(Local()))
     assert not exists(pid)
@@ -221,30 +225,22 @@ def test_a_stopped_job_can_be_cancelled(running):
 def test_jobs_of_an_earlier_start_of_the_machine_are_gone(running):
     job_id, pid = running()
     kill_daemon()
-    keeper = keeper_of(pid)
-    os.kill(keeper, signal.SIGKILL)
+    supervisor = supervisor_of(pid)
+    os.kill(supervisor, signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
-    journal = open_spool().journal
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    for record in lines:
-        if record["event"] == "booted":
-            record["boot"] = "an earlier one"
-    journal.write_text("".join(json.dumps(record) + "\n" for record in lines))
+    change_supervisor(job_id, boot="an earlier one")
     assert Local().queue() == {}
-    assert Local().ends([job_id])[job_id].state == "NODE_FAIL"
+    end = Local().ends([job_id])[job_id]
+    assert end.state == "NODE_FAIL"
+    assert end.is_no_fault
 
 
-def test_a_process_that_got_the_number_of_a_keeper_is_left_alone(running):
+def test_a_process_that_got_the_number_of_a_supervisor_is_left_alone(running):
     job_id, pid = running()
     kill_daemon()
-    os.kill(keeper_of(pid), signal.SIGKILL)
+    os.kill(supervisor_of(pid), signal.SIGKILL)
     with subprocess.Popen(["sleep", "1000"], env={}) as stranger:
-        journal = open_spool().journal
-        lines = [json.loads(line) for line in journal.read_text().splitlines()]
-        for record in lines:
-            if record["event"] == "started":
-                record["keeper"][0] = stranger.pid
-        journal.write_text("".join(json.dumps(record) + "\n" for record in lines))
+        change_supervisor(job_id, pid=stranger.pid)
         Local().cancel_ids([job_id])
         wait_until(lambda: job_id not in alive(Local()))
         assert not exists(pid)
@@ -260,20 +256,20 @@ def test_many_processes_that_need_a_daemon_at_once_get_the_same(local_spool, fol
         "print(*Local(max_cores=2).submit(batch).values())"
     )
     batch = pickle.dumps(make_batch(scheduler, folder, "echo . >> lines", 5))
-    clients = [
+    programs = [
         subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         for _ in range(6)
     ]
     ids = []
-    for client in clients:
-        client.stdin.write(batch)
-        client.stdin.close()
-    for client in clients:
-        ids += client.stdout.read().split()
-        client.stdout.close()
-        assert client.wait(timeout=60) == 0
+    for program in programs:
+        program.stdin.write(batch)
+        program.stdin.close()
+    for program in programs:
+        ids += program.stdout.read().split()
+        program.stdout.close()
+        assert program.wait(timeout=60) == 0
     assert len(set(ids)) == 30
     wait_until(lambda: not alive(scheduler))
     assert (folder / "lines").read_text().count(".") == 30
@@ -299,14 +295,16 @@ def test_no_job_runs_twice_however_often_the_daemon_is_killed(submit, folder):
 def test_a_submission_that_is_sent_twice_is_done_once(submit, monkeypatch):
     submit("true")
     asked = []
-    monkeypatch.setattr(
-        "adaptive_scheduler.scheduler.local.scheduler.ask",
-        lambda spool, question: asked.append(question) or local_client.ask(spool, question),
-    )
-    (job_id,) = submit(HOLD)
-    assert local_client.ask(open_spool(), asked[0]) == {"batch": int(job_id.split("_")[0])}
+
+    def ask_and_note(spool, question, **keywords):
+        asked.append(question)
+        return ask(spool, question, **keywords)
+
+    monkeypatch.setattr(local_scheduler, "ask", ask_and_note)
+    (job_id,) = submit(HOLD, token="once")
+    assert ask(open_spool(), asked[0], timeout=60) == {"batch": int(job_id.split("_")[0])}
     assert alive(Local()) >= {job_id}
-    assert sum(job["token"] == asked[0]["token"] for job in Local().queue().values()) == 1
+    assert sum(job["token"] == "once" for job in Local().queue().values()) == 1
 
 
 def test_a_question_that_comes_too_late_is_not_acted_upon(running, monkeypatch):
@@ -318,12 +316,10 @@ def test_a_question_that_comes_too_late_is_not_acted_upon(running, monkeypatch):
     assert exists(pid)
 
 
-def test_a_daemon_of_another_release_is_replaced_and_its_jobs_go_on(running, monkeypatch):
+def test_a_daemon_of_another_release_is_replaced_and_its_jobs_go_on(running):
     job_id, pid = running()
     old = daemon_pid()
-    with monkeypatch.context() as patch:
-        patch.setattr(local_socket, "VERSION", 0)
-        answer = local_socket.exchange(open_spool(), {"do": "queue"}, time.monotonic() + 60)
+    answer = exchange(open_spool(), {"do": "queue", "protocol": 0}, timeout=60)
     assert answer == {"outdated": True}
     wait_until(lambda: not exists(old))
     assert Local().queue()[job_id]["running"]
@@ -340,7 +336,7 @@ def test_garbage_on_the_socket_harms_nobody(running):
             connection.sendall(garbage)
     for question in ({"do": "no such thing"}, {"do": "submit"}, {"do": "cancel", "job_ids": [1]}):
         with pytest.raises(SchedulerUnavailableError, match="does not understand"):
-            local_client.ask(open_spool(), question)
+            ask(open_spool(), question, timeout=60)
     assert job_id in alive(Local())
 
 
@@ -351,7 +347,7 @@ def test_the_daemon_imports_little(local_spool, submit):
     )
     said = subprocess.run(
         [sys.executable, "-S", "-c", code],
-        env={"PYTHONPATH": str(Path(local_client.__file__).parents[3])},
+        env={"PYTHONPATH": str(Path(client.__file__).parents[3])},
         capture_output=True,
         text=True,
         check=True,
@@ -384,6 +380,32 @@ def test_a_daemon_that_a_job_starts_is_not_a_part_of_the_job(submit, folder, tmp
     wait_until(lambda: not exists(pid))
 
 
+def test_a_clock_that_is_set_back_and_forth_changes_nothing(local_spool, folder, monkeypatch):
+    """The daemon and its supervisors are forks of this process: they see the same clock."""
+    spool, real = open_spool(), time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real() + 7200 * (time.monotonic_ns() % 3 - 1))
+        pid = os.fork()
+        if pid == 0:
+            with suppress(BaseException):
+                daemon.main([str(spool.folder)])
+            os._exit(0)
+        os.waitpid(pid, 0)
+    scheduler = Local(max_cores=3, kill_wait=0.5, time=3)
+    began = time.monotonic()
+    late = scheduler.submit(make_batch(scheduler, folder, HOLD))[0]
+    told = scheduler.submit(make_batch(scheduler, folder, f"trap '' TERM; touch ready; {HOLD}"))[0]
+    good = scheduler.submit(make_batch(scheduler, folder, "true"))[0]
+    wait_until((folder / "ready").exists)
+    scheduler.cancel_ids([told])
+    wait_until(lambda: not alive(scheduler))
+    assert time.monotonic() - began >= 3
+    ends = scheduler.ends([late, told, good])
+    assert [ends[i].state for i in (late, told, good)] == ["TIMEOUT", "CANCELLED", "COMPLETED"]
+    wait_until(lambda: not exists(daemon_pid()))
+    assert spool.log.read_text() == ""
+
+
 # The spool.
 
 
@@ -400,7 +422,7 @@ def test_a_batch_of_many_jobs_takes_few_files_and_little_space(submit):
     assert len(Local().queue()) == n
     spool = open_spool()
     assert len(list(spool.folder.iterdir())) < 12
-    assert spool.journal.stat().st_size < 12 * n
+    assert sum(path.stat().st_size for path in spool.folder.iterdir()) < 32 * n
     Local().cancel_ids(set(alive(Local())) - {first})
     wait_until(lambda: alive(Local()) <= {first})
 
@@ -408,9 +430,84 @@ def test_a_batch_of_many_jobs_takes_few_files_and_little_space(submit):
 def test_nothing_is_left_in_the_spool_when_jobs_have_ended(submit):
     submit("true", 5)
     wait_until(lambda: not alive(Local()))
+    wait_until(lambda: not exists(daemon_pid()))
     kept = {path.name for path in open_spool().folder.iterdir()}
-    assert kept == {"daemon", "starting", "socket", "journal.jsonl", "daemon.log"}
+    assert kept == {"daemon", "starting", "socket", "jobs.sqlite", "daemon.log"}
     assert open_spool().log.read_text() == ""
+
+
+def test_jobs_that_run_are_taken_over_when_the_database_is_damaged(running, submit, folder):
+    wide = Local(cores=2, max_cores=2, kill_wait=0.5)
+    job_id, pid = running("trap 'exit 5' EXIT", using=wide, job_name="wide", token="mine")
+    (waiting,) = submit("touch started", using=wide)
+    kill_daemon()
+    spool = open_spool()
+    for path in spool.folder.glob("jobs.sqlite*"):
+        path.write_bytes(b"garbage" * 1000)
+    with pytest.warns(UserWarning, match=r"damaged-1\.sqlite"):
+        queue = Local().queue()
+    assert set(queue) == {job_id}
+    assert (queue[job_id]["job_name"], queue[job_id]["token"]) == ("wide-0", "mine")
+    assert "damaged-1.sqlite" in spool.log.read_text()
+    (new,) = submit("true")
+    assert new not in {job_id, waiting}
+    assert Local().queue()[new]["state"] == "PENDING"  # the cores are taken
+    (folder / "go").touch()
+    wait_until(lambda: not alive(Local()))
+    assert Local().ends([job_id, new])[job_id].exit_code == 5
+    assert not (folder / "started").exists()
+    assert not exists(pid)
+
+
+def test_a_job_whose_supervisor_dies_after_the_database_was_damaged_is_ended(running):
+    job_id, pid = running()
+    kill_daemon()
+    for path in open_spool().folder.glob("jobs.sqlite*"):
+        path.write_bytes(b"garbage" * 1000)
+    os.kill(supervisor_of(pid), signal.SIGKILL)
+    with pytest.warns(UserWarning, match="damaged"):
+        Local().queue()
+    wait_until(lambda: job_id not in alive(Local()))
+    assert not exists(pid)
+    assert Local().ends([job_id])[job_id].state == "FAILED"
+
+
+def test_a_job_whose_file_was_deleted_is_ended(running):
+    job_id, pid = running()
+    kill_daemon()
+    open_spool().job_file(job_id).unlink()
+    wait_until(lambda: job_id not in alive(Local()))
+    assert not exists(pid)
+    assert Local().ends([job_id])[job_id].state == "FAILED"
+
+
+#: What formats 1 and 2 wrote, but for fields that say how jobs are started.
+_JOURNAL = """\
+{"event": "booted", "boot": "b"}
+{"event": "submitted", "batch": 1795920000, "numbers": [0, 1, 2, 5], "job_name": "job"}
+{"event": "started", "job": [1795920000, 0], "keeper": [1, 2], "mark": "m"}
+{"event": "started", "job": [1795920000, 1], "keeper": [3, 4], "mark": "n"}
+{"event": "ended", "jobs": ["1795920000_0"], "state": "FAILED", "exit_code": 1, "reason": ""}
+"""
+
+
+@pytest.mark.parametrize(("number", "torn"), [("1", ""), ("2", '{"event": "en')])
+def test_jobs_of_an_earlier_format_are_not_passed_over_in_silence(submit, number, torn):
+    folder = open_spool().folder.with_name(number)
+    folder.mkdir()
+    (folder / "journal.jsonl").write_text(_JOURNAL + torn)
+    says = pytest.warns(UserWarning, match=f"3 jobs of an earlier version .* in {folder}.* rm -r")
+    with says:
+        assert Local().queue() == {}
+    with says:
+        submit("true")
+    ended = '{"event": "ended", "jobs": ["1795920000_%s"]}\n'
+    (folder / "journal.jsonl").write_text(_JOURNAL + "".join(ended % i for i in (1, 2, 5)))
+    wait_until(lambda: not alive(Local()))
+    kill_daemon()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Local().queue()
 
 
 def test_jobs_end_when_their_spool_is_removed(running):
@@ -466,7 +563,7 @@ def test_a_full_disk_is_named_and_nothing_is_submitted(local_spool, folder):
         check=True,
     ).stdout.decode()
     assert said.startswith("SchedulerUnavailableError")
-    assert "File too large" in said
+    assert "disk I/O error" in said
     assert "ADAPTIVE_SCHEDULER_LOCAL_DIR" in said
     assert len(scheduler.queue()) == 1
     assert len(list(open_spool().folder.glob("*.sh"))) == 1
