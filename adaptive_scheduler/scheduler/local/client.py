@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -10,8 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from adaptive_scheduler._common.user_warning import warn_user
@@ -26,10 +24,9 @@ from adaptive_scheduler.scheduler.local.spool import (
 )
 
 #: Seconds that a daemon may take to start; a loaded machine is slow.
-START_TIMEOUT = 30.0
+_START_TIMEOUT = 30.0
 #: Seconds until the question is asked again when the daemon goes away in the middle of it.
 _PAUSES = (0.02, 0.1, 0.5, 1.0, 2.0)
-_LOCK_PAUSE = 0.02
 _CHUNK = 1 << 18
 #: Without the site's and the user's packages: quick, and safe from what they change.
 _DAEMON = ("-S", "-P", "-X", "utf8", "-m", "adaptive_scheduler.scheduler.local.daemon")
@@ -125,7 +122,7 @@ def _ask(spool: Spool, question: Message, timeout: float) -> Message:
         try:
             answer = exchange(spool, question, timeout=timeout)
         except (ConnectionRefusedError, FileNotFoundError):
-            _start_daemon(spool, timeout)
+            _start_daemon(spool)
         except ConnectionError:
             time.sleep(pause)  # it went away; what it did is in its database
         else:
@@ -139,28 +136,22 @@ def _ask(spool: Spool, question: Message, timeout: float) -> Message:
     )
 
 
-def _start_daemon(spool: Spool, timeout: float) -> None:
-    with _only_one(spool):
-        try:
-            exchange(spool, {"do": "ends", "job_ids": []}, timeout=timeout)
-        except (ConnectionError, FileNotFoundError):
-            pass
-        else:
-            return  # somebody else has started it
-        environment = {name: value for name, value in os.environ.items() if name != MARK}
-        environment |= {NOT_OF_A_JOB: "1", "PYTHONPATH": str(_PACKAGE_PARENT)}
-        try:
-            done = subprocess.run(
-                [sys.executable, *_DAEMON, str(spool.folder)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=START_TIMEOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError from error
+def _start_daemon(spool: Spool) -> None:
+    """Return when there is a daemon, be it one that somebody else has started."""
+    environment = {name: value for name, value in os.environ.items() if name != MARK}
+    environment |= {NOT_OF_A_JOB: "1", "PYTHONPATH": str(_PACKAGE_PARENT)}
+    try:
+        done = subprocess.run(
+            [sys.executable, *_DAEMON, str(spool.folder)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_START_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError from error
     if done.returncode:
         raise SchedulerUnavailableError(
             f"The daemon of Local could not start in {spool.folder}:\n{done.stderr}\n{_way_out()}"
@@ -168,25 +159,6 @@ def _start_daemon(spool: Spool, timeout: float) -> None:
     if done.stderr:
         warn_user(done.stderr.strip())
     _warn_of_older_jobs(spool)
-
-
-@contextmanager
-def _only_one(spool: Spool) -> Iterator[None]:
-    """Wait until no other process starts a daemon for this spool."""
-    deadline = time.monotonic() + START_TIMEOUT
-    descriptor = os.open(spool.starting, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError from None
-                time.sleep(_LOCK_PAUSE)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _warn_of_older_jobs(spool: Spool) -> None:

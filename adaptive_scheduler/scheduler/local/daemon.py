@@ -56,6 +56,7 @@ class Daemon:
     def __init__(self, spool: Spool, database: Database) -> None:
         loop = asyncio.get_running_loop()
         self._spool = spool
+        self._database = database
         self._folder = spool.folder.stat()
         self._wake = asyncio.Event()
         self._jobs = LocalJobs(
@@ -100,7 +101,7 @@ class Daemon:
                 await asyncio.wait_for(self._wake.wait(), self._pause())
 
     def _may_go(self) -> bool:
-        if self._n_clients or not self._jobs.is_empty:
+        if self._n_clients or not self._database.is_empty:
             self._busy_at = time.monotonic()
         if self._is_outdated:
             return not self._n_clients
@@ -110,7 +111,7 @@ class Daemon:
         """Return after how many seconds to look again although nothing has happened."""
         if self._jobs.must_look_again:
             return _RETRY
-        if self._jobs.is_empty:
+        if self._database.is_empty:
             return max(0.0, LINGER - (time.monotonic() - self._busy_at))
         return _LOOK
 
@@ -155,7 +156,7 @@ class Daemon:
             "submit": self._submit,
             "queue": lambda _: {"groups": self._jobs.queue()},
             "cancel": self._cancel,
-            "ends": lambda question: {"ends": self._jobs.ends(question["job_ids"])},
+            "ends": lambda question: {"ends": self._database.ends(question["job_ids"])},
         }
         try:
             if time.monotonic() > question["deadline"]:
@@ -170,10 +171,10 @@ class Daemon:
             return {"error": "the daemon does not understand the question"}
 
     def _submit(self, question: Message) -> Message:
-        shown = question["shown"] | {"submitted": time.time()}
-        common = (question["cores"], question["max_cores"], question["kill_wait"])
-        batch = Batch(*common, shown, question["launch"])
-        return {"batch": self._jobs.submit(question["word"], question["numbers"], batch)}
+        batch = Batch(**question["batch"])
+        batch.shown["submitted"] = time.time()
+        number = self._database.submit(question["word"], question["numbers"], batch)
+        return {"batch": number}
 
     def _cancel(self, question: Message) -> Message:
         self._jobs.cancel(question["job_ids"])
@@ -195,6 +196,9 @@ def main(arguments: list[str]) -> int:
     """
     os.umask(0o077)
     spool = Spool(Path(arguments[0]))
+    # Wait for others that start one, until it can be reached or they have failed.
+    starting = os.open(spool.starting, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(starting, fcntl.LOCK_EX)
     # A lock on the folder also keeps the system from clearing it out.
     lock = os.open(spool.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -206,6 +210,7 @@ def main(arguments: list[str]) -> int:
         os.close(ready)
         return 0 if os.read(wait_for, 1) else 1
     os.close(wait_for)
+    os.close(starting)  # locked while the process lives that returns above
     os.setsid()
     os.chdir("/")
     handle_signals_as_new()

@@ -1,7 +1,7 @@
 """The jobs of `Local` on disk, in one SQLite file that only the daemon writes.
 
-A job is in one of three tables: `pending`, `running`, or `ended`. Each method
-that changes something is one transaction. Commits are safe from the end of
+A job is in the table `job` until it is over, and in the table `ended` then. Each
+method that changes something is one transaction. Commits are safe from the end of
 any process; that of `submit` is also safe from a crash of the machine, since
 its caller is told that the jobs won't be lost.
 """
@@ -12,9 +12,8 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable
-from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adaptive_scheduler.scheduler.local.spool import Message
 
@@ -40,8 +39,11 @@ CREATE TABLE batch (                      -- jobs that were submitted together, 
     shown TEXT NOT NULL,                  -- JSON: what the queue shows of it
     launch TEXT NOT NULL                  -- JSON: how its jobs are started
 );
-CREATE TABLE pending (batch INTEGER, number INTEGER, PRIMARY KEY (batch, number)) WITHOUT ROWID;
-CREATE TABLE running (batch INTEGER, number INTEGER, PRIMARY KEY (batch, number)) WITHOUT ROWID;
+CREATE TABLE job (                        -- those that wait, and those that run
+    batch INTEGER, number INTEGER,
+    is_running INTEGER NOT NULL,
+    PRIMARY KEY (batch, number)
+) WITHOUT ROWID;
 CREATE TABLE ended (
     position INTEGER PRIMARY KEY,         -- the last one is the largest
     batch INTEGER, number INTEGER,
@@ -135,17 +137,16 @@ class Database:
     @property
     def is_empty(self) -> bool:
         """Whether no jobs wait or run."""
-        return self._connection.execute("SELECT 1 FROM batch LIMIT 1").fetchone() is None
+        return self._one("SELECT 1 FROM batch LIMIT 1") is None
 
     def has_batch(self, number: int) -> bool:
         """Return whether jobs of a batch wait or run."""
-        query = "SELECT 1 FROM batch WHERE id = ?"
-        return self._connection.execute(query, (number,)).fetchone() is not None
+        return self._one("SELECT 1 FROM batch WHERE id = ?", number) is not None
 
     def batch(self, number: int) -> Batch:
-        """Return what the jobs of a batch have in common."""
-        row = self._connection.execute("SELECT * FROM batch WHERE id = ?", (number,)).fetchone()
-        _, cores, max_cores, kill_wait, shown, launch = row
+        """Return what the jobs of a batch, which wait or run, have in common."""
+        query = "SELECT cores, max_cores, kill_wait, shown, launch FROM batch WHERE id = ?"
+        cores, max_cores, kill_wait, shown, launch = self._one(query, number)
         return Batch(cores, max_cores, kill_wait, json.loads(shown), json.loads(launch))
 
     def batches(self) -> dict[int, Message]:
@@ -155,47 +156,44 @@ class Database:
 
     def next_pending(self) -> tuple[JobKey, int, int] | None:
         """Return the job whose turn it is, with its cores and max_cores."""
-        row = self._connection.execute(
-            "SELECT batch, number, cores, max_cores FROM pending JOIN batch ON id = batch"
-            " ORDER BY batch, number LIMIT 1"
-        ).fetchone()
+        row = self._one(
+            "SELECT batch, number, cores, max_cores FROM job JOIN batch ON id = batch"
+            " WHERE NOT is_running ORDER BY batch, number LIMIT 1"
+        )
         return row and (JobKey(*row[:2]), *row[2:])
 
-    def pending(self) -> dict[int, list[int]]:
-        """Return the numbers of the jobs that wait, by batch."""
-        rows = self._connection.execute("SELECT * FROM pending ORDER BY batch, number")
-        by_batch = groupby(rows, key=lambda row: row[0])
-        return {batch: [number for _, number in group] for batch, group in by_batch}
+    def jobs(self, *, running: bool) -> list[JobKey]:
+        """Return the jobs that run, or those that wait, in the order in which they came."""
+        query = "SELECT batch, number FROM job WHERE is_running = ? ORDER BY batch, number"
+        return [JobKey(*row) for row in self._connection.execute(query, (running,))]
 
-    def running(self) -> list[JobKey]:
-        """Return the jobs that were started and have not ended."""
-        return [JobKey(*row) for row in self._connection.execute("SELECT * FROM running")]
+    def is_pending(self, key: JobKey) -> bool:
+        """Return whether a job waits."""
+        query = "SELECT 1 FROM job WHERE batch = ? AND number = ? AND NOT is_running"
+        return self._one(query, *key) is not None
 
     def knows(self, key: JobKey) -> bool:
         """Return whether a job waits, runs or has ended."""
-        return any(self._is_in(table, key) for table in ("pending", "running", "ended"))
+        tables = "(SELECT batch, number FROM job UNION ALL SELECT batch, number FROM ended)"
+        query = f"SELECT 1 FROM {tables} WHERE batch = ? AND number = ?"  # noqa: S608  ours
+        return self._one(query, *key) is not None
 
     def ends(self, job_ids: Iterable[str]) -> dict[str, Message]:
         """Return how jobs have ended, as far as it is remembered."""
         query = "SELECT how FROM ended WHERE batch = ? AND number = ?"
-        found = {
-            str(key): self._connection.execute(query, key).fetchone()
-            for job_id in job_ids
-            if (key := JobKey.parse(job_id))
-        }
+        keys = filter(None, map(JobKey.parse, job_ids))
+        found = {str(key): self._one(query, *key) for key in keys}
         return {job_id: json.loads(row[0]) for job_id, row in found.items() if row}
 
-    def _is_in(self, table: str, key: JobKey) -> bool:
-        query = f"SELECT 1 FROM {table} WHERE batch = ? AND number = ?"  # noqa: S608  a table of ours
-        return self._connection.execute(query, key).fetchone() is not None
+    def _one(self, query: str, *values: object) -> Any:
+        return self._connection.execute(query, values).fetchone()
 
     # What happens.
 
     def submit(self, word: str, numbers: Iterable[int], batch: Batch) -> int:
         """Add jobs; return the number of their batch. With the same word again, the same."""
-        known = self._connection.execute("SELECT batch FROM submission WHERE word = ?", (word,))
-        if row := known.fetchone():
-            return int(row[0])
+        if known := self._one("SELECT batch FROM submission WHERE word = ?", word):
+            return int(known[0])
         self._connection.execute("PRAGMA synchronous = FULL")
         try:
             with self._connection as change:
@@ -205,7 +203,7 @@ class Database:
                 change.execute("DELETE FROM submission WHERE batch <= ?", forgotten)
                 self._insert_batch(number, batch)
                 rows = ((number, each) for each in numbers)
-                change.executemany("INSERT INTO pending VALUES (?, ?)", rows)
+                change.executemany("INSERT INTO job VALUES (?, ?, FALSE)", rows)
         finally:
             self._connection.execute("PRAGMA synchronous = NORMAL")
         return number
@@ -213,14 +211,13 @@ class Database:
     def start(self, key: JobKey) -> None:
         """Note that a job has a supervisor."""
         with self._connection as change:
-            change.execute("DELETE FROM pending WHERE batch = ? AND number = ?", key)
-            change.execute("INSERT OR IGNORE INTO running VALUES (?, ?)", key)
+            change.execute("UPDATE job SET is_running = TRUE WHERE batch = ? AND number = ?", key)
 
     def adopt(self, key: JobKey, batch: Batch) -> None:
         """Note that a job runs of which nothing was known."""
         with self._connection as change:
             self._insert_batch(key.batch, batch)
-            change.execute("INSERT INTO running VALUES (?, ?)", key)
+            change.execute("INSERT INTO job VALUES (?, ?, TRUE)", key)
             # Batches that come have later numbers.
             change.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (key.batch,))
 
@@ -231,9 +228,7 @@ class Database:
         how = json.dumps({"state": state, "exit_code": exit_code, "reason": reason})
         rows = list(keys)
         with self._connection as change:
-            for table in ("pending", "running"):
-                query = f"DELETE FROM {table} WHERE batch = ? AND number = ?"  # noqa: S608  likewise
-                change.executemany(query, rows)
+            change.executemany("DELETE FROM job WHERE batch = ? AND number = ?", rows)
             query = "INSERT OR REPLACE INTO ended (batch, number, how) VALUES (?, ?, ?)"
             change.executemany(query, [(*key, how) for key in rows])
             change.execute(
@@ -241,18 +236,10 @@ class Database:
                 (REMEMBERED_ENDS,),
             )
             change.executemany(
-                "DELETE FROM batch WHERE id = ?1"
-                " AND NOT EXISTS (SELECT 1 FROM pending WHERE batch = ?1)"
-                " AND NOT EXISTS (SELECT 1 FROM running WHERE batch = ?1)",
+                "DELETE FROM batch WHERE id = ? AND NOT EXISTS"
+                " (SELECT 1 FROM job WHERE batch = batch.id)",
                 {(key.batch,) for key in rows},
             )
-
-    def cancel(self, keys: Iterable[JobKey], reason: str) -> set[int]:
-        """End those of the jobs that wait; return which batches they are of."""
-        waiting = [key for key in keys if self._is_in("pending", key)]
-        if waiting:
-            self.end(waiting, "CANCELLED", reason=reason)
-        return {key.batch for key in waiting}
 
     def _insert_batch(self, number: int, batch: Batch) -> None:
         shown, launch = json.dumps(batch.shown), json.dumps(batch.launch)

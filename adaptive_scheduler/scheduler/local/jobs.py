@@ -1,4 +1,4 @@
-"""The jobs of `Local`: submitted, started, adopted, ended."""
+"""The jobs of `Local` as they run: started in their turn, adopted, ended."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import signal
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from adaptive_scheduler.scheduler.local.processes import (
     send_signal,
     watch,
 )
-from adaptive_scheduler.scheduler.local.spool import Message, Spool, write_record
+from adaptive_scheduler.scheduler.local.spool import Spool, write_record
 from adaptive_scheduler.scheduler.local.supervisor import (
     JobSpec,
     Supervisor,
@@ -86,11 +87,6 @@ class LocalJobs:
         self._adopt()
 
     @property
-    def is_empty(self) -> bool:
-        """Whether no jobs are left."""
-        return self._database.is_empty
-
-    @property
     def must_look_again(self) -> bool:
         """Whether there is something to do of which no descriptor will tell."""
         unwatched = any(job.descriptor is None for job in self._running.values())
@@ -137,16 +133,6 @@ class LocalJobs:
 
     # What users ask for.
 
-    def submit(self, word: str, numbers: Collection[int], batch: Batch) -> int:
-        """Add jobs; return the number of their batch. With the same word again, the same.
-
-        Raises
-        ------
-        sqlite3.OperationalError
-            If they can't be kept. Nothing was submitted then.
-        """
-        return self._database.submit(word, numbers, batch)
-
     def queue(self) -> list[tuple[Any, ...]]:
         """Return what there is: batch, what the queue shows of it, state, reason, numbers."""
         parts = defaultdict(list)
@@ -154,7 +140,9 @@ class LocalJobs:
             status = self._spool.read_status(str(key))
             state = "COMPLETING" if job.is_told_to_end or status else "RUNNING"
             parts[key.batch].append((state, str(status.get("reason", "")), [key.number]))
-        for batch, numbers in self._database.pending().items():
+        waiting = groupby(self._database.jobs(running=False), lambda key: key.batch)
+        for batch, keys in waiting:
+            numbers = [key.number for key in keys]
             parts[batch].append(("PENDING", self._trouble or _WAITING, numbers))
         batches = self._database.batches().items()
         return [(batch, shown, *part) for batch, shown in batches for part in parts[batch]]
@@ -171,12 +159,10 @@ class LocalJobs:
         for key in keys:
             if job := self._running.get(key):
                 job.tell_to_end()
-        for batch in self._database.cancel(keys, "before it was started"):
-            self._drop_script(batch)
-
-    def ends(self, job_ids: Iterable[str]) -> dict[str, Message]:
-        """Return how jobs have ended, as far as it is remembered."""
-        return self._database.ends(job_ids)
+        if waiting := [key for key in keys if self._database.is_pending(key)]:
+            self._database.end(waiting, "CANCELLED", reason="before it was started")
+            for batch in {key.batch for key in waiting}:
+                self._drop_script(batch)
 
     # Starts and ends.
 
@@ -191,7 +177,7 @@ class LocalJobs:
             if key and record and not self._database.knows(key):
                 common = (record["cores"], record["cores"], record["kill_wait"], record["shown"])
                 self._database.adopt(key, Batch(*common, launch={}))
-        running = self._database.running()
+        running = self._database.jobs(running=True)
         self._remove_strays(running)
         for key in running:
             supervisor = self._spool.read_record(str(key)).get("supervisor")

@@ -140,18 +140,20 @@ class Local(BaseScheduler):
             "do": "submit",
             "word": uuid.uuid4().hex,
             "numbers": batch.numbers,
-            "cores": batch.resources.cores,
-            "max_cores": self._most_cores(),
-            "kill_wait": self.kill_wait,
-            "shown": {"job_name": batch.job_name, "token": batch.token},
-            "launch": {
-                "script": batch.script,
-                "time": None if time is None else seconds_of(time),
-                "workdir": _as_utf8(batch.workdir.absolute()),
-                "log_folder": _as_utf8(batch.log_folder.absolute()),
-                "environment": {_as_utf8(k): _as_utf8(v) for k, v in os.environ.items()},
-                "umask": _umask(),
-                "affinity": sorted(os.sched_getaffinity(0)),
+            "batch": {
+                "cores": batch.resources.cores,
+                "max_cores": self._most_cores(),
+                "kill_wait": self.kill_wait,
+                "shown": {"job_name": batch.job_name, "token": batch.token},
+                "launch": {
+                    "script": batch.script,
+                    "time": None if time is None else seconds_of(time),
+                    "workdir": _as_utf8(batch.workdir.absolute()),
+                    "log_folder": _as_utf8(batch.log_folder.absolute()),
+                    "environment": {_as_utf8(k): _as_utf8(v) for k, v in os.environ.items()},
+                    "umask": _umask(),
+                    "affinity": sorted(os.sched_getaffinity(0)),
+                },
             },
         }
         answer = ask(open_spool(), question, timeout=self.answer_timeout)
