@@ -9,8 +9,8 @@ its caller is told that the jobs won't be lost.
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ from adaptive_scheduler.scheduler.local.spool import Message
 REMEMBERED_ENDS = 20_000
 #: How many submissions are remembered, so that one which is sent again is not done again.
 _REMEMBERED_SUBMISSIONS = 1_000
+#: The first number of a batch is smaller.
+_MAX_FIRST = 10**10
 #: The largest number that SQLite keeps.
 _MAX_INTEGER = 2**63 - 1
 
@@ -218,8 +220,6 @@ class Database:
         with self._connection as change:
             self._insert_batch(key.batch, batch)
             change.execute("INSERT INTO job VALUES (?, ?, TRUE)", key)
-            # Batches that come have later numbers.
-            change.execute("UPDATE sqlite_sequence SET seq = max(seq, ?)", (key.batch,))
 
     def end(
         self, keys: Iterable[JobKey], state: str, exit_code: int | None = None, reason: str = ""
@@ -261,8 +261,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         if connection.execute("PRAGMA user_version").fetchone() == (0,):
-            # In a spool that was made anew, numbers go on above those of the old one.
-            connection.executescript(_SCHEMA.format(before_first=int(time.time())))
+            # Far from the numbers of a database that was here before, which nobody knows.
+            before_first = secrets.randbelow(_MAX_FIRST)
+            connection.executescript(_SCHEMA.format(before_first=before_first))
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.Error:
