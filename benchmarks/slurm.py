@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from adaptive_scheduler.scheduler import SLURM  # noqa: E402
 from adaptive_scheduler.scheduler.jobs import Batch  # noqa: E402
-from adaptive_scheduler.scheduler.slurm.client import ask_well  # noqa: E402
+from adaptive_scheduler.scheduler.slurm.commands import slurm_commands  # noqa: E402
 from adaptive_scheduler.scheduler.slurm.queue import queue_command  # noqa: E402
 from tests.cluster.slurm import ClusterConfig, SlurmCluster, temporary_cluster  # noqa: E402
 
@@ -88,12 +88,12 @@ def measure_alone(n_jobs: int) -> list[float | str]:
     with cluster_with(_DEFAULT_SIZE, n_jobs), folder_for_jobs() as folder:
         command = ["sbatch", "--parsable", "--hold", f"--output={folder}/%j.out", "--wrap=true"]
         start = time.perf_counter()
-        job_ids = [ask_well(command).strip() for _ in range(n_jobs)]
+        job_ids = [slurm_commands().ask(command).strip() for _ in range(n_jobs)]
         submitted = time.perf_counter()
-        ask_well(queue_command())
+        slurm_commands().ask(queue_command(me_only=True))
         listed = time.perf_counter()
         for job_id in job_ids:
-            ask_well(["scancel", job_id])
+            slurm_commands().ask(["scancel", job_id])
         cancelled = time.perf_counter()
     return [
         "one call a job",

@@ -12,21 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from adaptive_scheduler._common.formatting import counted, size
+from adaptive_scheduler._common.formatting import size
 from adaptive_scheduler.cli.examination import environment
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.scheduler import PBS, SLURM, BaseScheduler
-from adaptive_scheduler.scheduler.local.cores import usable_cores
-from adaptive_scheduler.scheduler.pbs.site import PbsSite
-from adaptive_scheduler.scheduler.slurm.client import ask_well
-from adaptive_scheduler.scheduler.slurm.site import parse_config, read_partitions
+from adaptive_scheduler.scheduler import BaseScheduler
 
 #: Bytes that should be free where runs and their data are.
 _ROOM = 1 << 30
 #: Folders that each machine has for itself, as a rule.
 _OF_ONE_MACHINE = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108  that is what is wrong with them
-#: What scontrol calls the limits that matter here.
-_LIMITS_OF_SLURM = ("MaxArraySize", "MaxJobCount", "KillWait")
 #: Open files of a manager beside the connections of its jobs.
 _FILES_OF_ITS_OWN = 100
 #: Seconds by which clocks may differ.
@@ -83,7 +77,7 @@ def check_queue(scheduler: BaseScheduler) -> Iterator[Finding]:
 def check_limits(scheduler: BaseScheduler) -> Iterator[Finding]:
     """Tell what a site allows."""
     try:
-        limits = _limits(scheduler)
+        limits = scheduler.describe_site()
     except AdaptiveSchedulerError as error:
         yield Finding("limits", "note", f"They can't be read: {error}")
     else:
@@ -97,24 +91,6 @@ def check_limits(scheduler: BaseScheduler) -> Iterator[Finding]:
         f"{n_files:,} in one process: {n_jobs:,} jobs can be connected; others compute unheard, "
         "and report when there is room",
     )
-
-
-def _limits(scheduler: BaseScheduler) -> list[str]:
-    if isinstance(scheduler, SLURM):
-        partitions = [
-            f"partition {p.name}{' (the default)' if p.is_default else ''}: {p.n_cores} cores, at "
-            f"most {p.cores_of_largest_node} on a node"
-            for p in read_partitions().values()
-        ]
-        config = parse_config(ask_well(("scontrol", "show", "config")))
-        limits = ", ".join(f"{name} {config[name]}" for name in _LIMITS_OF_SLURM if name in config)
-        return [limits, *partitions]
-    if isinstance(scheduler, PBS):
-        site = PbsSite()
-        cores = site.nodes.values()
-        size = f"{counted(len(cores), 'node')}, {counted(sum(cores), 'core')}"
-        return [f"{size}, at most {max(cores)} on a node", f"arrays of {site.max_array_size} jobs"]
-    return [f"{usable_cores()} cores of this machine may be used"]
 
 
 def check_folder(folder: Path, *, is_local: bool) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from adaptive_scheduler._common.progress import bars
 from adaptive_scheduler.errors import InvalidInputError, SchedulerError, SchedulerUnavailableError
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.scheduler.core import Scheduler
+    from adaptive_scheduler.scheduler.base import BaseScheduler
 
 #: Seconds until jobs that are still there are cancelled again. Schedulers give
 #: a job up to 30 seconds to save its work, which is no reason to ask again.
@@ -21,7 +21,7 @@ _PAUSES = (0.2, 5.0)
 
 
 def cancel_and_wait(
-    scheduler: Scheduler,
+    scheduler: BaseScheduler,
     job_ids: Callable[[], Collection[str]],
     *,
     with_progress_bar: bool = True,

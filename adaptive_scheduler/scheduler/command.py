@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -105,6 +106,101 @@ def run_command(
         name = signal.Signals(-process.returncode).name
         raise SchedulerUnavailableError(f"`{shown(command)}` was ended by {name}: {stderr.strip()}")
     return Finished(command, process.returncode, stdout, stderr)
+
+
+class Commands:
+    """Runs the commands of one queueing system.
+
+    Parameters
+    ----------
+    hidden
+        Names of variables that the commands don't get.
+    noise
+        Lines of complaints that mean nothing.
+    timeout
+        Seconds that a command gets, unless it needs more; None for as many as usual.
+    """
+
+    #: Seconds that a command gets where nothing else is said.
+    timeout: float = TIMEOUT
+
+    def __init__(
+        self,
+        *,
+        hidden: re.Pattern[str] | None = None,
+        noise: Collection[str] = (),
+        timeout: float | None = None,
+    ) -> None:
+        if timeout is not None:
+            self.timeout = timeout
+        self._hidden = hidden
+        self._noise = noise
+        self._fixed: dict[str, str | None] = {}
+
+    def fix(self, variables: Mapping[str, str | None]) -> None:
+        """Give the commands these variables from now on, whatever the environment says.
+
+        A variable that is None is one that they don't get.
+        """
+        self._fixed |= variables
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that commands get which submit jobs; most pass them on to these."""
+        hidden = self._hidden
+        found: dict[str, str | None] = {
+            name: value
+            for name, value in os.environ.items()
+            if hidden is None or not hidden.fullmatch(name)
+        }
+        return {name: value for name, value in (found | self._fixed).items() if value is not None}
+
+    def run(
+        self, command: Sequence[str], *, text: str | None = None, timeout: float | None = None
+    ) -> Finished:
+        """Run a command that submits jobs, and return what it said; see `run_command`."""
+        return run_command(
+            command,
+            timeout=self.timeout if timeout is None else timeout,
+            environment=self.environment(),
+            text=text,
+        )
+
+    def look(self, command: Sequence[str]) -> Finished:
+        """Ask a question, and return the answer, whatever its exit code; see `run_command`.
+
+        It is in English, and its times are UTC: at the end of summer, local
+        time has an hour twice.
+        """
+        environment = self.environment() | {"LC_ALL": "C", "TZ": "UTC0"}
+        return run_command(command, timeout=self.timeout, environment=environment)
+
+    def ask(self, command: Sequence[str], *, harmless: Collection[str] = ()) -> str:
+        """Ask a question, and return what was printed if that can be trusted; see `checked`."""
+        return self.checked(self.look(command), harmless=harmless).stdout
+
+    def checked(self, answer: Finished, *, harmless: Collection[str] = ()) -> Finished:
+        """Return an answer that can be trusted.
+
+        Parameters
+        ----------
+        answer
+            Of a command.
+        harmless
+            Complaints that are part of a good answer, whatever the exit code.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If it tells of another failure.
+        """
+        if answer.returncode and not self._is_harmless(answer, harmless):
+            raise SchedulerUnavailableError(f"`{shown(answer.command)}` failed: {answer.complaint}")
+        return answer
+
+    def _is_harmless(self, answer: Finished, harmless: Collection[str]) -> bool:
+        lines = (line.strip() for line in answer.stderr.splitlines())
+        complaints = [line for line in lines if line and line not in self._noise]
+        return bool(complaints) and all(any(h in line for h in harmless) for line in complaints)
 
 
 def shown(command: Sequence[str]) -> str:

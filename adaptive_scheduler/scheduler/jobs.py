@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypedDict
+from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.scheduler.resources import Resources
@@ -132,6 +133,24 @@ class Batch:
     def name_of(self, number: int) -> str:
         """Return the name of job `number`."""
         return f"{self.job_name}-{number}"
+
+
+class JobArray(NamedTuple):
+    """Jobs of a batch that one command submits.
+
+    Attributes
+    ----------
+    numbers
+        Of the jobs, ascending.
+    is_array
+        Whether they are members of an array; else it is one job alone.
+    shift
+        What the number of a job has more than its index in the array.
+    """
+
+    numbers: Sequence[int]
+    is_array: bool = False
+    shift: int = 0
 
 
 def new_token(run_id: str) -> str:

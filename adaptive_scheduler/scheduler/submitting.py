@@ -13,33 +13,22 @@ from adaptive_scheduler.errors import (
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.scheduler.core import Scheduler
 from adaptive_scheduler.scheduler.jobs import Batch
 
 
 def check_on_path(command: str, system: str) -> None:
-    """Raise `InvalidInputError` if the command that submits jobs to a system is not here."""
+    """Check that the command that submits jobs to a system is here.
+
+    Raises
+    ------
+    InvalidInputError
+        If it isn't.
+    """
     if shutil.which(command) is None:
         raise InvalidInputError(
             f"There is no {command} on PATH: this is no machine from which jobs are submitted to "
             f"{system}. Log in to one, or use `scheduler.Local`."
         )
-
-
-def check_batch(scheduler: Scheduler, batch: Batch) -> None:
-    """Check that jobs can begin at some time: schedulers take some that wait for ever.
-
-    Raises
-    ------
-    SubmissionRejectedError
-        If they can't.
-    """
-    try:
-        scheduler.check(batch.resources)
-    except InvalidInputError as error:
-        raise SubmissionRejectedError(
-            f"The jobs of '{batch.job_name}' were not submitted: {error}"
-        ) from error
 
 
 def make_log_folder(batch: Batch) -> None:
@@ -78,6 +67,7 @@ def submission_error(
     hints
         What to do, by phrases of a refusal; the first that occurs counts.
     """
+    words = words.partition("\nusage:")[0]  # a list of all options may follow
     quoted = textwrap.indent(words, "    ")
     if any(phrase in words for phrase in doubtful):
         return SchedulerUnavailableError(

@@ -17,7 +17,7 @@ from adaptive_scheduler.learners.paths import (
     fname_to_paths,
     given_name,
 )
-from adaptive_scheduler.scheduler.core import Scheduler
+from adaptive_scheduler.scheduler.base import BaseScheduler
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
@@ -64,10 +64,10 @@ def check_scheduler(scheduler: object) -> None:
     InvalidInputError
         If it isn't.
     """
-    if isinstance(scheduler, type) and issubclass(scheduler, Scheduler):
+    if isinstance(scheduler, type) and issubclass(scheduler, BaseScheduler):
         name = scheduler.__name__
         raise InvalidInputError(f"`scheduler` is the class {name}: give {name}(...) instead.")
-    if not isinstance(scheduler, Scheduler):
+    if not isinstance(scheduler, BaseScheduler):
         raise InvalidInputError(
             f"`scheduler` is one such as Local(cores=1), not a {type(scheduler).__name__}."
         )

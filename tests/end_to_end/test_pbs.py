@@ -15,7 +15,7 @@ from adaptive_scheduler import utils
 from adaptive_scheduler.errors import SubmissionRejectedError
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import PBS
-from adaptive_scheduler.scheduler.pbs import client
+from adaptive_scheduler.scheduler.command import Commands
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import is_alive, most_at_once, points, records, saved_points
 from tests.waiting import wait_until
@@ -69,7 +69,7 @@ def complete(ledger, gate):
 def hung(pbs):
     """Let the server not answer for a while, and nobody wait for long."""
     with pytest.MonkeyPatch.context() as patch, pbs.hung():
-        patch.setattr(client, "TIMEOUT", 3.0)
+        patch.setattr(Commands, "timeout", 3.0)
         yield
 
 

@@ -23,7 +23,6 @@ from adaptive_scheduler.scheduler.local.cores import usable_cores
 from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, Message, open_spool
 from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.script import JobVariables
-from adaptive_scheduler.scheduler.submitting import check_batch
 
 #: Seconds between SIGTERM and SIGKILL when a job has to end.
 KILL_WAIT = 30.0
@@ -115,6 +114,10 @@ class Local(BaseScheduler):
                 f"Local(..., max_cores={resources.cores})."
             )
 
+    def describe_site(self) -> list[str]:
+        """Return how many cores there are, in a line for people."""
+        return [f"{usable_cores()} cores of this machine may be used"]
+
     def script_head(self, resources: Resources) -> list[str]:
         """Return comments that say what `resources` are; the daemon gets them in another way."""
         time = "" if resources.time is None else f", time: {resources.time}"
@@ -133,7 +136,7 @@ class Local(BaseScheduler):
         SchedulerUnavailableError
             If it is not known whether they were.
         """
-        check_batch(self, batch)
+        self.check_batch(batch)
         _check_name(batch.job_name)
         time = batch.resources.time
         question = {
@@ -156,7 +159,7 @@ class Local(BaseScheduler):
                 },
             },
         }
-        answer = ask(open_spool(), question, timeout=self.answer_timeout)
+        answer = ask(open_spool(self.commands.environment()), question, timeout=self.answer_timeout)
         return {number: f"{answer['batch']}_{number}" for number in batch.numbers}
 
     def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:  # noqa: ARG002  all are mine
@@ -202,7 +205,11 @@ class Local(BaseScheduler):
         }
 
     def _ask(self, do: str, **question: Any) -> Message:
-        return ask_if_used(open_spool(), {"do": do, **question}, timeout=self.answer_timeout)
+        return ask_if_used(
+            open_spool(self.commands.environment()),
+            {"do": do, **question},
+            timeout=self.answer_timeout,
+        )
 
     def _most_cores(self) -> int:
         return usable_cores() if self.max_cores is None else self.max_cores

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -129,8 +129,13 @@ def write_status(job_file: int, status: Message) -> None:
     os.pwrite(job_file, json.dumps(status).encode().ljust(_BLOCK), _BLOCK)
 
 
-def open_spool() -> Spool:
+def open_spool(environment: Mapping[str, str] = os.environ) -> Spool:
     """Return this user's spool on this machine; make it if need be.
+
+    Parameters
+    ----------
+    environment
+        The variables of which one may name another place.
 
     Raises
     ------
@@ -138,7 +143,7 @@ def open_spool() -> Spool:
         If it can't be made, or belongs to somebody else.
     """
     failures = []
-    for root in _roots():
+    for root in _roots(environment):
         try:
             return Spool(_private_folder(_private_folder(root) / str(FORMAT)))
         except OSError as error:
@@ -167,13 +172,13 @@ def older_jobs(spool: Spool) -> dict[Path, int]:
     return found
 
 
-def _roots() -> list[Path]:
+def _roots(environment: Mapping[str, str]) -> list[Path]:
     """Return where the spool may be, in order of preference.
 
     Each of them is this machine's alone, as the processes are; and none is
     emptied when the user logs out, since jobs go on then.
     """
-    if named := os.environ.get(SPOOL_VARIABLE):
+    if named := environment.get(SPOOL_VARIABLE):
         return [Path(named).absolute() / "local"]
     name = f"adaptive-scheduler-{os.getuid()}"
     return [Path("/var/tmp", name), Path("/tmp", name)]  # noqa: S108  the owner is checked

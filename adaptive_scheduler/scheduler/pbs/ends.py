@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from adaptive_scheduler.scheduler.jobs import JobEnd
-from adaptive_scheduler.scheduler.pbs.queue import ENDED, parse_id
-from adaptive_scheduler.scheduler.pbs.records import Attributes
+from adaptive_scheduler.scheduler.pbs.queue import ENDED, Attributes, parse_id
 
 #: Of the exit statuses below zero, PBS and Torque have those to this one in common.
 _LAST_IN_COMMON: Final = -7

@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import deque
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler._common.user_warning import warn_user
-from adaptive_scheduler.errors import (
-    InvalidInputError,
-    SchedulerUnavailableError,
-    SubmissionRejectedError,
+from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
+from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobArray, JobEnd, QueuedJob
+from adaptive_scheduler.scheduler.command import Finished
+from adaptive_scheduler.scheduler.early_warning import (
+    check_warning,
+    warning_lines,
+    warning_lines_by_queue,
 )
-from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
-from adaptive_scheduler.scheduler.command import Finished, run_command
-from adaptive_scheduler.scheduler.early_warning import check_warning
-from adaptive_scheduler.scheduler.pbs import client
-from adaptive_scheduler.scheduler.pbs.arrays import Block, blocks, halves
-from adaptive_scheduler.scheduler.pbs.client import failure_of
-from adaptive_scheduler.scheduler.pbs.deleting import delete
+from adaptive_scheduler.scheduler.pbs import commands
 from adaptive_scheduler.scheduler.pbs.ends import end_of
-from adaptive_scheduler.scheduler.pbs.listing import PbsListing
-from adaptive_scheduler.scheduler.pbs.queue import ours, queue_of
-from adaptive_scheduler.scheduler.pbs.records import Attributes
+from adaptive_scheduler.scheduler.pbs.queue import Attributes, PbsListing, ours, queue_of
 from adaptive_scheduler.scheduler.pbs.resources import PbsResources
-from adaptive_scheduler.scheduler.pbs.script import (
-    VARIABLES,
-    Dialect,
-    parse_submit,
-    sent_script,
-    simpler,
-    submit_command,
-)
+from adaptive_scheduler.scheduler.pbs.script import VARIABLES, sent_script
 from adaptive_scheduler.scheduler.pbs.site import PbsSite
-from adaptive_scheduler.scheduler.pbs.warning import warning_lines, warning_lines_by_queue
 from adaptive_scheduler.scheduler.resources import PerLearner, Resources
 from adaptive_scheduler.scheduler.script import JobVariables
-from adaptive_scheduler.scheduler.submitting import check_batch, check_on_path, make_log_folder
-
-#: What qsub says of an array that is too large for the server, or for one of its queues.
-_TOO_LARGE = "Array job exceeds server or queue size limit"
 
 
 class PBS(BaseScheduler):
@@ -92,7 +75,12 @@ class PBS(BaseScheduler):
     submit_cmd: ClassVar[str] = "qsub"
     directive: ClassVar[str] = "#PBS"
     variables: ClassVar[JobVariables] = VARIABLES
-    _resources_kind: ClassVar[type[Resources]] = PbsResources
+    resources_kind: ClassVar[type[Resources]] = PbsResources
+    doubtful: ClassVar[Collection[str]] = commands.DOUBTFUL
+    hints: ClassVar[Mapping[str, str]] = commands.HINTS
+    noise: ClassVar[Collection[str]] = commands.NOISE
+
+    parse_submit = staticmethod(commands.parse_submit)
 
     def __init__(
         self,
@@ -111,9 +99,6 @@ class PBS(BaseScheduler):
             raise InvalidInputError("`time` and `walltime` are the same: say one of them.")
         check_warning(signal_before_end)
         self.signal_before_end = signal_before_end
-        self._site = PbsSite()
-        self._listing = PbsListing()
-        self._dialect: Dialect | None = None
         super().__init__(
             cores,
             cores_per_node=cores_per_node,
@@ -123,11 +108,9 @@ class PBS(BaseScheduler):
             select=select,
             **keywords,
         )
-
-    @property
-    def queue_key(self) -> Hashable:
-        """What is equal for all schedulers of the same server."""
-        return (self.kind, *self._location().values())
+        self._site = PbsSite(self.commands)
+        self._listing = PbsListing(self.commands)
+        self._known_dialect: commands.Dialect | None = None
 
     # What a job asks for.
 
@@ -155,7 +138,6 @@ class PBS(BaseScheduler):
         Where pbsnodes does not answer, it is left to qsub to say so.
         """
         super().check(resources)
-        check_on_path("qsub", "PBS")
         if self._site.is_slurm:
             raise InvalidInputError(
                 "The qsub on PATH submits to Slurm, and tells jobs nothing of PBS. Use "
@@ -173,6 +155,15 @@ class PBS(BaseScheduler):
                     f"has {largest}."
                 )
 
+    def describe_site(self) -> list[str]:
+        """Return how large the site is and how large arrays may be, in lines for people."""
+        cores = self._site.nodes.values()
+        size = f"{counted(len(cores), 'node')}, {counted(sum(cores), 'core')}"
+        return [
+            f"{size}, at most {max(cores)} on a node",
+            f"arrays of {self._site.max_array_size} jobs",
+        ]
+
     def script_head(self, resources: Resources) -> list[str]:
         """Return the option lines with which a job script asks for `resources`."""
         wanted = PbsResources.of(resources)
@@ -187,53 +178,40 @@ class PBS(BaseScheduler):
         """Return the lines by which jobs warn themselves when the site decides on their time."""
         if not resources.has_default_walltime or self.signal_before_end == 0:
             return []
-        return warning_lines_by_queue(self._site.default_walltimes, self.signal_before_end)
+        return warning_lines_by_queue(
+            self._site.default_walltimes, self.signal_before_end, queue="$PBS_QUEUE"
+        )
 
-    # What a scheduler does.
+    # How jobs are submitted.
 
-    def submit(self, batch: Batch) -> dict[int, str]:
-        """Submit jobs, and return the ids of those that PBS took, by number.
+    def arrays(self, numbers: Sequence[int]) -> Iterator[JobArray]:
+        """Yield the jobs that one call of qsub submits each."""
+        return commands.arrays(numbers, self._site.max_array_size)
 
-        It takes them an array at a time: when it refuses the second, the jobs
-        of the first exist.
+    def submit_command(self, batch: Batch, jobs: JobArray) -> list[str]:
+        """Return the call of qsub that submits some jobs of a batch."""
+        options = self._options(PbsResources.of(batch.resources))
+        return commands.submit_command(batch, jobs, options, self._dialect)
 
-        Raises
-        ------
-        SubmissionRejectedError
-            If PBS said no; none of the jobs was submitted.
-        SchedulerUnavailableError
-            If it is not known whether they were.
-        """
-        check_batch(self, batch)
-        make_log_folder(batch)
-        waiting = deque(blocks(batch.numbers, self._site.max_array_size))
-        job_ids: dict[int, str] = {}
-        while waiting:
-            block = waiting.popleft()
-            answer = self._submit_block(batch, block)
-            if answer.returncode == 0:
-                job_ids |= parse_submit(block, answer)
-            elif _TOO_LARGE in answer.complaint and len(block) > 1:
-                waiting.extendleft(reversed(halves(block)))  # a queue may take less
-            else:
-                error = failure_of(answer, batch)
-                if job_ids and isinstance(error, SubmissionRejectedError):
-                    break  # they are asked for again, and are alone then
-                raise error
-        return dict(sorted(job_ids.items()))
+    def submit_input(self, batch: Batch, jobs: JobArray) -> str:
+        """Return the script that qsub reads."""
+        return sent_script(batch, jobs, self._site_warning(PbsResources.of(batch.resources)))
 
-    def _submit_block(self, batch: Batch, block: Block) -> Finished:
-        if self._dialect is None:
+    def after_refusal(self, jobs: JobArray, answer: Finished) -> list[JobArray]:
+        """Return what to submit instead of jobs that this version, or this queue, does not take."""
+        if (dialect := commands.simpler(self._dialect, answer)) is not None:
+            self._known_dialect = dialect
+            return [jobs]
+        return commands.in_halves(jobs, answer)
+
+    @property
+    def _dialect(self) -> commands.Dialect:
+        if self._known_dialect is None:
             is_torque = self._site.is_torque
-            self._dialect = Dialect(is_torque, writes_at_once=not is_torque)
-        resources = PbsResources.of(batch.resources)
-        text = sent_script(batch, block, self._site_warning(resources))
-        command = submit_command(batch, block, self._options(resources), self._dialect)
-        answer = run_command(command, timeout=client.TIMEOUT, text=text)
-        if answer.returncode != 0 and (dialect := simpler(self._dialect, answer)) is not None:
-            self._dialect = dialect
-            return self._submit_block(batch, block)
-        return answer
+            self._known_dialect = commands.Dialect(is_torque, writes_at_once=not is_torque)
+        return self._known_dialect
+
+    # Which jobs there are. PBS is asked in several steps.
 
     def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:
         """Return the jobs that wait, run or are about to end, by id.
@@ -257,7 +235,8 @@ class PBS(BaseScheduler):
         SchedulerUnavailableError
             If it is not known whether it will.
         """
-        delete(ours(job_ids), can_force=not self._site.is_torque)
+        can_force = not self._site.is_torque
+        commands.delete(self.commands, ours(job_ids), can_force=can_force)
 
     def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
         """Return how jobs have ended; those of which nothing is known are left out.

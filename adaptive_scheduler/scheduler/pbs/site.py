@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
-from adaptive_scheduler.scheduler.command import run_command
-from adaptive_scheduler.scheduler.pbs.client import TIMEOUT, ask
-from adaptive_scheduler.scheduler.pbs.records import Attributes, parse_records
+from adaptive_scheduler.scheduler.command import Commands
+from adaptive_scheduler.scheduler.pbs.queue import Attributes, parse_records
 from adaptive_scheduler.scheduler.pbs.resources import is_walltime, walltime_seconds
 
 #: PBS's own default, for sites whose limit can't be read.
@@ -65,8 +64,15 @@ def default_walltimes(
 
 @dataclass
 class PbsSite:
-    """What has been read of a site; each is asked for once, when it is first needed."""
+    """What has been read of a site; each is asked for once, when it is first needed.
 
+    Attributes
+    ----------
+    commands
+        What asks.
+    """
+
+    commands: Commands
     _nodes: dict[str, int] | None = None
     _server: Attributes | None = None
     _walltimes: dict[str, int] | None = None
@@ -87,7 +93,7 @@ class PbsSite:
         """Return what qsub says of its version; nothing if there is no answer."""
         if self._version is None:
             try:
-                answer = run_command(("qsub", "--version"), timeout=TIMEOUT)
+                answer = self.commands.look(("qsub", "--version"))
             except SchedulerUnavailableError:
                 return ""
             self._version = answer.stdout + answer.stderr
@@ -103,7 +109,7 @@ class PbsSite:
             If there is no answer.
         """
         if self._nodes is None:
-            self._nodes = _read_nodes()
+            self._nodes = _read_nodes(self.commands)
         return self._nodes
 
     @property
@@ -136,7 +142,7 @@ class PbsSite:
         """
         if self._walltimes is None:
             try:
-                queues = parse_records(ask(_QUEUES).stdout, "Queue")
+                queues = parse_records(self.commands.ask(_QUEUES), "Queue")
                 server = self._read_server()
             except SchedulerUnavailableError:
                 return {}
@@ -145,17 +151,17 @@ class PbsSite:
 
     def _read_server(self) -> Attributes:
         if self._server is None:
-            servers = parse_records(ask(_SERVER).stdout, "Server")
+            servers = parse_records(self.commands.ask(_SERVER), "Server")
             self._server = next(iter(servers.values()), {})
         return self._server
 
 
-def _read_nodes() -> dict[str, int]:
+def _read_nodes(commands: Commands) -> dict[str, int]:
     program = "pbsnodes" if shutil.which("pbsnodes") else "qnodes"  # Torque has either
-    detailed = run_command((program, "-av"), timeout=TIMEOUT)
+    detailed = commands.look((program, "-av"))
     if nodes := parse_nodes(detailed.stdout):
         return nodes
-    short = run_command((program, "-a"), timeout=TIMEOUT)  # Torque, and some sites, have no -v
+    short = commands.look((program, "-a"))  # Torque, and some sites, have no -v
     if nodes := parse_nodes(short.stdout):
         return nodes
     words = short.stderr.strip() or "it shows none with cores"

@@ -28,7 +28,7 @@ _NOT_LAUNCHED: Final = 53
 
 
 def recent_command() -> list[str]:
-    """Return the command that lists the user's jobs that have ended not long ago."""
+    """Return the command that lists the user's jobs which have ended not long ago."""
     columns = ",".join(f"{name}:{width}" for name, width in _WIDTHS.items())
     states = ",".join(sorted(ENDED))
     user = f"--user={os.getuid()}"

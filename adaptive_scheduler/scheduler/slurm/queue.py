@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.jobs import Phase, QueuedJob, queued_job
-from adaptive_scheduler.scheduler.slurm.arrays import numbered
+from adaptive_scheduler.scheduler.slurm.commands import numbered
 
 #: Separators that nobody types: names and comments may hold anything else, line breaks included.
 _RECORD, _FIELD = "\x1e", "\x1f"
@@ -16,36 +18,42 @@ _RECORD, _FIELD = "\x1e", "\x1f"
 #: unique.
 _FIELDS: Final = ("%i", "%T", "%r", "%V", "%k", "%j")
 
-# All states are in one of these tables, but those that nobody has heard of.
-# Source: squeue(1), "JOB STATE CODES".
-
-#: States from which no job comes back.
-ENDED: Final = frozenset(
+#: Where a job stands that is in a state. Source: squeue(1), "JOB STATE CODES".
+STATES: Final[Mapping[str, Phase]] = MappingProxyType(
     {
-        "BOOT_FAIL",
-        "CANCELLED",
-        "COMPLETED",
-        "DEADLINE",
-        "FAILED",
-        "NODE_FAIL",
-        "OUT_OF_MEMORY",
-        "PREEMPTED",
-        "TIMEOUT",
+        # No job comes back from these.
+        "BOOT_FAIL": "over",
+        "CANCELLED": "over",
+        "COMPLETED": "over",
+        "DEADLINE": "over",
+        "FAILED": "over",
+        "NODE_FAIL": "over",
+        "OUT_OF_MEMORY": "over",
+        "PREEMPTED": "over",
+        "TIMEOUT": "over",
+        # Begun, and not ended.
+        "RUNNING": "running",
+        "SUSPENDED": "running",
+        "STOPPED": "running",
+        "SIGNALING": "running",
+        "STAGE_OUT": "running",
+        "RESIZING": "running",
+        "REVOKED": "running",  # on another cluster of the federation
+        # Its processes are being ended, however long a node takes for that.
+        "COMPLETING": "ending",
+        # Nothing of it runs: it has not begun, or will begin again.
+        "PENDING": "pending",
+        "CONFIGURING": "pending",
+        "REQUEUE_HOLD": "pending",
+        "RESV_DEL_HOLD": "pending",
+        "SPECIAL_EXIT": "pending",
+        # It will begin again, and may still be ending.
+        "REQUEUED": "unknown",
+        "REQUEUE_FED": "unknown",
     }
 )
-#: States of jobs that have begun, and are not ended; a job that is revoked here has begun on
-#: another cluster of the federation.
-_RUNNING: Final = frozenset(
-    {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING", "REVOKED"}
-)
-#: Jobs whose processes are being ended, however long a node takes for that.
-_ENDING: Final = frozenset({"COMPLETING"})
-#: States of jobs of which nothing runs: they have not begun, or will begin again.
-_PENDING: Final = frozenset(
-    {"PENDING", "CONFIGURING", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
-)
-#: States of jobs that will begin again, and may still be ending.
-_REQUEUED: Final = frozenset({"REQUEUED", "REQUEUE_FED"})
+#: States from which no job comes back.
+ENDED: Final = frozenset(state for state, phase in STATES.items() if phase == "over")
 #: Why Slurm itself has put a pending job aside, until somebody releases it: its launch has
 #: failed, it was requeued too often. That people hold a job has other words.
 # Source: the reasons that slurmctld gives, and squeue(1), "JOB REASON CODES".
@@ -54,7 +62,7 @@ _STUCK: Final = frozenset({"launch failed requeued held", "JobHoldMaxRequeue"})
 _NOTHING: Final = frozenset({"None", "(null)", "N/A", ""})
 
 
-def queue_command(*, me_only: bool = True) -> list[str]:
+def queue_command(*, me_only: bool) -> list[str]:
     """Return the command that lists jobs, one line each, even those of an array."""
     users = [f"--user={os.getuid()}"] if me_only else []
     return [*squeue(), *users, f"--format={_RECORD}{_FIELD.join(_FIELDS)}"]
@@ -107,16 +115,12 @@ def _time(text: str) -> float | None:
 
 
 def _phase(state: str, reason: str) -> Phase:
-    if state in _PENDING:
-        return "stuck" if reason.replace("_", " ") in _STUCK else "pending"
-    if state in _RUNNING:
-        return "running"
-    if state in _ENDING:
-        return "ending"
-    return "over" if state in ENDED else "unknown"
+    phase = STATES.get(state, "unknown")
+    return "stuck" if phase == "pending" and reason.replace("_", " ") in _STUCK else phase
 
 
 def _reason(state: str, reason: str) -> str:
     if reason not in _NOTHING:
         return reason
-    return "not looked at yet" if state in _PENDING | _REQUEUED else ""
+    waits = state in STATES and STATES[state] in ("pending", "unknown")
+    return "not looked at yet" if waits else ""

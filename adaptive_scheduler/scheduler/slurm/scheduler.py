@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Hashable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from adaptive_scheduler.errors import SchedulerUnavailableError, SubmissionRejectedError
-from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, QueuedJob
-from adaptive_scheduler.scheduler.command import run_command
+from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobArray, JobEnd
 from adaptive_scheduler.scheduler.early_warning import NOT_YET, check_warning, warning_time
 from adaptive_scheduler.scheduler.launching import KEEP_OTHERS, srun_for_mpi
 from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.script import JobVariables
-from adaptive_scheduler.scheduler.slurm.arrays import (
-    VARIABLES,
-    blocks,
-    cancel_commands,
-    parse_submit,
-    submit_command,
-)
-from adaptive_scheduler.scheduler.slurm.client import ask, ask_well, slurm_environment
-from adaptive_scheduler.scheduler.slurm.ends import (
-    accounting_commands,
-    parse_accounting,
-    parse_recent,
-    recent_command,
-)
-from adaptive_scheduler.scheduler.slurm.errors import failure_of
-from adaptive_scheduler.scheduler.slurm.queue import parse_queue, queue_command
+from adaptive_scheduler.scheduler.slurm import commands, ends, queue
 from adaptive_scheduler.scheduler.slurm.resources import SlurmResources
 from adaptive_scheduler.scheduler.slurm.site import SlurmSite
-from adaptive_scheduler.scheduler.submitting import check_batch, check_on_path, make_log_folder
 
-#: Seconds that sbatch gets. It waits up to two minutes itself when there are too many jobs.
-_SUBMIT_TIMEOUT = 150.0
+#: What scontrol calls the limits that matter to runs.
+_LIMITS = ("MaxArraySize", "MaxJobCount", "KillWait")
 
 
 class SLURM(BaseScheduler):
@@ -90,8 +74,18 @@ class SLURM(BaseScheduler):
     ext: ClassVar[str] = ".sbatch"
     submit_cmd: ClassVar[str] = "sbatch"
     directive: ClassVar[str] = "#SBATCH"
-    variables: ClassVar[JobVariables] = VARIABLES
-    _resources_kind: ClassVar[type[Resources]] = SlurmResources
+    variables: ClassVar[JobVariables] = commands.VARIABLES
+    resources_kind: ClassVar[type[Resources]] = SlurmResources
+    hidden_variables: ClassVar[re.Pattern[str] | None] = commands.HIDDEN_VARIABLES
+    #: sbatch waits up to two minutes itself when there are too many jobs.
+    submit_timeout: ClassVar[float | None] = 150.0
+    doubtful: ClassVar[Collection[str]] = commands.DOUBTFUL
+    hints: ClassVar[Mapping[str, str]] = commands.HINTS
+
+    parse_submit = staticmethod(commands.parse_submit)
+    queue_command = staticmethod(queue.queue_command)
+    parse_queue = staticmethod(queue.parse_queue)
+    cancel_commands = staticmethod(commands.cancel_commands)
 
     def __init__(
         self,
@@ -115,7 +109,6 @@ class SLURM(BaseScheduler):
         self.requeue = requeue
         check_warning(signal_before_end)
         self.signal_before_end = signal_before_end
-        self._site = SlurmSite()
         super().__init__(
             cores,
             nodes=nodes,
@@ -131,11 +124,7 @@ class SLURM(BaseScheduler):
             gres=gres,
             **keywords,
         )
-
-    @property
-    def queue_key(self) -> Hashable:
-        """What is equal for all schedulers of the same cluster."""
-        return (self.kind, *self._location().values())
+        self._site = SlurmSite(self.commands)
 
     @property
     def partitions(self) -> dict[str, int]:
@@ -164,9 +153,14 @@ class SLURM(BaseScheduler):
         Where sinfo does not answer, it is left to sbatch to say so.
         """
         super().check(resources)
-        check_on_path("sbatch", "Slurm")
         with suppress(SchedulerUnavailableError):
             self._site.check(SlurmResources.of(resources))
+
+    def describe_site(self) -> list[str]:
+        """Return the limits of the site and its partitions, in lines for people."""
+        config = self._site.config
+        limits = [f"{name} {config[name]}" for name in _LIMITS if name in config]
+        return [", ".join(limits), *map(str, self._site.partitions.values())]
 
     def script_head(self, resources: Resources) -> list[str]:
         """Return the option lines with which a job script asks for `resources`."""
@@ -190,77 +184,32 @@ class SLURM(BaseScheduler):
         """Return the command with which a job starts a program on cores; the job adds how many."""
         return ["srun", "--mpi=none", *KEEP_OTHERS]
 
-    def _default_mpiexec(self) -> list[str]:
+    def default_mpiexec(self) -> list[str]:
+        """Return the command that starts programs of the MPI that this Python has."""
         return srun_for_mpi(self.python_executable)
 
-    # What a scheduler does.
+    # How jobs are submitted, and how they have ended.
 
-    def submit(self, batch: Batch) -> dict[int, str]:
-        """Submit jobs, and return the ids of those that Slurm took, by number.
+    def arrays(self, numbers: Sequence[int]) -> Iterator[JobArray]:
+        """Yield the jobs that one call of sbatch submits each."""
+        return commands.arrays(numbers, self._site.array_size)
 
-        It takes them an array at a time: when it refuses the second, the jobs
-        of the first exist.
-
-        Raises
-        ------
-        SubmissionRejectedError
-            If Slurm said no; none of the jobs was submitted.
-        SchedulerUnavailableError
-            If it is not known whether they were.
-        """
-        check_batch(self, batch)
-        make_log_folder(batch)
-        array_size = self._site.array_size
-        options = list(self._options(batch.resources))
-        job_ids: dict[int, str] = {}
-        for block in blocks(batch.numbers, array_size):
-            command = submit_command(batch, block, array_size, options)
-            environment = slurm_environment()
-            answer = run_command(command, timeout=_SUBMIT_TIMEOUT, environment=environment)
-            if answer.returncode == 0:
-                job_ids |= block.ids(parse_submit(answer))
-                continue
-            error = failure_of(answer, batch)
-            if job_ids and isinstance(error, SubmissionRejectedError):
-                break  # they are asked for again, and are alone then
-            raise error
-        return job_ids
-
-    def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:
-        """Return the jobs that wait, run or are about to end, by id.
-
-        Raises
-        ------
-        SchedulerUnavailableError
-            If there was no answer that can be trusted.
-        """
-        return parse_queue(ask_well(queue_command(me_only=me_only)))
-
-    def cancel_ids(self, job_ids: Collection[str]) -> None:
-        """Ask Slurm to end these jobs; ids that it doesn't know are no error.
-
-        Raises
-        ------
-        SchedulerUnavailableError
-            If it is not known whether it will.
-        """
-        _cancel(job_ids)
+    def submit_command(self, batch: Batch, jobs: JobArray) -> list[str]:
+        """Return the call of sbatch that submits some jobs of a batch."""
+        return commands.submit_command(batch, jobs, self._options(batch.resources))
 
     def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
         """Return how jobs have ended; those of which nothing is known are left out."""
-        ends: dict[str, JobEnd] = {}
-        wanted = set(job_ids)
+        found: dict[str, JobEnd] = {}
         with suppress(SchedulerUnavailableError):
-            ends |= parse_recent(ask_well(recent_command()))
-            for command in accounting_commands(wanted - ends.keys()):
-                answer = ask(command)
-                if answer.returncode:
-                    break  # most likely there is no accounting
-                ends |= parse_accounting(answer.stdout)
-        return {job_id: end for job_id, end in ends.items() if job_id in wanted}
+            found |= ends.parse_recent(self.commands.ask(ends.recent_command()))
+            for command in ends.accounting_commands(set(job_ids) - found.keys()):
+                # It fails where there is no accounting.
+                found |= ends.parse_accounting(self.commands.ask(command))
+        return {job_id: found[job_id] for job_id in job_ids if job_id in found}
 
-    @staticmethod
-    def cancel_jobs(name: str, *, dry: bool = False) -> list[str]:
+    @classmethod
+    def cancel_jobs(cls, name: str, *, dry: bool = False) -> list[str]:
         """Cancel all your jobs named ``{name}-{number}``, of whatever run.
 
         Parameters
@@ -280,20 +229,15 @@ class SLURM(BaseScheduler):
         SchedulerUnavailableError
             If it is not known which there are, or whether they will end.
         """
-        jobs = parse_queue(ask_well(queue_command()))
+        scheduler = cls(1)
         found = {
             job_id: job["job_name"]
-            for job_id, job in jobs.items()
+            for job_id, job in scheduler.queue().items()
             if job["alive"] and _has_name(job["job_name"], name)
         }
         if not dry:
-            _cancel(found)
+            scheduler.cancel_ids(found)
         return sorted(found.values(), key=lambda full: int(full.rpartition("-")[2]))
-
-
-def _cancel(job_ids: Collection[str]) -> None:
-    for command in cancel_commands(job_ids):
-        ask_well(command)
 
 
 def _has_name(full: str, name: str) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
-from adaptive_scheduler.scheduler.slurm.client import ask_well
+from adaptive_scheduler.scheduler.command import Commands
+from adaptive_scheduler.scheduler.slurm.commands import slurm_commands
 from adaptive_scheduler.scheduler.slurm.resources import SlurmResources
 
 #: Slurm's own defaults, for sites whose configuration can't be read.
@@ -56,6 +57,11 @@ class Partition:
         """How many cores its largest node has."""
         return max(cores for cores, _ in self.nodes)
 
+    def __str__(self) -> str:
+        default = " (the default)" if self.is_default else ""
+        most = self.cores_of_largest_node
+        return f"partition {self.name}{default}: {self.n_cores} cores, at most {most} on a node"
+
 
 def parse_partitions(stdout: str) -> dict[str, Partition]:
     """Read what sinfo prints, the default partition first."""
@@ -78,26 +84,19 @@ def parse_config(stdout: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs if value}
 
 
-def read_partitions(timeout: float = 30.0) -> dict[str, Partition]:
-    """Ask for the partitions.
-
-    Raises
-    ------
-    SchedulerUnavailableError
-        If there is no answer.
-    """
-    found = parse_partitions(ask_well(_PARTITIONS, timeout=timeout))
-    if not found:
-        raise SchedulerUnavailableError("sinfo shows no partition.")
-    return found
-
-
 class SlurmSite:
-    """What has been read of a site; each is asked for once, when it is first needed."""
+    """What has been read of a site; each is asked for once, when it is first needed.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    commands
+        What asks.
+    """
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._config: dict[str, str] = {}
         self._partitions: dict[str, Partition] = {}
-        self._array_size: int | None = None
 
     @property
     def partitions(self) -> dict[str, Partition]:
@@ -109,8 +108,23 @@ class SlurmSite:
             If there is no answer.
         """
         if not self._partitions:
-            self._partitions = read_partitions()
+            self._partitions = parse_partitions(self._commands.ask(_PARTITIONS))
+            if not self._partitions:
+                raise SchedulerUnavailableError("sinfo shows no partition.")
         return self._partitions
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The configuration of the controller, by its own names.
+
+        Raises
+        ------
+        SchedulerUnavailableError
+            If there is no answer.
+        """
+        if not self._config:
+            self._config = parse_config(self._commands.ask(_CONFIG))
+        return self._config
 
     @property
     def array_size(self) -> int:
@@ -119,15 +133,13 @@ class SlurmSite:
         `MaxArraySize` limits it, and so does `MaxJobCount`: while there are so
         many jobs, sbatch waits for room for a whole array.
         """
-        if self._array_size is None:
-            try:
-                config = parse_config(ask_well(_CONFIG))
-            except SchedulerUnavailableError:
-                return DEFAULT_MAX_ARRAY_SIZE
-            largest = _count(config, "MaxArraySize", DEFAULT_MAX_ARRAY_SIZE)
-            n_jobs = _count(config, "MaxJobCount", DEFAULT_MAX_JOB_COUNT)
-            self._array_size = min(largest, max(n_jobs // _PARTS, _FEWEST) + 1)
-        return self._array_size
+        try:
+            config = self.config
+        except SchedulerUnavailableError:
+            return DEFAULT_MAX_ARRAY_SIZE
+        largest = _count(config, "MaxArraySize", DEFAULT_MAX_ARRAY_SIZE)
+        n_jobs = _count(config, "MaxJobCount", DEFAULT_MAX_JOB_COUNT)
+        return min(largest, max(n_jobs // _PARTS, _FEWEST) + 1)
 
     def chosen(self, names: str | None) -> list[Partition]:
         """Return the partitions in which a job may run that asks for these.
@@ -210,7 +222,7 @@ def slurm_partitions(
     SchedulerUnavailableError
         If there is no answer.
     """
-    partitions = read_partitions(timeout)
+    partitions = SlurmSite(slurm_commands(timeout)).partitions
     if not with_ncores:
         return list(partitions)
     return {name: partition.cores_of_each_node for name, partition in partitions.items()}

@@ -18,7 +18,7 @@ from adaptive_scheduler import slurm_run, utils
 from adaptive_scheduler.errors import SubmissionRejectedError
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import SLURM
-from adaptive_scheduler.scheduler.slurm.client import ask_well
+from adaptive_scheduler.scheduler.slurm.commands import slurm_commands
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import most_at_once, points, records, saved_points
 from tests.end_to_end.slurm.checks import (
@@ -168,11 +168,13 @@ def test_a_warning_and_an_end_reach_the_jobs_of_every_executor(
     scheduler = SLURM(cores=n_cores, executor_type=executor)
     run = stopped(n_workers, scheduler=scheduler, save_interval=NEVER)
     (first,) = ledger.jobs()
-    ask_well(["scancel", first])  # SIGTERM for all processes, and SIGKILL after `KillWait`
+    # SIGTERM for all processes, and SIGKILL after `KillWait`.
+    slurm_commands().ask(["scancel", first])
     wait_until(lambda: n_begun_after(first, ledger) == n_workers, timeout=LONG)
     assert saved_points(run.learners[0], "data/0.pickle") == ledger.points(0)
     second = ledger.jobs()[-1]
-    ask_well(["scancel", "--batch", "--signal=USR1", second])  # as Slurm sends its warning
+    # As Slurm sends its warning.
+    slurm_commands().ask(["scancel", "--batch", "--signal=USR1", second])
     wait_until(lambda: len(records(events.Released)) == 2, timeout=LONG)
     assert [r.reason for r in records(events.Released)] == [
         "The job got SIGTERM.",

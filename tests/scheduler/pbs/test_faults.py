@@ -10,7 +10,7 @@ import pytest
 
 from adaptive_scheduler.errors import SchedulerUnavailableError, SubmissionRejectedError
 from adaptive_scheduler.scheduler import PBS
-from adaptive_scheduler.scheduler.pbs import client
+from adaptive_scheduler.scheduler.command import Commands
 from tests.scheduler.contract import HOLD, alive, make_batch
 from tests.waiting import wait_until
 
@@ -36,7 +36,7 @@ def test_a_submission_to_a_hung_server_is_found_by_its_token(pbs, scheduler, fol
     timeout = 1.0
     with pbs.hung(), monkeypatch.context() as patch:
         while not pbs.jobs():  # on a busy machine qsub may not have begun when it is given up
-            patch.setattr(client, "TIMEOUT", timeout)
+            patch.setattr(Commands, "timeout", timeout)
             with pytest.raises(SchedulerUnavailableError, match="did not answer within"):
                 scheduler.submit(make_batch(scheduler, folder, HOLD, token="t"))
             timeout *= 3

@@ -16,24 +16,24 @@ from adaptive_scheduler.errors import (
     SubmissionRejectedError,
 )
 from adaptive_scheduler.scheduler import PBS
-from adaptive_scheduler.scheduler.command import Finished
+from adaptive_scheduler.scheduler.command import Commands, Finished
 from adaptive_scheduler.scheduler.jobs import Batch
-from adaptive_scheduler.scheduler.pbs import mark
-from adaptive_scheduler.scheduler.pbs.arrays import array_option, blocks
-from adaptive_scheduler.scheduler.pbs.client import (
+from adaptive_scheduler.scheduler.pbs.commands import (
     GONE,
-    checked,
-    failure_of,
-    takes_no_wide_lines,
-)
-from adaptive_scheduler.scheduler.pbs.resources import PbsResources
-from adaptive_scheduler.scheduler.pbs.script import (
     Dialect,
+    array_of,
+    array_option,
+    arrays,
+    in_halves,
     parse_submit,
-    sent_script,
+    read_mark,
     simpler,
     submit_command,
+    write_mark,
 )
+from adaptive_scheduler.scheduler.pbs.queue import takes_no_wide_lines
+from adaptive_scheduler.scheduler.pbs.resources import PbsResources
+from adaptive_scheduler.scheduler.pbs.script import sent_script
 from adaptive_scheduler.scheduler.pbs.site import PbsSite, parse_nodes
 from tests.scheduler.pbs_answers import Answer, answer_to, answers
 
@@ -57,9 +57,10 @@ def make_batch(**fields):
 
 @given(st.sets(st.integers(0, 300)), st.integers(1, 50))
 def test_every_number_is_in_one_block_that_is_not_too_large(numbers, size):
-    found = list(blocks(sorted(numbers), size))
-    assert sorted(n for block in found for n in block) == sorted(numbers)
-    assert all(len(block) <= size for block in found)
+    found = list(arrays(sorted(numbers), size))
+    assert sorted(n for jobs in found for n in jobs.numbers) == sorted(numbers)
+    assert all(len(jobs.numbers) <= size for jobs in found)
+    assert all(jobs.is_array == (len(jobs.numbers) > 1) for jobs in found)
 
 
 @pytest.mark.parametrize(
@@ -67,18 +68,28 @@ def test_every_number_is_in_one_block_that_is_not_too_large(numbers, size):
     [
         (range(100), ["0-99"]),
         (range(0, 30, 3), ["0-27:3"]),
-        ([0, 2, 3, 4, 6], ["0-6:2", "3-3"]),
+        ([0, 2, 3, 4, 6], ["0-6:2", None]),
         ([*range(5), *range(6, 10)], ["0-4", "6-9"]),
-        ([7], ["7-7"]),
+        ([7], [None]),
         ([1_000_000, 1_000_001], ["1000000-1000001"]),
     ],
 )
 def test_few_calls_submit_many_jobs(numbers, options):
-    assert [array_option(block) for block in blocks(numbers, 10_000)] == options
+    found = list(arrays(numbers, 10_000))
+    assert [array_option(jobs.numbers) if jobs.is_array else None for jobs in found] == options
 
 
 def test_many_numbers_without_order_take_no_time():
-    assert sum(map(len, blocks((i * i for i in range(10_000)), 10_000))) == 10_000
+    found = arrays((i * i for i in range(10_000)), 10_000)
+    assert sum(len(jobs.numbers) for jobs in found) == 10_000
+
+
+def test_an_array_that_is_too_large_for_a_queue_is_submitted_in_halves():
+    too_large = Finished(["qsub"], 1, "", "qsub: Array job exceeds server or queue size limit")
+    halves = in_halves(array_of(range(0, 9, 3)), too_large)
+    assert halves == [array_of(range(0, 3, 3)), array_of(range(3, 9, 3))]
+    assert in_halves(array_of(range(7, 8)), too_large) == []
+    assert in_halves(array_of(range(9)), Finished(["qsub"], 1, "", "qsub: Unknown queue")) == []
 
 
 # Resources.
@@ -204,38 +215,40 @@ def test_jobs_are_marked_word_for_word_whatever_their_name_is():
     for name in ("sweep", "a/b=c+d", "it's $HOME π", "new\nline"):
         batch = make_batch(job_name=name, token="t-1_x")
         for number in (None, 7):
-            path = f"host:{batch.log_folder}/{mark.written(batch, number)}"
-            assert mark.read(path) == ("t-1_x", number, name)
+            path = f"host:{batch.log_folder}/{write_mark(batch, number)}"
+            assert read_mark(path) == ("t-1_x", number, name)
 
 
 @pytest.mark.parametrize("path", ["", "host:/home/alice/arr.e8.0", "/adaptive-scheduler=", "x"])
 def test_a_strangers_job_has_no_mark(path):
-    assert mark.read(path) is None
+    assert read_mark(path) is None
 
 
 def test_an_array_of_one_is_no_array():
-    command = submit_command(make_batch(), range(7, 8), [], Dialect())
+    command = submit_command(make_batch(), array_of(range(7, 8)), [], Dialect())
     assert command[:3] == ["qsub", "-N", "sweep-7"]
     assert "-J" not in command
 
 
 def test_output_goes_into_the_log_folder_and_into_no_odd_folder():
-    command = submit_command(make_batch(), range(4), ["-q long"], Dialect())
+    command = submit_command(make_batch(), array_of(range(4)), ["-q long"], Dialect())
     assert command[command.index("-o") + 1] == "/run/logs/sweep-^array_index^.out"
     assert command[command.index("-k") + 1] == "oed"
     assert command[command.index("-J") + 1] == "0-3"
     assert command[-5:] == ["-f", "-r", "y", "-q", "long"]
-    odd = submit_command(make_batch(log_folder=Path("/it's\nodd")), range(4), [], Dialect())
+    odd = submit_command(
+        make_batch(log_folder=Path("/it's\nodd")), array_of(range(4)), [], Dialect()
+    )
     assert odd[odd.index("-o") + 1] == "/dev/null"
     assert "-k" not in odd
     less = Dialect(writes_at_once=False, has_foreground=False)
-    old = submit_command(make_batch(), range(4), [], less)
+    old = submit_command(make_batch(), array_of(range(4)), [], less)
     assert not {"-k", "-f"} & set(old)
 
 
 def test_torque_has_other_arrays():
     command = submit_command(
-        make_batch(), range(0, 6, 2), [], Dialect(is_torque=True, writes_at_once=False)
+        make_batch(), array_of(range(0, 6, 2)), [], Dialect(is_torque=True, writes_at_once=False)
     )
     assert command[command.index("-t") + 1] == "0,2,4"
     assert "-f" not in command  # there it is about something else
@@ -253,17 +266,18 @@ def test_torque_has_other_arrays():
     ],
 )
 def test_qsub_tells_the_ids(said, block, ids):
-    assert parse_submit(block, Finished(["qsub"], 0, said, "")) == ids
+    assert parse_submit(said, array_of(block)) == ids
 
 
 @pytest.mark.parametrize("said", ["", "Thank you", "12.s", "12[3].s"])
-def test_when_qsub_tells_no_id_nothing_is_known(said):
-    with pytest.raises(SchedulerUnavailableError, match="did not tell"):
-        parse_submit(range(4), Finished(["qsub"], 0, said, ""))
+def test_where_qsub_tells_no_id_there_is_none(said):
+    assert parse_submit(said, array_of(range(4))) == {}
 
 
 def test_a_name_that_pbs_does_not_take_is_made_plain():
-    command = submit_command(make_batch(job_name="π r²" + 300 * "x"), range(7, 8), [], Dialect())
+    command = submit_command(
+        make_batch(job_name="π r²" + 300 * "x"), array_of(range(7, 8)), [], Dialect()
+    )
     assert command[2].startswith("__r_xxx")
     assert command[2].endswith("x-7")
     assert len(command[2]) == 230
@@ -279,9 +293,9 @@ def test_a_name_that_pbs_does_not_take_is_made_plain():
     ],
 )
 def test_old_versions_want_short_names_that_begin_with_a_letter(job_name, number, name):
-    block = range(number, number + 1)
+    jobs = array_of(range(number, number + 1))
     old = Dialect(takes_any_name=False)
-    command = submit_command(make_batch(job_name=job_name), block, [], old)
+    command = submit_command(make_batch(job_name=job_name), jobs, [], old)
     assert command[2] == name
     assert len(name) <= 15
 
@@ -314,7 +328,7 @@ def test_a_job_that_is_started_again_counts(tmp_path):
         log_folder=tmp_path,
         script='#!/bin/bash\necho "$PWD $ADAPTIVE_SCHEDULER_NUMBER $ADAPTIVE_SCHEDULER_RESTARTS"\n',
     )
-    script = sent_script(batch, range(3, 4))
+    script = sent_script(batch, array_of(range(3, 4)))
     for _ in range(3):
         subprocess.run(
             ["bash"], input=script, text=True, env={"PBS_JOBID": "1.s"}, cwd="/", check=True
@@ -350,8 +364,8 @@ def test_parts_of_a_node_are_one_node():
 
 
 def test_most_nodes_decide_how_many_cores_a_node_has():
-    assert PbsSite({"a": 8, "b": 16, "c": 16}).cores_per_node == 16
-    assert PbsSite({"a": 8, "b": 4}).cores_per_node == 4
+    assert PbsSite(Commands(), {"a": 8, "b": 16, "c": 16}).cores_per_node == 16
+    assert PbsSite(Commands(), {"a": 8, "b": 4}).cores_per_node == 4
 
 
 # Complaints.
@@ -388,7 +402,7 @@ def test_other_complaints_say_nothing_of_wide_lines(said):
 )
 def test_that_a_job_is_gone_is_a_good_answer(said, code):
     answer = Finished(["qstat"], code, "", f"{said}\n")
-    assert checked(answer, harmless=GONE) is answer
+    assert PBS(1).commands.checked(answer, harmless=GONE) is answer
 
 
 @pytest.mark.parametrize(
@@ -404,7 +418,7 @@ def test_that_a_job_is_gone_is_a_good_answer(said, code):
 )
 def test_nothing_else_is_taken_for_the_end_of_a_job(said, code):
     with pytest.raises(SchedulerUnavailableError, match=re.escape(f"`qstat` failed: {said}")):
-        checked(Finished(["qstat"], code, "", said), harmless=GONE)
+        PBS(1).commands.checked(Finished(["qstat"], code, "", said), harmless=GONE)
 
 
 DOUBTFUL = [a for a in answers("server_down_refused") if "qsub" in a.command]
@@ -418,7 +432,7 @@ REFUSED = [
 
 def failure(answer):
     finished = Finished(["qsub"], answer.returncode, answer.stdout, answer.stderr)
-    return failure_of(finished, make_batch())
+    return PBS(1).failure_of(finished, make_batch())
 
 
 @pytest.mark.parametrize("answer", DOUBTFUL)

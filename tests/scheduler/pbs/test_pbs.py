@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from adaptive_scheduler.scheduler import PBS
-from adaptive_scheduler.scheduler.pbs import client
+from adaptive_scheduler.scheduler.command import Commands
 from tests.scheduler.contract import IN_ITS_SESSION, SchedulerContract, alive
 from tests.waiting import wait_until
 
@@ -30,7 +30,7 @@ class PbsSite:
     @contextmanager
     def hung(self):
         with self.monkeypatch.context() as patch, self.fake.hung():
-            patch.setattr(client, "TIMEOUT", 1.0)
+            patch.setattr(Commands, "timeout", 1.0)
             yield
 
     @contextmanager

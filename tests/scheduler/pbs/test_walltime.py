@@ -7,10 +7,10 @@ import subprocess
 import pytest
 
 from adaptive_scheduler.scheduler import PBS
-from adaptive_scheduler.scheduler.pbs.records import parse_records
+from adaptive_scheduler.scheduler.early_warning import warning_lines_by_queue
+from adaptive_scheduler.scheduler.pbs.queue import parse_records
 from adaptive_scheduler.scheduler.pbs.resources import PbsResources, walltime_seconds
 from adaptive_scheduler.scheduler.pbs.site import default_walltimes
-from adaptive_scheduler.scheduler.pbs.warning import warning_lines_by_queue
 from tests.scheduler.contract import alive, make_batch
 from tests.scheduler.pbs_answers import answer_to
 from tests.waiting import wait_until
@@ -81,7 +81,8 @@ def test_the_site_decides_where_the_user_says_nothing(wanted, is_default):
     ("queue", "seconds"), [("short", "540"), ("it's", "3540"), ("long", "3540"), ("other", "")]
 )
 def test_a_job_looks_in_which_queue_it_is(queue, seconds):
-    lines = warning_lines_by_queue({"short": 600, "long": 3600, "it's": 3600, "tiny": 3}, None)
+    limits = {"short": 600, "long": 3600, "it's": 3600, "tiny": 3}
+    lines = warning_lines_by_queue(limits, None, queue="$PBS_QUEUE")
     script = "\n".join(["sleep() { echo $1 >&3; false; }", *lines, "wait"])
     said = subprocess.run(
         ["bash", "-c", f"exec 3>&1\n{script}"],

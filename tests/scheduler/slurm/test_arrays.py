@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.errors import SchedulerUnavailableError, SubmissionRejectedError
-from adaptive_scheduler.scheduler.command import Finished
-from adaptive_scheduler.scheduler.jobs import Batch
-from adaptive_scheduler.scheduler.slurm.arrays import (
+from adaptive_scheduler.errors import SubmissionRejectedError
+from adaptive_scheduler.scheduler.jobs import Batch, JobArray
+from adaptive_scheduler.scheduler.slurm.commands import (
     VARIABLES,
-    Block,
-    blocks,
+    arrays,
     cancel_commands,
     numbered,
     parse_submit,
@@ -42,44 +40,48 @@ def batch_of(*numbers, job_name="sweep", log_folder="/logs", **resources):
 
 def command_for(*numbers, array_size=1001, options=(), **fields):
     batch = batch_of(*numbers, **fields)
-    (block,) = blocks(numbers, array_size)
-    return submit_command(batch, block, array_size, options)
+    (jobs,) = arrays(numbers, array_size)
+    return submit_command(batch, jobs, options)
 
 
-# Blocks.
+def of_array(*numbers, shift=0):
+    return JobArray(numbers, is_array=True, shift=shift)
+
+
+# Arrays.
 
 
 def test_an_index_is_the_number_of_a_job():
-    assert list(blocks([0, 3, 999], 1001)) == [Block(0, (0, 3, 999))]
+    assert list(arrays([0, 3, 999], 1001)) == [of_array(0, 3, 999)]
 
 
 def test_numbers_beyond_the_limit_are_shifted():
-    assert list(blocks([5, 1000, 1002, 3999], 1001)) == [
-        Block(0, (5,)),
-        Block(1000, (0, 2)),
-        Block(3000, (999,)),
+    assert list(arrays([5, 1000, 1002, 3999], 1001)) == [
+        of_array(5),
+        of_array(1000, 1002, shift=1000),
+        of_array(3999, shift=3000),
     ]
 
 
 @pytest.mark.parametrize("size", [0, 1, 9])
 def test_where_there_are_no_arrays_jobs_are_submitted_alone(size):
-    assert list(blocks([4, 7], size)) == [Block(4, None), Block(7, None)]
+    assert list(arrays([4, 7], size)) == [JobArray((4,), shift=4), JobArray((7,), shift=7)]
 
 
 @given(sorted_numbers, st.integers(0, 5000))
 def test_all_numbers_are_submitted_and_no_index_is_too_large(numbers, array_size):
-    made = list(blocks(numbers, array_size))
-    assert [n for block in made for n in block.ids("1")] == numbers
-    assert all(max(block.indices) < array_size for block in made if block.indices)
+    made = list(arrays(numbers, array_size))
+    assert [n for jobs in made for n in parse_submit("1", jobs)] == numbers
+    assert all(max(jobs.numbers) - jobs.shift < array_size for jobs in made if jobs.is_array)
 
 
 @given(sorted_numbers, st.integers(0, 5000))
 def test_jobs_are_found_in_the_queue_under_their_numbers(numbers, array_size):
-    for block in blocks(numbers, array_size):
-        command = submit_command(batch_of(*numbers), block, array_size, [])
+    for jobs in arrays(numbers, array_size):
+        command = submit_command(batch_of(*numbers), jobs, [])
         (comment,) = [w.removeprefix("--comment=") for w in command if w.startswith("--comment")]
         (name,) = [w.removeprefix("--job-name=") for w in command if w.startswith("--job-name")]
-        for number, job_id in block.ids("12").items():
+        for number, job_id in parse_submit("12", jobs).items():
             assert numbered(name, job_id, comment) == (f"sweep-{number}", "0f1e")
 
 
@@ -171,13 +173,13 @@ def test_a_comment_of_the_user_is_kept(option):
     "text", ["12\n", "12;cluster\n", "Please be kind to the cluster.\n12\n", "12"]
 )
 def test_the_id_is_found_in_what_sbatch_prints(text):
-    assert parse_submit(Finished(["sbatch"], 0, text, "")) == "12"
+    assert parse_submit(text, JobArray((7,), shift=7)) == {7: "12"}
+    assert parse_submit(text, of_array(7)) == {7: "12_7"}
 
 
 @pytest.mark.parametrize("text", ["", "Submitted\n", "job 12\n"])
-def test_without_an_id_it_is_not_known_what_was_submitted(text):
-    with pytest.raises(SchedulerUnavailableError, match="id"):
-        parse_submit(Finished(["sbatch"], 0, text, "sbatch: hm"))
+def test_where_sbatch_tells_no_id_there_is_none(text):
+    assert parse_submit(text, of_array(7)) == {}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adaptive_scheduler.errors import SchedulerUnavailableError, SubmissionRejectedError
+from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.scheduler.command import Finished
-from adaptive_scheduler.scheduler.slurm.errors import failure_of
 from tests.scheduler.slurm.test_arrays import batch_of
 
 FAILED = "sbatch: error: Batch job submission failed: "
@@ -40,7 +40,7 @@ REFUSED = {
 
 def failure(words):
     batch = batch_of(0, 1, cores=3, partition="gpu")
-    return failure_of(Finished(["sbatch"], 1, "", f"{words}\n"), batch)
+    return SLURM(cores=1).failure_of(Finished(["sbatch"], 1, "", f"{words}\n"), batch)
 
 
 @pytest.mark.parametrize("words", DOUBTFUL)

@@ -155,5 +155,5 @@ def test_whatever_comes_is_read_or_refused(text):
 
 
 def test_only_the_users_jobs_are_asked_for_unless_all_are_wanted():
-    assert f"--user={os.getuid()}" in queue_command()
+    assert f"--user={os.getuid()}" in queue_command(me_only=True)
     assert not any(word.startswith("--user") for word in queue_command(me_only=False))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.scheduler import slurm_partitions
-from adaptive_scheduler.scheduler.slurm import site as slurm_site
+from adaptive_scheduler.scheduler.command import Commands
 from adaptive_scheduler.scheduler.slurm.resources import SlurmResources
 from adaptive_scheduler.scheduler.slurm.site import (
     DEFAULT_MAX_ARRAY_SIZE,
@@ -32,31 +34,36 @@ Slurmctld(primary) at localhost is UP
 """
 
 
+class Answers(Commands):
+    """Commands whose answers are known; without one, a command fails."""
+
+    def __init__(self, **answers):
+        super().__init__()
+        self.answers = answers
+        self.calls = []
+
+    def ask(self, command, *, harmless=()):  # noqa: ARG002  nothing is
+        self.calls.append(command[0])
+        if command[0] not in self.answers:
+            raise SchedulerUnavailableError(f"{command[0]} is not for users.")
+        return self.answers[command[0]]
+
+
 @pytest.fixture
-def site(monkeypatch):
-    """Return a site as the texts above describe it."""
-    answers = {"sinfo": PARTITIONS, "scontrol": CONFIG}
-    calls = []
-
-    def ask_well(command, *, timeout=0):
-        calls.append(command[0])
-        return answers[command[0]]
-
-    monkeypatch.setattr(slurm_site, "ask_well", ask_well)
-    site = SlurmSite()
-    site.answers, site.calls = answers, calls
-    return site
+def answers():
+    """Return commands that answer with the texts above."""
+    return Answers(sinfo=PARTITIONS, scontrol=CONFIG)
 
 
 @pytest.fixture
-def dumb_site(monkeypatch):
+def site(answers):
+    return SlurmSite(answers)
+
+
+@pytest.fixture
+def dumb_site():
     """Return a site that answers nothing."""
-
-    def ask_well(command, *, timeout=0):
-        raise SchedulerUnavailableError(f"{command[0]} is not for users.")
-
-    monkeypatch.setattr(slurm_site, "ask_well", ask_well)
-    return SlurmSite()
+    return SlurmSite(Answers())
 
 
 def test_the_default_partition_comes_first():
@@ -64,7 +71,11 @@ def test_the_default_partition_comes_first():
     assert parse_partitions(PARTITIONS)["main"].is_default
 
 
-def test_cores_are_counted_and_not_guessed_from_a_name(site):
+def test_cores_are_counted_and_not_guessed_from_a_name(monkeypatch, tmp_path):
+    sinfo = tmp_path / "sinfo"
+    sinfo.write_text(f"#!/bin/sh\nprintf '%s' '{PARTITIONS}'\n")
+    sinfo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert slurm_partitions() == {"main": 2, "single": 2, "short-64": 8}
     assert slurm_partitions(with_ncores=False) == ["main", "single", "short-64"]
 
@@ -79,10 +90,10 @@ def test_what_no_partition_is_is_left_out():
     assert parse_partitions("Welcome!\n\nmain*|2|4\n|||\n") == parse_partitions("main*|2|4\n")
 
 
-def test_limits_are_read_once(site):
+def test_limits_are_read_once(site, answers):
     assert [site.array_size, site.array_size] == [2001, 2001]
     assert [len(site.partitions), len(site.partitions)] == [3, 3]
-    assert site.calls == ["scontrol", "sinfo"]
+    assert answers.calls == ["scontrol", "sinfo"]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +108,8 @@ def test_limits_are_read_once(site):
         ("(null)", "(null)", DEFAULT_MAX_ARRAY_SIZE),
     ],
 )
-def test_an_array_leaves_room_for_others(site, largest, n_jobs, size):
-    site.answers["scontrol"] = f"MaxArraySize = {largest}\nMaxJobCount = {n_jobs}\n"
+def test_an_array_leaves_room_for_others(site, answers, largest, n_jobs, size):
+    answers.answers["scontrol"] = f"MaxArraySize = {largest}\nMaxJobCount = {n_jobs}\n"
     assert site.array_size == size
 
 
