@@ -41,6 +41,8 @@ class OpenFile:
         The file, at its beginning.
     status
         What `os.fstat` said of it.
+    owner
+        Whose it is; the empty string if it is the user's, root's, or trusted by its place.
     writers
         Who may have written it, besides the user and root: "alice", "group physics",
         "anybody"; the empty string if nobody else can have.
@@ -48,6 +50,7 @@ class OpenFile:
 
     file: BinaryIO
     status: os.stat_result
+    owner: str
     writers: str
 
 
@@ -119,10 +122,11 @@ def open_data(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
         It is no regular file.
     """
     with _opened(path, follow_link=True) as (file, status):
-        writers = _other_writers(status)
+        owner = "" if _is_owned(status) else user_name(status.st_uid)
+        writers = owner or _other_writers(status)
         if writers and _is_below_trusted_folder(path, status):
-            writers = ""
-        yield OpenFile(file, status, writers)
+            owner = writers = ""
+        yield OpenFile(file, status, owner, writers)
 
 
 @contextmanager
@@ -151,7 +155,7 @@ def _opened(
 def _objection(path: str | os.PathLike[str], status: os.stat_result, *, private: bool) -> str:
     """Return why a file is not trusted, and what to do; the empty string if it is."""
     mode = stat.S_IMODE(status.st_mode)
-    if status.st_uid not in (os.geteuid(), _ROOT):
+    if not _is_owned(status):
         return (
             f"it belongs to {user_name(status.st_uid)}, and reading it could run their code as "
             "you. If you trust them and want that, attach to their run with `trust=True`. "
@@ -174,9 +178,12 @@ def _way_out(path: str | os.PathLike[str]) -> str:
     )
 
 
+def _is_owned(status: os.stat_result) -> bool:
+    return status.st_uid in (os.geteuid(), _ROOT)
+
+
 def _other_writers(status: os.stat_result) -> str:
-    if status.st_uid not in (os.geteuid(), _ROOT):
-        return user_name(status.st_uid)
+    """Name those whom the mode of a file of the user's lets write it."""
     if status.st_mode & stat.S_IWOTH:
         return "anybody"
     if status.st_mode & stat.S_IWGRP:
@@ -210,6 +217,17 @@ def belongs_to_us(path: Path) -> bool:
     """Whether a file or folder is the user's own, or lies where all is trusted."""
     status = path.stat()
     return status.st_uid == os.geteuid() or _is_below_trusted_folder(path, status)
+
+
+def may_be_anothers(folder: Path) -> bool:
+    """Whether another user owns a folder, or can put files into it; true of a link, too."""
+    status = folder.lstat()
+    is_ours = (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.geteuid()
+        and not status.st_mode & _WRITABLE_BY_OTHERS
+    )
+    return not is_ours and not _is_below_trusted_folder(folder, status)
 
 
 def check_private(path: Path, status: os.stat_result) -> None:

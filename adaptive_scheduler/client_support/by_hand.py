@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note_fields
 from adaptive_scheduler.errors import ConnectionLostError, InvalidInputError
+from adaptive_scheduler.learners.other_writers import warn_of_writers
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.learners.storage import DataFiles
@@ -79,7 +80,9 @@ def get_learner(
     pack = Pack(folder / "learners.pack")
     pack.extend_sys_path()
     packed = pack.read(answer.attempt.learner)
-    DataFiles(packed.learner, Project.at(pack.folder).resolve(packed.fname)).load()
+    files = DataFiles(packed.learner, Project.at(pack.folder).resolve(packed.fname))
+    files.load()
+    warn_of_writers(files.other_writers)
     return packed.learner, packed.fname, packed.initializer
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.job_log import note
 from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.learners.other_writers import describe_writers
 from adaptive_scheduler.learners.paths import fname_to_str
 from adaptive_scheduler.learners.storage import DataFiles, Snapshot
 from adaptive_scheduler.learners.superseded import beside
@@ -82,6 +83,8 @@ class Saver:
             note(
                 "a data file can't be read and was kept aside", level=logging.ERROR, file=str(aside)
             )
+        if writers := self._files.other_writers:
+            note(describe_writers(writers), level=logging.WARNING)
 
     async def keep_saving(self) -> NoReturn:
         """Save every interval, and sooner after a save that failed."""

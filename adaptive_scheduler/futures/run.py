@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from adaptive_scheduler._common.by_value import SourceFiles
+from adaptive_scheduler._common.trusted import open_data
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     CallError,
     DataFileError,
     MaxRestartsReachedError,
+    UntrustedFileError,
 )
 from adaptive_scheduler.futures.calls import Call, Calls, outcome_of
 from adaptive_scheduler.learners import contents
@@ -261,15 +262,17 @@ def _read_outcomes(part: _Part, *, only_news: bool) -> dict[int, bytes]:
     """Read the outcomes that were saved, by their place; none if nothing was saved since."""
     try:
         # A network file system looks at the server anew when a file is opened.
-        with part.path.open("rb") as file:
-            status = os.fstat(file.fileno())
+        with open_data(part.path) as opened:
+            status = opened.status
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
             if only_news and seen == part.seen:
                 return {}
-            content = file.read()
+            if opened.owner:
+                raise DataFileError(f"'{part.path}' was not read: it belongs to {opened.owner}.")
+            content = opened.file.read()
     except FileNotFoundError:
         return {}
-    except OSError as error:
+    except (OSError, UntrustedFileError) as error:
         raise DataFileError(f"'{part.path}' can't be read: {error}.") from error
     try:
         outcomes: dict[int, bytes] = contents.decode(content)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.atomic import atomic_write
-from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler._common.trusted import open_data
+from adaptive_scheduler.errors import DataFileError, UntrustedFileError
 from adaptive_scheduler.learners import contents
 
 if TYPE_CHECKING:
@@ -84,12 +85,15 @@ class DataFile:
         self.learner = learner
         self.path = path
         self.name = name
+        #: Who else may have written the file that was loaded last; empty if nobody.
+        self.writers = ""
         self._on_disk: tuple[int, ...] | None = None  # the state that the file is known to hold
         self._last_number = 0
 
     def load(self) -> SetAside | None:
         """Read the file, if there is one; see `DataFiles.load`."""
         self._on_disk = None
+        self.writers = ""
         was_empty = not self.learner.npoints
         try:
             found = self._read()
@@ -108,6 +112,8 @@ class DataFile:
             ) from error
         except OSError as error:
             raise file_error(self.name, "read", "It was left as it is", error) from error
+        except UntrustedFileError as error:
+            raise DataFileError(f"{error} The file was left as it is.") from error
         if found and was_empty:
             self._on_disk = self._state()
         return None
@@ -140,7 +146,9 @@ class DataFile:
 
     def _read(self) -> bool:
         try:
-            content = self.path.read_bytes()
+            with open_data(self.path) as opened:
+                self.writers = opened.writers
+                content = opened.file.read()
         except FileNotFoundError:
             return False
         contents.fill(self.learner, contents.decode(content))

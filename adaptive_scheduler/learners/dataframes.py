@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from adaptive_scheduler._common.trusted import open_data
 from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.learners.dict_columns import expand_dict_columns
+from adaptive_scheduler.learners.other_writers import warn_of_writers
 from adaptive_scheduler.learners.paths import AnyFname, FnameTypes, Project, given_name
 from adaptive_scheduler.learners.storage import atomic_write
 
@@ -40,16 +43,20 @@ class _FileFormat:
     save_kwargs: Mapping[str, Any]
     #: The package that pandas needs for it.
     package: str | None = None
+    #: Whether reading unpickles.
+    has_pickles: bool = False
 
 
 _FORMATS: Mapping[str, _FileFormat] = {
     "csv": _FileFormat(".csv", "to_csv", "read_csv", {}),
     "excel": _FileFormat(".xlsx", "to_excel", "read_excel", {"engine": "openpyxl"}, "openpyxl"),
     "feather": _FileFormat(".feather", "to_feather", "read_feather", {}, "pyarrow"),
-    "hdf": _FileFormat(".hdf", "to_hdf", "read_hdf", {"key": "data", "mode": "w"}, "tables"),
+    "hdf": _FileFormat(
+        ".hdf", "to_hdf", "read_hdf", {"key": "data", "mode": "w"}, "tables", has_pickles=True
+    ),
     "json": _FileFormat(".json", "to_json", "read_json", {}),
     "parquet": _FileFormat(".parquet", "to_parquet", "read_parquet", {}, "pyarrow"),
-    "pickle": _FileFormat(".pickle", "to_pickle", "read_pickle", {}),
+    "pickle": _FileFormat(".pickle", "to_pickle", "read_pickle", {}, has_pickles=True),
 }
 
 
@@ -213,15 +220,15 @@ def load_dataframes(
     if isinstance(fnames, str | Path):
         raise InvalidInputError(f"fnames is a list of files; for one file use [{str(fnames)!r}].")
     file_format = _file_format(format)
-    read = getattr(pd, file_format.reader)
     dataframes: list[pd.DataFrame] = []
     missing: list[str] = []
     unreadable: list[str] = []
+    writers: dict[str, str] = {}
     for fname in fnames:
         path, shown = _place(fname, format)
         try:
             with _saying_what_to_install(file_format):
-                df = read(path, **(read_kwargs or {}))
+                df = _read(file_format, path, shown, read_kwargs or {}, writers)
         except MissingPackageError:
             raise
         except FileNotFoundError:
@@ -233,9 +240,38 @@ def load_dataframes(
             dataframes.append(df)
     _warn("do not exist (yet)", missing, len(fnames))
     _warn("can't be read and are left out", unreadable, len(fnames))
+    warn_of_writers(writers)
     if not concat:
         return dataframes
     return pd.concat(dataframes, axis=0) if dataframes else pd.DataFrame()
+
+
+def _read(
+    file_format: _FileFormat,
+    path: Path,
+    shown: Path,
+    read_kwargs: Mapping[str, Any],
+    writers: dict[str, str],
+) -> Any:
+    """Read a dataframe; add to `writers` who else may have written what was unpickled.
+
+    What is `shown` to the user is the name of the file that lies at `path`.
+    """
+    import pandas as pd
+
+    read = getattr(pd, file_format.reader)
+    if not file_format.has_pickles:
+        return read(path, **read_kwargs)
+    with open_data(path) as opened:
+        if opened.writers:
+            writers[str(shown)] = opened.writers
+        if file_format.reader == "read_pickle":
+            return read(opened.file, **read_kwargs)
+        content = opened.file.read()  # HDF5 opens files by their names
+    in_memory: dict[str, Any] = {"driver": "H5FD_CORE", "driver_core_backing_store": 0}
+    name = f"{path}.{secrets.token_hex(8)}"  # no file: nothing is read from there
+    with pd.HDFStore(name, mode="r", driver_core_image=content, **in_memory) as store:
+        return read(store, **read_kwargs)
 
 
 def _file_format(name: str) -> _FileFormat:

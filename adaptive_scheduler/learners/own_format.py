@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.trusted import open_data
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.learners import contents
 from adaptive_scheduler.learners.data_file import DataFile, SetAside
@@ -51,7 +52,9 @@ class OwnFormatFile(DataFile):
     def _read(self) -> bool:
         before = {path for path in self._paths if path.exists()}
         for path in before:
-            content = path.read_bytes()
+            with open_data(path) as opened:
+                content = opened.file.read()
+                self.writers = self.writers or opened.writers
             if not contents.decompress(content):
                 raise contents.UnreadableContentError("it is empty")
         names = [str(path) for path in self._paths]

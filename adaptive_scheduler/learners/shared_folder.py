@@ -11,7 +11,8 @@ from contextlib import suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler._common.trusted import may_be_anothers, read_trusted
+from adaptive_scheduler.errors import DataFileError, UntrustedFileError
 
 __all__ = ["SharedFolder"]
 
@@ -22,8 +23,8 @@ _UNFINISHED = "."
 class SharedFolder:
     """A temporary folder that holds values by key, the same for all processes with its token.
 
-    What can't be written, or is gone, is as if it had never been there: the
-    folder is for what can be had again.
+    What can't be written, is gone, or may be another user's, is as if it had never been
+    there: the folder is for what can be had again.
 
     Parameters
     ----------
@@ -42,14 +43,14 @@ class SharedFolder:
         Raises
         ------
         DataFileError
-            Somebody else made it: what lies in it is not to be unpickled.
+            Somebody else made it, or can write into it: what lies in it is not to be unpickled.
         """
         try:
             self.path.mkdir(mode=0o700)
         except FileExistsError:
-            if self.path.lstat().st_uid != os.getuid():
+            if may_be_anothers(self.path):
                 raise DataFileError(
-                    f"The folder {self.path} belongs to somebody else: remove it, or set TMPDIR."
+                    f"Somebody else may have written into {self.path}: remove it, or set TMPDIR."
                 ) from None
         except OSError:
             return  # There is no place for it: then nothing is remembered.
@@ -61,9 +62,9 @@ class SharedFolder:
         """Return the value, now the latest used, or None."""
         path = self.path / key
         try:
-            data = path.read_bytes()
+            data = read_trusted(path)
             _set_time_of_use(path)
-        except OSError:
+        except (OSError, UntrustedFileError):
             return None
         return data
 
@@ -71,15 +72,17 @@ class SharedFolder:
         """Return all values by key, the latest used last."""
         found = {}
         for path in self._by_time_of_use():
-            with suppress(OSError):
-                found[path.name] = path.read_bytes()
+            with suppress(OSError, UntrustedFileError):
+                found[path.name] = read_trusted(path)
         return found
 
     def write(self, key: str, data: bytes, max_size: int) -> None:
         """Add a value, and remove those that are not among the `max_size` latest used."""
         unfinished = self.path / f"{_UNFINISHED}{secrets.token_hex(8)}"
         try:
-            unfinished.write_bytes(data)
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
             _set_time_of_use(unfinished)
             unfinished.replace(self.path / key)
         except OSError:

@@ -18,6 +18,7 @@ from adaptive_scheduler._common.progress import tracked
 from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import DataFileError, InvalidInputError
 from adaptive_scheduler.learners.data_file import Changed, DataFile, SetAside
+from adaptive_scheduler.learners.other_writers import warn_of_writers
 from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
 from adaptive_scheduler.learners.paths import AnyFname, Project, is_several
 from adaptive_scheduler.learners.superseded import add_superseded
@@ -77,6 +78,11 @@ class DataFiles:
         self._refusal: str | None = None
         #: Files that the latest `load` moved aside, also if it raised in the end.
         self.set_aside: list[SetAside] = []
+
+    @property
+    def other_writers(self) -> dict[str, str]:
+        """Who else may have written a file that was loaded, by its name."""
+        return {str(file.name): file.writers for file in self._files if file.writers}
 
     def load(self) -> list[SetAside]:
         """Fill the learner with what its files hold.
@@ -172,6 +178,8 @@ def load_parallel(
 ) -> list[SetAside]:
     """Load the data of many learners.
 
+    Of files that others may have written one `UserWarning` says whose they are.
+
     Parameters
     ----------
     learners
@@ -195,8 +203,37 @@ def load_parallel(
         A file may be good but could not be read here and now. All others
         were loaded.
     """
+    writers: dict[str, str] = {}
+    try:
+        return load_data(
+            learners,
+            fnames,
+            writers,
+            with_progress_bar=with_progress_bar,
+            max_workers=max_workers,
+        )
+    finally:
+        warn_of_writers(writers)
+
+
+def load_data(
+    learners: Sequence[BaseLearner],
+    fnames: Sequence[AnyFname],
+    writers: dict[str, str],
+    *,
+    with_progress_bar: bool,
+    max_workers: int | None = None,
+) -> list[SetAside]:
+    """Do as `load_parallel`, and add to `writers` who else may have written a file, by its name."""
+
+    def load(files: DataFiles) -> list[SetAside]:
+        try:
+            return files.load()
+        finally:
+            writers.update(files.other_writers)
+
     results = _for_all(
-        DataFiles.load,
+        load,
         learners,
         fnames,
         description="Loading",

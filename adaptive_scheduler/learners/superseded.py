@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler._common.trusted import open_data
+from adaptive_scheduler.errors import UntrustedFileError
 from adaptive_scheduler.learners import contents
 from adaptive_scheduler.learners.own_format import has_own_format
 from adaptive_scheduler.learners.paths import AnyFname, Project, ResolvedFname, is_several
@@ -83,7 +85,13 @@ def _add(learner: BaseLearner, name: Path, path: Path) -> str:
         return f"{shown} holds points of a job that had lost its learner: load it by itself."
     other = learner.new()
     try:
-        contents.fill(other, contents.decode(path.read_bytes()))
+        with open_data(path) as opened:
+            if opened.owner:  # nobody has named this file: it was found beside the data
+                return f"{shown} was not read: it belongs to {opened.owner}."
+            content = opened.file.read()
+        contents.fill(other, contents.decode(content))
+    except UntrustedFileError as error:
+        return str(error)
     except (*contents.NOT_THE_CONTENT, AttributeError, contents.UnreadableContentError) as error:
         return f"{shown} can't be read: {contents.words(error)}."
     missing = {x: y for x, y in other.data.items() if x not in learner.data}

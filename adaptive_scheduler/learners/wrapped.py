@@ -16,7 +16,13 @@ from weakref import WeakValueDictionary
 
 from adaptive_scheduler._common import by_value
 from adaptive_scheduler._common.by_value import SourceFiles
-from adaptive_scheduler.errors import DataFileError, InvalidInputError, UnpicklableError
+from adaptive_scheduler._common.trusted import read_trusted
+from adaptive_scheduler.errors import (
+    DataFileError,
+    InvalidInputError,
+    UnpicklableError,
+    UntrustedFileError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +187,9 @@ def _collect(ticket: _Ticket) -> Callable[..., Any]:
 
 def _read(name: str, path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_trusted(path)
+    except UntrustedFileError as error:
+        raise DataFileError(f"The function {name} can't be loaded: {error}") from error
     except OSError as error:
         raise DataFileError(
             f"The function {name} can't be loaded from {path} ({error.strerror}). "

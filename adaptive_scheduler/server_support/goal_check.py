@@ -7,8 +7,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.learners.goals import GoalTypes, smart_goal
+from adaptive_scheduler.learners.other_writers import warn_of_writers
 from adaptive_scheduler.learners.paths import ResolvedFname
-from adaptive_scheduler.learners.storage import load_parallel, save_parallel
+from adaptive_scheduler.learners.storage import load_data, save_parallel
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
@@ -49,7 +50,9 @@ def not_done_on_disk(
 ) -> Iterator[int]:
     """Yield those of some learners whose data files don't reach the goal."""
     rest = iter(indices)
+    writers: dict[str, str] = {}
     while some := list(islice(rest, _AT_ONCE)):
         learners = [pack.read(index).learner for index in some]
-        load_parallel(learners, [fnames[index] for index in some], with_progress_bar=False)
+        load_data(learners, [fnames[index] for index in some], writers, with_progress_bar=False)
         yield from (i for i, learner in zip(some, learners, strict=True) if not goal(learner))
+    warn_of_writers(writers)

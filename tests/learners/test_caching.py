@@ -323,17 +323,32 @@ def test_without_a_place_for_files_the_function_is_called_each_time(logged, temp
     assert cached.cache_dict == {}
 
 
-def test_a_folder_of_somebody_else_is_not_used(monkeypatch):
+def test_a_folder_of_another_user_is_not_used(temporary):
     ticket = pickle.dumps(cached := LRUCachedCallable(abs))
-    uid = os.getuid()
-    lstat = Path.lstat
-
-    class Strangers:
-        st_uid = uid + 1
-
-    monkeypatch.setattr(
-        Path, "lstat", lambda path: Strangers if "cache" in path.name else lstat(path)
-    )
-    with pytest.raises(DataFileError, match="somebody else"):
+    (folder,) = temporary.iterdir()
+    folder.chmod(0o770)
+    with pytest.raises(DataFileError, match="Somebody else"):
+        pickle.loads(ticket)
+    folder.rmdir()
+    folder.symlink_to(temporary)
+    with pytest.raises(DataFileError, match="Somebody else"):
         pickle.loads(ticket)
     assert cached(-1) == 1
+
+
+def test_a_result_that_another_user_may_have_written_is_not_unpickled(logged, temporary):
+    f, calls = logged
+    cached = LRUCachedCallable(f)
+    before = os.umask(0)
+    try:
+        cached(1)
+    finally:
+        os.umask(before)
+    assert cached(1)
+    assert calls() == ["1"]
+    (result,) = files(temporary)
+    result.chmod(0o622)
+    assert cached(1)
+    assert calls() == ["1", "1"]
+    (result,) = files(temporary)
+    assert result.stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,6 @@
+import os
 import pickle
+import pwd
 import subprocess
 import sys
 import zipfile
@@ -230,3 +232,26 @@ def test_loaded_dataframes_are_those_of_the_learner(folder):
     save_dataframe("a.pickle")(learner)
     loaded = load_dataframes(["a.pickle"]).drop(columns="fname")
     pd.testing.assert_frame_equal(loaded, learner.to_dataframe())
+
+
+class _NotOfNumbers(adaptive.SequenceLearner):
+    def to_dataframe(self):
+        return pd.DataFrame({"y": [{"a": 1}, [2]]})
+
+
+@pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning")
+@pytest.mark.parametrize("fmt", ["pickle", "hdf"])
+def test_dataframes_of_another_user_that_are_unpickled_are_told(folder, fmt):
+    if os.geteuid() != 0:
+        pytest.skip("Only root can give files away.")
+    learner = _NotOfNumbers(abs, range(3))
+    for fname in ("a", "b"):
+        save_dataframe(fname, format=fmt, expand_dicts=False)(learner)
+    path = fname_to_dataframe("a", fmt)
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    with pytest.warns(UserWarning, match="others may have written") as said:
+        df = load_dataframes(["a", "b"], format=fmt)
+    (warning,) = said
+    assert f"{path} (nobody)" in str(warning.message)
+    assert "dataframe.b" not in str(warning.message)
+    assert list(df["y"]) == [{"a": 1}, [2]] * 2

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import adaptive
@@ -191,3 +193,15 @@ def test_save_that_quietly_writes_nothing_is_an_error(tmp_path):
 
     with pytest.raises(DataFileError, match="wrote nothing"):
         DataFiles(Quiet(float, [1]), tmp_path / "f").save()
+
+
+def test_a_file_of_another_user_is_told(folder):
+    if os.geteuid() != 0:
+        pytest.skip("Only root can give files away.")
+    learner = Json(abs, range(3))
+    learner.tell((0, 0), 1)
+    DataFiles(learner, "a").save()
+    os.chown("a", pwd.getpwnam("nobody").pw_uid, -1)
+    files = DataFiles(learner.new(), "a")
+    files.load()
+    assert files.other_writers == {"a": "nobody"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import gzip
+import os
 import pickle
+import pwd
 import subprocess
 import sys
 import time
@@ -381,7 +383,7 @@ def test_an_error_of_the_file_system_changes_nothing(tmp_path, monkeypatch, numb
         raise OSError(number, "what the system says")
 
     with monkeypatch.context() as context:
-        context.setattr(Path, "read_bytes", failing)
+        context.setattr("adaptive_scheduler.learners.data_file.open_data", failing)
         with pytest.raises(DataFileError, match=str(fname)):
             files.load()
     with pytest.raises(DataFileError):
@@ -726,3 +728,55 @@ def test_one_error_among_many_stops_no_other(tmp_path):
 def test_learners_and_fnames_of_different_numbers_are_refused(tmp_path):
     with pytest.raises(InvalidInputError):
         load_parallel([KINDS["Learner1D"]()], [], with_progress_bar=False)
+
+
+# Data that others may have written.
+
+
+def give_to_another_user(path):
+    if os.geteuid() != 0:
+        pytest.skip("Only root can give files away.")
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+
+
+def test_data_of_another_user_is_loaded_with_one_warning_that_names_them(folder):
+    learners = [KINDS["SequenceLearner"]() for _ in range(3)]
+    for learner in learners:
+        learner.tell((0, learner.sequence[0]), 1.0)
+    save_parallel(learners, ["a", "b", "c"], with_progress_bar=False)
+    give_to_another_user("a")
+    Path("b").chmod(0o646)
+    loaded = [learner.new() for learner in learners]
+    with pytest.warns(UserWarning, match="others may have written") as said:
+        load_parallel(loaded, ["a", "b", "c"], with_progress_bar=False)
+    (warning,) = said
+    assert "a (nobody)" in str(warning.message)
+    assert "b (anybody)" in str(warning.message)
+    assert "c (" not in str(warning.message)
+    assert warning.filename == __file__
+    assert [learner.npoints for learner in loaded] == [1, 1, 1]
+
+
+def test_data_of_ones_own_is_loaded_without_a_word(folder, recwarn):
+    learner = KINDS["SequenceLearner"]()
+    learner.tell((0, learner.sequence[0]), 1.0)
+    save_parallel([learner], ["a"], with_progress_bar=False)
+    load_parallel([learner.new()], ["a"], with_progress_bar=False)
+    assert not recwarn.list
+
+
+def test_data_in_a_trusted_folder_is_loaded_without_a_word(folder, recwarn, monkeypatch):
+    learner = KINDS["SequenceLearner"]()
+    learner.tell((0, learner.sequence[0]), 1.0)
+    save_parallel([learner], ["a"], with_progress_bar=False)
+    give_to_another_user("a")
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_TRUST", str(folder))
+    load_parallel([learner.new()], ["a"], with_progress_bar=False)
+    assert not recwarn.list
+
+
+def test_a_pipe_in_the_place_of_data_is_left_alone(folder):
+    os.mkfifo("a")
+    with pytest.raises(DataFileError, match=r"no regular file.*left as it is"):
+        load_parallel([KINDS["SequenceLearner"]()], ["a"], with_progress_bar=False)
+    assert Path("a").is_fifo()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from operator import itemgetter
 
 import adaptive
@@ -141,3 +143,16 @@ def test_a_torn_file_is_named_and_stays(tmp_path):
     with pytest.warns(UserWarning, match="can't be read"):
         load_parallel([KINDS["Learner1D"][0]()], [fname], with_progress_bar=False)
     assert torn.read_bytes() == b"\x1f\x8btorn"
+
+
+def test_a_file_of_another_user_is_not_read(folder):
+    if os.geteuid() != 0:
+        pytest.skip("Only root can give files away.")
+    learner = adaptive.SequenceLearner(square, range(6))
+    other = learner.new()
+    other.tell((5, 5), 25.0)
+    DataFiles(other, path := beside("a", 1, "7")).save()
+    os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+    with pytest.warns(UserWarning, match=r"superseded-1-7 was not read: it belongs to nobody"):
+        load_parallel([learner], ["a"], with_progress_bar=False)
+    assert learner.npoints == 0

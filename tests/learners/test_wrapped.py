@@ -1,3 +1,4 @@
+import gc
 import inspect
 import multiprocessing
 import os
@@ -225,3 +226,14 @@ def test_a_callable_object_that_is_false_is_loaded_once():
     ticket = pickle.dumps(WrappedFunction(Empty(), mode="memory"))
     first, second = pickle.loads(ticket), pickle.loads(ticket)
     assert first() == second()
+
+
+def test_a_file_that_another_user_can_write_is_not_read(temporary):
+    ticket = pickle.dumps(wrapped := WrappedFunction(adder(), mode="file"))
+    (path,) = temporary.iterdir()
+    path.chmod(0o622)
+    del wrapped  # as in a process that has not wrapped it
+    gc.collect()
+    copy = pickle.loads(ticket)
+    with pytest.raises(DataFileError, match=r"can't be loaded: .*writable by others"):
+        copy(1)
