@@ -60,7 +60,6 @@ class Play:
         self.held: dict[int, int] = {}
         self.turn = itertools.cycle(range(min(N_JOBS, n_learners // 2)))
         self.handler._record = self.state.apply  # noqa: SLF001  nothing is written down
-        event_loop.call(self.run.recorder._begin)  # noqa: SLF001  what `start` would do
         event_loop.call(self.begin)
 
     def begin(self) -> None:

@@ -71,8 +71,8 @@ def at_work(n: int) -> Simulation:
 
 def dashboard_of(run: Simulation) -> Callable[[], object]:
     """Return a function that does what a dashboard has the manager do, twice a second."""
-    from adaptive_scheduler.server_support.info import collect_info
-    from adaptive_scheduler.server_support.monitor import Recorder
+    from adaptive_scheduler.server_support.live_view import LiveView
+    from adaptive_scheduler.server_support.monitor import Monitor
 
     n = len(run.state.learners)
     database = SimpleNamespace(
@@ -82,12 +82,13 @@ def dashboard_of(run: Simulation) -> Callable[[], object]:
         groups=[0] * n,
         queue={},
         disk_trouble="",
+        is_following=False,
+        refresh=lambda: None,
     )
-    recorder = Recorder(database, lambda _: False, lambda _: 1)  # type: ignore[arg-type]
-    recorder._begin()  # noqa: SLF001  without a run, nobody else begins
+    monitor = Monitor(database, lambda _: False, lambda _: 1)  # type: ignore[arg-type]
     manager = SimpleNamespace(
         database_manager=database,
-        recorder=recorder,
+        monitor=monitor,
         job_manager=SimpleNamespace(trouble="", is_paused=False),
         kill_manager=None,
         job_name="sweep",
@@ -95,7 +96,7 @@ def dashboard_of(run: Simulation) -> Callable[[], object]:
         status=lambda: "running",
         elapsed_time=lambda: 0.0,
     )
-    return lambda: collect_info(manager)  # type: ignore[arg-type]
+    return LiveView(manager).info  # type: ignore[arg-type]
 
 
 def measure_steps(n: int) -> list[float | str]:

@@ -148,7 +148,7 @@ def _examine(x: int, folder: str) -> dict[str, Any]:
 
 
 def _late(run: RunManager, timeout: float) -> Finding:
-    info = run._info()  # noqa: SLF001  the figures, typed
+    info = run.view.info()
     reasons = ", ".join(info.pending_reasons) or "no reason is known"
     if info.jobs_pending:
         words = f"It was still in the queue after {timeout:g} s: {reasons}."

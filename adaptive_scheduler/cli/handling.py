@@ -5,31 +5,27 @@ from __future__ import annotations
 import argparse
 
 from adaptive_scheduler.errors import RunFolderLockedError
-from adaptive_scheduler.server_support.remote import cancel_from_outside, look_at
-from adaptive_scheduler.server_support.steering import steer_from_outside
+from adaptive_scheduler.server_support.remote import command_run
 
 
 def do_cancel(options: argparse.Namespace) -> None:
     """Cancel a run, or some of its learners."""
-    if options.learner:
-        print(steer_from_outside(options.folder, "cancel", options.learner))
-    else:
-        print(cancel_from_outside(options.folder))
+    print(command_run(options.folder, "cancel", options.learner))
 
 
 def do_pause(options: argparse.Namespace) -> None:
     """Have no new jobs submitted."""
-    print(steer_from_outside(options.folder, "pause"))
+    print(command_run(options.folder, "pause"))
 
 
 def do_resume(options: argparse.Namespace) -> None:
     """Have jobs submitted again."""
-    print(steer_from_outside(options.folder, "resume"))
+    print(command_run(options.folder, "resume"))
 
 
 def do_retry(options: argparse.Namespace) -> None:
     """Have learners tried again that were given up."""
-    print(steer_from_outside(options.folder, "retry", options.learner))
+    print(command_run(options.folder, "retry", options.learner))
 
 
 def do_attach(options: argparse.Namespace) -> None:
@@ -38,10 +34,9 @@ def do_attach(options: argparse.Namespace) -> None:
 
     run = RunManager.attach(options.folder, take_over=options.take_over, trust=options.trust)
     if not run.is_started:
-        holder = look_at(options.folder).holder
-        if holder is not None:
+        if manager := run.view.info().manager:
             raise RunFolderLockedError(
-                f"The run is managed by {holder}. Look at it: adaptive-scheduler status --watch"
+                f"The run is managed by {manager}. Look at it: adaptive-scheduler status --watch"
             )
         if not options.again:
             print(f"The run is {run.status()}. Say --again to go on with it.")

@@ -8,20 +8,19 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler._common.tail import Position, last_lines, read_new_lines
-from adaptive_scheduler.cli.figures import info_of
+from adaptive_scheduler._common.tail import Position, last_lines
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError
-from adaptive_scheduler.run_folder.models import LearnerEntry
-from adaptive_scheduler.server_support.info import as_text
-from adaptive_scheduler.server_support.remote import OutsideView, look_at
-from adaptive_scheduler.server_support.terminal import Picture
+from adaptive_scheduler.server_support.folder_view import FolderView
+from adaptive_scheduler.server_support.info import RunInfo, as_text, stamp_of
+from adaptive_scheduler.server_support.terminal import RunDrawing
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from adaptive_scheduler.server_support.view import LearnerRow, RunView
 
 #: Seconds between two looks of ``--watch`` and ``--follow``.
 _INTERVAL = 2.0
@@ -35,70 +34,60 @@ _DEPTH = 4
 
 
 def do_status(options: argparse.Namespace) -> None:
-    """Show how a run does."""
+    """Show the state of a run."""
     from rich.console import Console
 
     console = Console()
+    view = FolderView(options.folder)
     if options.watch and console.is_terminal and not options.json:
-        _watch(options.folder, console)
+        _watch(view, console)
         return
     while True:
-        view = look_at(options.folder)
+        info = view.info()
         if options.json:
-            print(json.dumps(_figures(view)), flush=True)
+            print(json.dumps(_as_json(info)), flush=True)
         elif console.is_terminal:
-            console.print(_picture(view))
+            console.print(RunDrawing(info))
         else:
-            stamp = f"{datetime.now():%H:%M:%S} " if options.watch else ""  # noqa: DTZ005  read by people
-            print(stamp + _words(view), flush=True)
-        if not options.watch or view.status != "running":
+            stamp = f"{time.strftime('%H:%M:%S')} " if options.watch else ""
+            print(stamp + as_text(info), flush=True)
+        if not options.watch or info.status != "running":
             return
         time.sleep(_INTERVAL)
 
 
-def _watch(root: Path, console: Console) -> None:
+def _watch(view: RunView, console: Console) -> None:
     """Draw a run again and again in the same place."""
     from rich.live import Live
 
-    view = look_at(root)
-    with Live(_picture(view), console=console, auto_refresh=False) as live:
-        while view.status == "running":
+    info = view.info()
+    with Live(RunDrawing(info), console=console, auto_refresh=False) as live:
+        while info.status == "running":
             time.sleep(_INTERVAL)
-            view = look_at(root)
-            live.update(_picture(view), refresh=True)
+            info = view.info()
+            live.update(RunDrawing(info), refresh=True)
 
 
-def _picture(view: OutsideView) -> Picture:
-    return Picture(info_of(view), {"manager": _manager(view)})
-
-
-def _figures(view: OutsideView) -> dict[str, object]:
-    info = info_of(view)
+def _as_json(info: RunInfo) -> dict[str, object]:
     return {
         "folder": info.folder,
         "status": info.status,
+        "as_of": info.as_of,
         "is_paused": info.is_paused,
-        "learners": {state: n for state, n in sorted(view.state.counts.items()) if n},
+        "learners": dict(sorted(info.counts.items())),
         "n_learners": info.n_learners,
-        "jobs": view.n_jobs,
+        "jobs": info.jobs_running + info.jobs_pending,
         "jobs_running": info.jobs_running,
         "jobs_pending": info.jobs_pending,
         "npoints": info.npoints,
+        "rate": info.rate,
+        "loss": info.loss,
         "core_hours": info.core_hours,
         "elapsed_time": info.elapsed_time,
         "time_left": None if info.time_left is None else info.time_left.total_seconds(),
-        "manager": None if view.holder is None else str(view.holder),
+        "manager": info.manager or None,
         "errors": {failure.learner: failure.error for failure in info.failures},
     }
-
-
-def _words(view: OutsideView) -> str:
-    first, *others = as_text(info_of(view)).splitlines()
-    return "\n".join([first, f"  {_manager(view)}", *others])
-
-
-def _manager(view: OutsideView) -> str:
-    return f"managed by {view.holder}" if view.holder else "nobody manages it now"
 
 
 # List.
@@ -152,16 +141,15 @@ def _row(root: Path) -> Mapping[str, object]:
     row: dict[str, object] = {"folder": str(root), "status": "unreadable", "jobs": 0}
     row |= {"n_learners": 0, "n_done": 0, "n_failed": 0, "changed": ""}
     with suppress(RunFolderError, OSError):
-        view = look_at(root)
-        info = info_of(view)
-        changed = datetime.fromtimestamp(view.folder.journal.stat().st_mtime)  # noqa: DTZ006  read by people
+        view = FolderView(root)
+        info = view.info()
         row |= {
             "status": info.status,
-            "jobs": view.n_jobs,
+            "jobs": info.jobs_running + info.jobs_pending,
             "n_learners": info.n_learners,
             "n_done": info.n_done,
             "n_failed": info.n_failed,
-            "changed": f"{changed:%Y-%m-%d %H:%M}",
+            "changed": stamp_of(view.folder.journal.stat().st_mtime)[: -len(":00")],
         }
     return row
 
@@ -171,53 +159,39 @@ def _row(root: Path) -> Mapping[str, object]:
 
 def do_logs(options: argparse.Namespace) -> None:
     """Show the ends of logs and output."""
-    view = look_at(options.folder)
-    entries, n_left_out = _chosen(view, options)
-    paths = list(dict.fromkeys(path for entry in entries for path in _files_of(view, entry)))
+    view = FolderView(options.folder)
+    rows, n_left_out = _chosen(view, options)
+    files = (path for row in rows for path in (row.output, row.log) if path is not None)
     read: dict[Path, Position] = {}
-    for path in paths:
+    for path in dict.fromkeys(files):
         if options.follow:
-            read[path] = read_new_lines(path).position  # what is there already
+            read[path] = view.log_lines(path).position  # what is there already
         if text := last_lines(path, options.lines):
             print(f"==> {path}\n{text}\n", flush=True)
     if n_left_out:
         print(f"{n_left_out} further jobs: choose with --learner or --failed.")
     if options.follow:
-        _follow(options.folder, read)
+        _follow(view, read)
 
 
-def _chosen(view: OutsideView, options: argparse.Namespace) -> tuple[list[LearnerEntry], int]:
+def _chosen(view: RunView, options: argparse.Namespace) -> tuple[list[LearnerRow], int]:
     """Return the learners whose jobs are shown, failed ones first, and how many are left out."""
-    learners = view.state.learners
-    if options.learner is not None and not 0 <= options.learner < len(learners):
-        raise InvalidInputError(
-            f"The run has learners 0 to {len(learners) - 1}, and no learner {options.learner}."
-        )
-    entries = [
-        entry
-        for entry in learners
-        if entry.job is not None
-        and options.learner in (None, entry.index)
-        and (entry.fails or not options.failed)
-    ]
-    entries.sort(key=lambda entry: (not entry.fails, -(entry.started or 0.0)))
-    is_chosen = options.failed or options.learner is not None
-    shown = len(entries) if is_chosen else _JOBS_SHOWN
-    return entries[:shown], len(entries[shown:])
+    wanted = options.learner
+    rows = view.rows().rows if wanted is None else [view.learner(wanted)]
+    rows = [row for row in rows if row.job_id and (row.fails or not options.failed)]
+    rows.sort(key=lambda row: (not row.fails, -(row.started or 0.0), row.index))
+    is_chosen = options.failed or wanted is not None
+    shown = len(rows) if is_chosen else _JOBS_SHOWN
+    return rows[:shown], len(rows[shown:])
 
 
-def _files_of(view: OutsideView, entry: LearnerEntry) -> list[Path]:
-    job_id = "" if entry.job is None else entry.job.job_id
-    return [view.folder.output_of(entry.job_name, job_id), Path(entry.log_fname)]
-
-
-def _follow(root: Path, read: dict[Path, Position]) -> None:
+def _follow(view: RunView, read: dict[Path, Position]) -> None:
     shown: Path | None = None
     is_over = False
     while not is_over:
-        is_over = look_at(root).status != "running"  # asked first: the last lines are shown, too
+        is_over = view.info().status != "running"  # asked first: the last lines are shown, too
         for path, position in read.items():
-            new = read_new_lines(path, position)
+            new = view.log_lines(path, position)
             read[path] = new.position
             for line in new.lines:
                 print(line if path == shown else f"==> {path}\n{line}", flush=True)

@@ -63,9 +63,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     cancel = _command(commands, "cancel", "handling", "cancel a run and its jobs, which save first")
-    _add_learners(cancel, "only these, which are left alone until they are retried")
+    _add_learners(cancel, "only these, which no job runs until they are retried")
 
-    _command(commands, "pause", "handling", "submit no new jobs; those that there are go on")
+    _command(
+        commands, "pause", "handling", "submit no new jobs; those in the queue and running go on"
+    )
     _command(commands, "resume", "handling", "submit jobs again")
     retry = _command(commands, "retry", "handling", "try learners again that were given up")
     _add_learners(retry, "only these")

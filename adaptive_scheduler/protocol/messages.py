@@ -33,7 +33,7 @@ Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 #: Of a request: it begins with the time in nanoseconds, and nothing is counted with it.
 SequenceNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 #: What somebody may want of a run that goes on.
-Wish: TypeAlias = Literal["pause", "resume", "retry", "cancel"]
+Command: TypeAlias = Literal["pause", "resume", "retry", "cancel"]
 #: Figures of a status, as they stand in the log.
 Figures: TypeAlias = Annotated[
     dict[Name, float | Whole | Text | None], msgspec.Meta(max_length=_MAX_FIGURES)
@@ -119,7 +119,7 @@ class Steer(msgspec.Struct, frozen=True, omit_defaults=True, tag="steer"):
     """Somebody at a shell wants the run to be steered; `job` names the asking process."""
 
     job: JobIdentity
-    wish: Wish
+    command: Command
     #: Which learners are meant; None for all, where that is possible.
     learners: tuple[Natural, ...] | None = None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,13 +67,18 @@ class Outbox:
             raise
         new.rename(self.folder / f"{name}.json")
 
-    def messages(self) -> Iterator[tuple[Path, Message | None]]:
+    def messages(self, *, but: Container[Path] = ()) -> Iterator[tuple[Path, Message | None]]:
         """Yield all messages in the order in which they were left; None where it can't be read.
 
         Such a file may be being written just now.
+
+        Parameters
+        ----------
+        but
+            Files that are known already.
         """
         found = []
-        for path in self.folder.glob("*.json"):
+        for path in (each for each in self.folder.glob("*.json") if each not in but):
             with contextlib.suppress(FileNotFoundError):  # a claim that was taken back
                 found.append((path.stat().st_mtime_ns, path))
         for _, path in sorted(found):

@@ -1,13 +1,11 @@
-"""How a run is, in figures and in words."""
+"""The state of a run at one moment, in figures and in words."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from adaptive_scheduler._common.formatting import span
 from adaptive_scheduler.run_folder.models import (
@@ -22,11 +20,23 @@ from adaptive_scheduler.run_folder.models import (
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.state import RunState
-    from adaptive_scheduler.scheduler.base import QueuedJob
-    from adaptive_scheduler.server_support.run_manager import RunManager
+    from adaptive_scheduler.server_support.learner_figures import LearnerFigures
 
+#: What stands for who manages a run that this process manages.
+THIS_PROCESS: Final = "this process"
+#: For each state of a learner a sign, so that nobody needs to tell colours apart, in the order
+#: in which states are shown.
+SIGNS: Final = {
+    DONE: "✓",
+    RUNNING: "▶",
+    READY: "○",
+    WAITING: "…",
+    DELAYED: "↻",
+    FAILED: "✗",
+    CANCELLED: "\N{EN DASH}",
+}
 #: Failures that are shown in words; the others are counted.
-_FAILURES_SHOWN = 3
+FAILURES_SHOWN: Final = 3
 #: How a job ends that nobody needs to hear of.
 _WELL = "COMPLETED"
 
@@ -53,17 +63,24 @@ class RunInfo:
     Attributes
     ----------
     name, folder, status
-        Which run, where, and how it is.
-    n_learners, n_done, n_running, n_ready, n_waiting, n_failed, n_cancelled
-        Learners by state. Ready ones have no job yet, waiting ones depend on
-        others or pause after a failure.
+        Which run, where, and its state in a word: ``"not yet started"``, ``"running"``,
+        ``"unmanaged"`` (nobody manages it, and jobs may go on), ``"finished"``,
+        ``"cancelled"`` or ``"failed"``.
+    as_of
+        When all of this was so, in seconds since the epoch.
+    manager
+        Who manages the run; empty if nobody does.
+    counts
+        Learners by state, see `RunState`; states that no learner has are left out.
     jobs_running, jobs_pending
-        Jobs that live.
+        Jobs in the queue that are needed.
     elapsed_time
         Seconds since `start`.
     npoints, rate
         Points of all learners, as far as their jobs have told, and points a
         second of those that run.
+    loss
+        Median of the learners' losses; None if none was told.
     cpu, memory
         Means over the jobs: percent of one core, and of the host's memory;
         None if they have not told.
@@ -79,7 +96,7 @@ class RunInfo:
     trouble
         What the scheduler, or the disk, can't do at the moment.
     is_paused
-        Whether nothing new is submitted.
+        Whether no new jobs are submitted.
     learner_troubles
         What the jobs of some learners have said last that hinders them.
     failures
@@ -89,61 +106,101 @@ class RunInfo:
     name: str
     folder: str
     status: str
-    n_learners: int
-    n_done: int
-    n_running: int
-    n_ready: int
-    n_waiting: int
-    n_failed: int
-    jobs_running: int
-    jobs_pending: int
-    elapsed_time: float
-    npoints: int
-    n_cancelled: int = 0
+    as_of: float
+    manager: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    jobs_running: int = 0
+    jobs_pending: int = 0
+    elapsed_time: float = 0.0
+    npoints: int = 0
     rate: float = 0.0
+    loss: float | None = None
     cpu: float | None = None
     memory: float | None = None
     core_hours: float = 0.0
     time_left: timedelta | None = None
-    pending_reasons: dict[str, int] = field(default_factory=dict)
-    ends: dict[str, int] = field(default_factory=dict)
+    pending_reasons: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, int] = field(default_factory=dict)
     trouble: str = ""
     is_paused: bool = False
-    learner_troubles: dict[int, str] = field(default_factory=dict)
+    learner_troubles: Mapping[int, str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def n_learners(self) -> int:
+        """How many learners there are."""
+        return sum(self.counts.values())
+
+    @property
+    def n_done(self) -> int:
+        """How many learners have reached their goals."""
+        return self.counts.get(DONE, 0)
+
+    @property
+    def n_running(self) -> int:
+        """How many learners jobs have."""
+        return self.counts.get(RUNNING, 0)
+
+    @property
+    def n_ready(self) -> int:
+        """How many learners have no job yet."""
+        return self.counts.get(READY, 0)
+
+    @property
+    def n_waiting(self) -> int:
+        """How many learners depend on others, or pause after a failure."""
+        return self.counts.get(WAITING, 0) + self.counts.get(DELAYED, 0)
+
+    @property
+    def n_failed(self) -> int:
+        """How many learners have been given up."""
+        return self.counts.get(FAILED, 0)
+
+    @property
+    def n_cancelled(self) -> int:
+        """How many learners are not run until they are retried."""
+        return self.counts.get(CANCELLED, 0)
 
     @property
     def is_alive(self) -> bool:
         """Whether there may be jobs."""
-        return self.status in ("running", "left alone")
+        return self.status in ("running", "unmanaged")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended."""
+        return self.status in ("finished", "cancelled", "failed")
 
 
-def info_of_state(
+def make_info(
     state: RunState,
+    figures: LearnerFigures,
     *,
     name: str,
     folder: str,
     status: str,
+    as_of: float,
+    manager: str,
     elapsed_time: float,
-    npoints: int,
-    ailing: Iterable[int] | None = None,
+    core_seconds: float,
+    pending_reasons: Mapping[str, int] | None = None,
+    trouble: str = "",
 ) -> RunInfo:
-    """Return how a run is, as far as its record tells.
+    """Return the state of a run.
 
     Parameters
     ----------
-    state
-        The record.
-    name, folder, status, elapsed_time, npoints
+    state, figures
+        What is recorded, and what jobs have told.
+    name, folder, status, as_of, manager, elapsed_time, pending_reasons, trouble
         What does not stand there, see `RunInfo`.
-    ailing
-        Learners that failed last time or have trouble; all are looked at if not given.
+    core_seconds
+        Cores of all jobs so far, times the seconds that they had them.
     """
-    counts = state.counts
+    is_alive, is_running = status in ("running", "unmanaged"), status == "running"
     jobs = [job for job in state.jobs.values() if job.job_id not in state.leaving]
     n_started = sum(job.started is not None for job in jobs)
-    indices = range(len(state.learners)) if ailing is None else sorted(ailing)
-    learners = [state.learners[index] for index in indices]
+    learners = [state.learners[index] for index in sorted(figures.ailing)]
     failures = [
         Failure(entry.index, entry.fails, entry.state == FAILED, entry.error)
         for entry in learners
@@ -153,65 +210,29 @@ def info_of_state(
         name=name,
         folder=folder,
         status=status,
-        n_learners=len(state.learners),
-        n_done=counts[DONE],
-        n_running=counts[RUNNING],
-        n_ready=counts[READY],
-        n_waiting=counts[WAITING] + counts[DELAYED],
-        n_failed=counts[FAILED],
-        n_cancelled=counts[CANCELLED],
-        jobs_running=n_started,
-        jobs_pending=len(jobs) - n_started,
+        as_of=as_of,
+        manager=manager,
+        counts={learner_state: n for learner_state, n in state.counts.items() if n},
+        jobs_running=n_started if is_alive else 0,
+        jobs_pending=len(jobs) - n_started if is_alive else 0,
         elapsed_time=elapsed_time,
-        npoints=npoints,
+        npoints=figures.npoints,
+        rate=figures.rate if is_alive else 0.0,
+        loss=figures.loss,
+        cpu=figures.cpu if is_alive else None,
+        memory=figures.memory if is_alive else None,
+        core_hours=core_seconds / 3600,
+        time_left=figures.time_left(state, as_of) if is_running else None,
+        pending_reasons=dict(pending_reasons or {}),
         ends=dict(state.totals.ends.most_common()),
+        trouble=trouble,
         is_paused=state.is_paused,
-        learner_troubles={e.index: e.trouble for e in learners if e.trouble},
+        learner_troubles={entry.index: entry.trouble for entry in learners if entry.trouble},
         failures=sorted(failures, key=lambda f: (not f.is_given_up, f.learner)),
     )
 
 
-def collect_info(run_manager: RunManager) -> RunInfo:
-    """Return how a run is: call it on the event loop."""
-    database, recorder = run_manager.database_manager, run_manager.recorder
-    tally = recorder.tally(time.time())
-    info = info_of_state(
-        database.state,
-        name=run_manager.job_name,
-        folder=str(run_manager.run_folder.root),
-        status=run_manager.status(),
-        elapsed_time=run_manager.elapsed_time(),
-        npoints=tally.npoints,
-        ailing=recorder.ailing,
-    )
-    return replace(
-        info,
-        rate=tally.rate,
-        cpu=tally.cpu,
-        memory=tally.memory,
-        core_hours=tally.core_seconds / 3600,
-        time_left=tally.time_left,
-        pending_reasons=dict(Counter(pending_reasons_of(database.queue)).most_common()),
-        trouble=trouble_of(run_manager),
-    )
-
-
-def pending_reasons_of(queue: Mapping[str, QueuedJob]) -> Iterator[str]:
-    """Yield for each pending job why it is, where the scheduler says so."""
-    for job in queue.values():
-        if job["alive"] and not job["running"] and job["reason"]:
-            yield job["reason"]
-
-
-def trouble_of(run_manager: RunManager) -> str:
-    """Return what can't be done at the moment; empty if all is well."""
-    kill_manager = run_manager.kill_manager
-    killing = "" if kill_manager is None else kill_manager.state_of_task()
-    return (
-        run_manager.job_manager.trouble
-        or run_manager.database_manager.disk_trouble
-        or (f"the kill manager {killing}" if killing.startswith("failed") else "")
-    )
+# In words.
 
 
 def as_line(info: RunInfo) -> str:
@@ -227,9 +248,8 @@ def as_line(info: RunInfo) -> str:
     ]
     if info.is_alive:
         parts.append(f"jobs: {info.jobs_running} running, {info.jobs_pending} pending")
-        parts.append(
-            "" if info.time_left is None else f"{span(info.time_left, is_rough=True)} left"
-        )
+        time_left = span(info.time_left, is_rough=True)
+        parts.append("" if info.time_left is None else f"{time_left} left")
     status = f"{info.status} (paused)" if info.is_paused else info.status
     return f"{info.name} {status} {span(info.elapsed_time)}: " + ", ".join(p for p in parts if p)
 
@@ -237,23 +257,33 @@ def as_line(info: RunInfo) -> str:
 def as_text(info: RunInfo) -> str:
     """Return the state of a run in some lines."""
     lines = [as_line(info), f"  folder: {info.folder}"]
+    if manager := manager_in_words(info):
+        lines.insert(1, f"  {manager}")
     if info.trouble:
         lines.append(f"  trouble: {info.trouble}")
     if info.is_paused and info.status == "running":
-        lines.append("  paused: nothing new is submitted until `resume()`")
-    for learner, trouble in list(info.learner_troubles.items())[:_FAILURES_SHOWN]:
-        lines.append(f"  trouble of learner {learner}: {trouble}")
-    if (n_more := len(info.learner_troubles) - _FAILURES_SHOWN) > 0:
-        lines.append(f"  ... and {n_more} more have trouble")
+        lines.append("  paused: no new jobs are submitted until `resume()`")
     if info.pending_reasons and info.status == "running":
         reasons = ", ".join(f"{n} ({reason})" for reason, n in info.pending_reasons.items())
         lines.append(f"  pending: {reasons}")
     if ends := ends_in_words(info.ends):
         lines.append(f"  jobs that ended: {ends}")
-    lines += [f"  learner {f.learner} {f}" for f in info.failures[:_FAILURES_SHOWN]]
-    if len(info.failures) > _FAILURES_SHOWN:
-        lines.append(f"  ... and {len(info.failures) - _FAILURES_SHOWN} more have failed")
+    for who, words, _ in troubles_in_words(info):
+        lines.append(f"  {who} {words}" if who else f"  {words}")
     return "\n".join(lines)
+
+
+def manager_in_words(info: RunInfo) -> str:
+    """Return who manages a run, and as of when it is told; empty if that is this process."""
+    if info.manager == THIS_PROCESS or info.status == "not yet started":
+        return ""
+    stamp = "" if info.is_over else f"; as of {stamp_of(info.as_of)}"
+    return f"managed by {info.manager}{stamp}" if info.manager else f"nobody manages it now{stamp}"
+
+
+def stamp_of(time: float) -> str:
+    """Return a time, in seconds since the epoch, as people read it."""
+    return f"{datetime.fromtimestamp(time):%Y-%m-%d %H:%M:%S}"  # noqa: DTZ006  read by people
 
 
 def ends_in_words(ends: Mapping[str, int]) -> str:
@@ -263,6 +293,15 @@ def ends_in_words(ends: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,} {end}" for end, n in ends.items())
 
 
-def time_since(start: float | None, end: float | None) -> float:
-    """Return seconds from `start` until `end`, or until now."""
-    return 0.0 if start is None else (end or time.time()) - start
+def troubles_in_words(info: RunInfo) -> Iterator[tuple[str, str, bool]]:
+    """Yield what hinders learners, and why they failed: who, what, and whether that is final."""
+    troubles = [(f"learner {i}", trouble, False) for i, trouble in info.learner_troubles.items()]
+    yield from _first(troubles, "have trouble")
+    failures = [(f"learner {f.learner}", str(f), f.is_given_up) for f in info.failures]
+    yield from _first(failures, "have failed")
+
+
+def _first(lines: list[tuple[str, str, bool]], what: str) -> Iterable[tuple[str, str, bool]]:
+    n_more = len(lines) - FAILURES_SHOWN
+    more = [("", f"... and {n_more:,} more {what}", False)] if n_more > 0 else []
+    return [*lines[:FAILURES_SHOWN], *more]

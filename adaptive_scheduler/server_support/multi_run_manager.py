@@ -137,9 +137,9 @@ class MultiRunManager:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return what a notebook, a saved notebook, and a terminal show."""
         from adaptive_scheduler.widgets.dashboard import in_notebook
-        from adaptive_scheduler.widgets.last_state import look_at, page_of, view_of
+        from adaptive_scheduler.widgets.last_state import page_of, view_of
 
-        page: dict[str, Any] = page_of([look_at(run) for run in self.run_managers.values()])
+        page: dict[str, Any] = page_of(list(self._infos().values()))
         return page | (view_of(self._tabs()) if in_notebook() else {})
 
     def _ipython_display_(self) -> None:

@@ -1,4 +1,4 @@
-"""A run as another process sees it: by its folder."""
+"""Acts on a run from another process: by its manager, or where there is none, by its folder."""
 
 from __future__ import annotations
 
@@ -6,92 +6,69 @@ import asyncio
 import os
 import socket
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cloudpickle
 
-from adaptive_scheduler.errors import ConnectionLostError, RunFolderLockedError
+from adaptive_scheduler._common.formatting import counted
+from adaptive_scheduler.errors import (
+    AdaptiveSchedulerError,
+    ConnectionLostError,
+    RunFolderLockedError,
+)
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.journal import Journal, read_beginning, read_journal
-from adaptive_scheduler.run_folder.layout import RunFolder
-from adaptive_scheduler.run_folder.lock import Holder, RunFolderLock, living_holder
-from adaptive_scheduler.run_folder.settings import JobSettings
-from adaptive_scheduler.run_folder.state import RunState
-from adaptive_scheduler.server_support.ownership import jobs_to_end
+from adaptive_scheduler.run_folder.journal import Journal
+from adaptive_scheduler.run_folder.lock import RunFolderLock
+from adaptive_scheduler.server_support.folder_view import FolderView
+from adaptive_scheduler.server_support.ownership import jobs_to_end, owned
+from adaptive_scheduler.server_support.planning import jobs_to_cancel
+from adaptive_scheduler.server_support.steering import checked, in_words, records_of
 from adaptive_scheduler.server_support.takeover import take_lock
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.protocol.messages import Command
     from adaptive_scheduler.scheduler.base import BaseScheduler
 
 #: Seconds that a living manager gets to answer.
 _PATIENCE = 10.0
+#: What to say where nobody manages a run.
+_ATTACH = "Nobody manages the run now. Manage it: `adaptive-scheduler attach`, in another shell."
 
 
-@dataclass(frozen=True)
-class OutsideView:
-    """What the folder of a run says.
-
-    Attributes
-    ----------
-    folder
-        Where everything lies.
-    settings
-        How jobs run their learners.
-    state
-        What the manager has written down.
-    holder
-        The manager that has the folder; None if none lives.
-    """
-
-    folder: RunFolder
-    settings: JobSettings
-    state: RunState
-    holder: Holder | None
-
-    @property
-    def status(self) -> str:
-        """How the run is, in a word."""
-        if self.state.ended is not None:
-            return self.state.ended
-        return "running" if self.holder is not None else "left alone"
-
-    @property
-    def n_jobs(self) -> int:
-        """How many jobs are in the queue, as far as the manager has written down."""
-        return 0 if self.state.ended is not None else len(self.state.jobs)
-
-
-def look_at(root: str | Path) -> OutsideView:
-    """Read the folder of a run; nothing is changed.
+def open_run(root: str | Path) -> FolderView:
+    """Return a run, by its folder, that can be looked at and acted on.
 
     Raises
     ------
     RunFolderError
         If there is no run.
     """
-    settings = JobSettings.from_file(Path(root).expanduser().absolute() / "settings.pickle")
-    folder = RunFolder.at(root, logs=settings.log_folder, journal=settings.journal)
-    beginning = read_beginning(folder.journal)
-    n_learners = 0 if beginning is None else beginning.n_learners
-    state = RunState(
-        [0] * n_learners, dependencies=settings.dependencies, max_fails=settings.max_fails
-    )
-    for record in read_journal(folder.journal):
-        state.apply(record)
-    return OutsideView(folder, settings, state, living_holder(folder))
+    return FolderView(root, lambda command, learners: command_run(root, command, learners))
 
 
-def cancel_from_outside(root: str | Path) -> str:
-    """Cancel a run and its jobs, and return what was done.
+def command_run(root: str | Path, command: Command, learners: Sequence[int] | None = None) -> str:
+    """Pause, resume, retry or cancel a run, or some of its learners, and return what was done.
 
-    A living manager is asked to do it; where there is none, the scheduler is.
+    A living manager is asked to do it. Where there is none, it is recorded for the next one,
+    and the scheduler is asked to end what is cancelled.
+
+    Parameters
+    ----------
+    root
+        The run folder.
+    command
+        What is to be done.
+    learners
+        Which are meant; all of them, or the run as a whole, if not given.
 
     Raises
     ------
+    AdaptiveSchedulerError
+        If it can't be done.
     RunFolderError
         If there is no run.
     ConnectionLostError
@@ -99,35 +76,43 @@ def cancel_from_outside(root: str | Path) -> str:
     SchedulerError
         If the scheduler could not be asked.
     """
-    view = look_at(root)
-    if view.state.ended == "finished":
+    view = FolderView(root)
+    is_end = command == "cancel" and learners is None
+    if is_end and view.state.ended == "finished":
         return "The run is finished: there is nothing to cancel."
+    if (ended := view.state.ended) is not None and not is_end:
+        raise AdaptiveSchedulerError(
+            f"The run is {ended}: there is nothing to {command}. "
+            "`adaptive-scheduler attach --again` goes on with it."
+        )
+    if learners is not None:
+        learners = checked(learners, view.n_learners, view.info().name)
     lock = RunFolderLock(view.folder)
     try:
         take_lock(lock, view.folder)
     except RunFolderLockedError:
-        view = look_at(root)
-        ask_manager(view, messages.CancelRun(asker()))
-        return f"The manager of the run ({view.holder}) cancels it."
+        return _ask_manager(FolderView(root), command, learners)
     try:
-        return _cancel_jobs(look_at(root))
+        return _act(FolderView(root), command, learners)
     finally:
         lock.release()
 
 
-def asker() -> messages.JobIdentity:
-    """Return what this process calls itself when it asks a manager."""
-    return messages.JobIdentity(f"shell-{socket.gethostname()}-{os.getpid()}")
+def _ask_manager(view: FolderView, command: Command, learners: Sequence[int] | None) -> str:
+    me = messages.JobIdentity(f"shell-{socket.gethostname()}-{os.getpid()}")
+    if command == "cancel" and learners is None:
+        _ask(view, messages.CancelRun(me))
+        return f"The manager of the run ({view.holder}) cancels it."
+    meant = None if learners is None else tuple(learners)
+    answer = _ask(view, messages.Steer(me, command, meant))
+    if not isinstance(answer, messages.Steered) or answer.is_refused:
+        words = answer.words if isinstance(answer, messages.Steered) else "It does not know how."
+        raise AdaptiveSchedulerError(f"The manager of the run ({view.holder}) refuses: {words}")
+    return f"{answer.words} (By the manager of the run, {view.holder}.)"
 
 
-def ask_manager(view: OutsideView, message: messages.CancelRun | messages.Steer) -> messages.Answer:
-    """Ask the living manager of a run for something, and return its answer.
-
-    Raises
-    ------
-    ConnectionLostError
-        If it does not answer.
-    """
+def _ask(view: FolderView, message: messages.CancelRun | messages.Steer) -> messages.Answer:
+    """Ask the living manager of a run for something, and return its answer."""
 
     async def ask() -> messages.Answer | None:
         connection = ManagerConnection(view.folder.connection)
@@ -145,16 +130,50 @@ def ask_manager(view: OutsideView, message: messages.CancelRun | messages.Steer)
     return answer
 
 
-def _cancel_jobs(view: OutsideView) -> str:
-    scheduler: BaseScheduler = cloudpickle.loads(view.settings.scheduler)
-    state = view.state
-    jobs = jobs_to_end(state, scheduler.queue())
+def _act(view: FolderView, command: Command, learners: Sequence[int] | None) -> str:
+    """Do what a manager would, as far as that can be done in one step."""
+    now = time.time()
+    if command == "cancel" and learners is None:
+        n_jobs = _cancel_all_jobs(view)
+        _append(view, [events.RunEnded(time=now, status="cancelled")])
+        return f"{counted(n_jobs, 'job')} are being cancelled. {in_words('cancel')}"
+    records = records_of(command, view.state, learners, now)
+    _append(view, records)
+    if command == "cancel":
+        for record in records:
+            view.state.apply(record)
+        _cancel_unwanted_jobs(view, now)
+    n_learners = len(records) if command in ("retry", "cancel") else None
+    return f"{in_words(command, n_learners)} {_ATTACH}"
+
+
+def _cancel_all_jobs(view: FolderView) -> int:
+    scheduler = _scheduler_of(view)
+    jobs = jobs_to_end(view.state, scheduler.queue())
     if jobs:
         scheduler.cancel_ids(sorted(jobs))
+    return len(jobs)
+
+
+def _cancel_unwanted_jobs(view: FolderView, now: float) -> None:
+    """Have jobs end that are there for cancelled learners."""
+    scheduler = _scheduler_of(view)
+    ours = owned(view.state, scheduler.queue())
+    if ids := [job_id for job_id in jobs_to_cancel(view.state) if job_id in ours]:
+        _append(view, [events.JobsCancelled(time=now, job_ids=ids)])
+        scheduler.cancel_ids(ids)
+
+
+def _scheduler_of(view: FolderView) -> BaseScheduler:
+    scheduler: BaseScheduler = cloudpickle.loads(view.settings.scheduler)
+    return scheduler
+
+
+def _append(view: FolderView, records: Iterable[events.AnyRecord]) -> None:
     journal = Journal(view.folder.journal)
     try:
-        journal.append(events.RunEnded(time=time.time(), status="cancelled"))
+        for record in records:
+            journal.append(record)
         journal.flush()
     finally:
         journal.close()
-    return f"{len(jobs)} jobs are being cancelled; nobody manages the run."

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
-    InvalidInputError,
     RunFolderLockedError,
 )
 from adaptive_scheduler.protocol import messages
-from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.retrying import to_retry
 from adaptive_scheduler.run_folder.state import DONE, FAILED
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.run_report import RunReport
+from adaptive_scheduler.server_support.steering import checked, in_words, records_of
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.state import RunState
@@ -52,7 +51,7 @@ class RunControl(RunReport):
         AdaptiveSchedulerError
             If this manager doesn't manage the run now.
         """
-        event_loop.call(self._note_paused, events.Paused)
+        event_loop.call(self._command, "pause")
 
     def resume(self) -> None:
         """Submit what is missing again, see `pause`.
@@ -62,7 +61,7 @@ class RunControl(RunReport):
         AdaptiveSchedulerError
             If this manager doesn't manage the run now.
         """
-        event_loop.call(self._note_paused, events.Resumed)
+        event_loop.call(self._command, "resume")
 
     @property
     def is_paused(self) -> bool:
@@ -70,9 +69,9 @@ class RunControl(RunReport):
         return event_loop.call(lambda: self._state().is_paused)
 
     def cancel_learners(self, learners: Iterable[int]) -> int:
-        """Cancel the jobs that have these learners, which are then left alone until `retry`.
+        """Cancel the jobs that have these learners, which no job runs then until `retry`.
 
-        Jobs save first. Learners that depend on these are left alone, too.
+        Jobs save first. Learners that depend on these are cancelled, too.
 
         Parameters
         ----------
@@ -82,7 +81,7 @@ class RunControl(RunReport):
         Returns
         -------
         int
-            How many learners are left alone because of this call, those that
+            How many learners are cancelled by this call, those that
             depend on them not counted.
 
         Raises
@@ -92,7 +91,7 @@ class RunControl(RunReport):
         InvalidInputError
             If there is no such learner.
         """
-        return event_loop.call(self._cancel_learners, self._checked(learners))
+        return event_loop.call(self._command, "cancel", self._checked(learners))
 
     def retry(self, learners: Iterable[int] | None = None) -> int:
         """Run learners again that were given up or cancelled, or wait after a failure.
@@ -120,18 +119,11 @@ class RunControl(RunReport):
         wanted = None if learners is None else self._checked(learners)
         with self._restarting:
             if self._is_managing() and event_loop.call(self._is_going_on):
-                return event_loop.call(self._retry, wanted)
+                return event_loop.call(self._command, "retry", wanted)
             return self._retry_after_the_end(wanted)
 
     def _checked(self, learners: Iterable[int]) -> list[int]:
-        indices = list(dict.fromkeys(learners))
-        for index in indices:
-            if isinstance(index, bool) or index not in range(len(self.learners)):
-                raise InvalidInputError(
-                    f"There is no learner {index!r} in run '{self.job_name}': they are numbered "
-                    f"from 0 to {len(self.learners) - 1}."
-                )
-        return indices
+        return checked(learners, len(self.learners), self.job_name)
 
     # On the event loop.
 
@@ -141,48 +133,25 @@ class RunControl(RunReport):
     def _is_going_on(self) -> bool:
         return not self.job_manager.has_ended
 
-    def _note_paused(self, kind: type[events.Paused | events.Resumed]) -> None:
+    def _command(self, command: messages.Command, learners: Iterable[int] | None = None) -> int:
+        """Do what a command says, and return how many records that took."""
         self._check_that_we_manage()
-        if self._state().is_paused != (kind is events.Paused):
-            self.database_manager.record(kind(time=time.time()))
-
-    def _cancel_learners(self, wanted: Iterable[int]) -> int:
-        self._check_that_we_manage()
-        entries = [self._state().learners[index] for index in wanted]
-        chosen = [e.index for e in entries if e.state != DONE and not e.is_cancelled]
-        for index in chosen:
-            self.database_manager.record(events.Cancelled(time=time.time(), learner=index))
-        self.job_manager.choose_unwanted()
-        return len(chosen)
-
-    def _retry(self, wanted: Iterable[int] | None) -> int:
-        self._check_that_we_manage()
-        chosen = to_retry(self._state(), wanted)
-        for index in chosen:
-            self.database_manager.record(events.Retried(time=time.time(), learner=index))
-        self.job_manager.choose_unwanted()
-        return len(chosen)
+        records = records_of(command, self._state(), learners, time.time())
+        for record in records:
+            self.database_manager.record(record)
+        if command in ("cancel", "retry"):
+            self.job_manager.choose_unwanted()
+        return len(records)
 
     def _steer(self, steer: messages.Steer) -> messages.Steered:
         """Do what somebody outside of this process wants."""
         try:
             wanted = None if steer.learners is None else self._checked(steer.learners)
-            return messages.Steered(self._fulfil(steer.wish, wanted))
+            n = self._command(steer.command, wanted)
+            is_about_learners = steer.command in ("retry", "cancel")
+            return messages.Steered(in_words(steer.command, n if is_about_learners else None))
         except AdaptiveSchedulerError as error:
             return messages.Steered(str(error), is_refused=True)
-
-    def _fulfil(self, wish: messages.Wish, wanted: list[int] | None) -> str:
-        match wish:
-            case "pause":
-                self._note_paused(events.Paused)
-                return "It submits no new jobs until it is resumed; those that there are go on."
-            case "resume":
-                self._note_paused(events.Resumed)
-                return "It submits jobs again."
-            case "retry":
-                return f"Learners that it tries again: {self._retry(wanted)}."
-            case "cancel":
-                return f"Learners that it cancels: {self._cancel_learners(wanted or ())}."
 
     # Who manages.
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from adaptive_scheduler.scheduler.base import BaseScheduler
-    from adaptive_scheduler.server_support.monitor import Recorder
+    from adaptive_scheduler.server_support.monitor import Monitor
     from adaptive_scheduler.server_support.run_manager import RunManager
 
 #: Seconds that cancelled jobs get to save, before the manager stops listening.
@@ -47,7 +47,7 @@ class RunLife(RunWaiting):
     goal: GoalTypes
     check_goal_on_start: bool
     cleanup_first: bool
-    recorder: Recorder
+    monitor: Monitor
     _database_options: dict[str, Any]
     _take_over: bool
     _retry_at_start: Collection[int] | None
@@ -128,7 +128,7 @@ class RunLife(RunWaiting):
             self.database_manager.cancel()
             event_loop.give_up(self.run_folder.root, self)
             raise
-        self.recorder.start()
+        self.monitor.start()
         if self.kill_manager is not None:
             self.kill_manager.start()
 
@@ -250,7 +250,7 @@ class RunLife(RunWaiting):
             self.kill_manager.cancel()
         if self._outcome is not None:
             self.database_manager.record(events.RunEnded(time=time.time(), status=self._outcome))
-        await self.recorder.stop()
+        await self.monitor.stop()
         await self.database_manager.stop()
         event_loop.give_up(self.run_folder.root, self)
         self._has_asked_scheduler.set()

@@ -19,7 +19,7 @@ from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.database_manager import DatabaseManager
 from adaptive_scheduler.server_support.job_manager import JobManager
 from adaptive_scheduler.server_support.kill_manager import KillManager
-from adaptive_scheduler.server_support.monitor import Recorder
+from adaptive_scheduler.server_support.monitor import Monitor
 from adaptive_scheduler.server_support.reattach import KnownRun, read_run, remember
 from adaptive_scheduler.server_support.run_life import RunLife
 from adaptive_scheduler.server_support.run_report import Outcome
@@ -258,7 +258,7 @@ class RunManager(RunLife):
             remembered=self._remembered,
             **self._job_options,
         )
-        self.recorder = Recorder(
+        self.monitor = Monitor(
             self.database_manager,
             self.job_manager.settings.goal,
             lambda number: self.scheduler.resources(number).cores,
@@ -345,7 +345,7 @@ class RunManager(RunLife):
     def _look(self) -> None:
         """Show what the folder says, without managing."""
         self.database_manager.follow()
-        self.recorder.look()
+        self.monitor.look()
         self.end_time = self.database_manager.state.totals.ended
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
@@ -14,7 +15,8 @@ from adaptive_scheduler.learners.storage import load_parallel
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away, remove_old_logs
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.info import RunInfo, as_text, collect_info, time_since
+from adaptive_scheduler.server_support.info import RunInfo, as_text
+from adaptive_scheduler.server_support.live_view import LiveView
 from adaptive_scheduler.server_support.logs import parse_log_files
 from adaptive_scheduler.server_support.restore import keep_aside
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler.server_support.job_manager import JobManager
     from adaptive_scheduler.server_support.kill_manager import KillManager
     from adaptive_scheduler.server_support.run_manager import RunManager
+    from adaptive_scheduler.server_support.view import RunView
     from adaptive_scheduler.widgets.dashboard import Dashboard
 
 #: How a run can end.
@@ -53,7 +56,7 @@ class RunReport(BaseManager):
     end_time: float | None
     _outcome: Outcome | None
 
-    def status(self) -> Literal["not yet started", "running", "left alone"] | Outcome:
+    def status(self) -> Literal["not yet started", "running", "unmanaged"] | Outcome:
         """Return how the run is, in a word."""
         if self.task is None and self.database_manager.is_following:
             return self._status_elsewhere()
@@ -63,13 +66,18 @@ class RunReport(BaseManager):
             return self._outcome or "running"
         return "failed" if self.task.exception() is not None else self._outcome or "cancelled"
 
-    def _status_elsewhere(self) -> Literal["running", "left alone"] | Outcome:
+    def _status_elsewhere(self) -> Literal["running", "unmanaged"] | Outcome:
         """Return how a run is that this manager only looks at."""
         self.database_manager.refresh()
         ended = self.database_manager.state.ended
         if ended is not None:
             return cast("Outcome", ended)
-        return "left alone" if self.database_manager.other_holder() is None else "running"
+        return "unmanaged" if self.database_manager.other_holder() is None else "running"
+
+    @property
+    def view(self) -> RunView:
+        """The run as dashboards and terminals see it."""
+        return LiveView(cast("RunManager", self))
 
     def task_status(self) -> dict[str, str]:
         """Return how each of the managers is; an error stands there in words."""
@@ -86,7 +94,7 @@ class RunReport(BaseManager):
 
         Of a run that was picked up by its folder, from its first start.
         """
-        return time_since(self.start_time, self.end_time)
+        return 0.0 if self.start_time is None else (self.end_time or time.time()) - self.start_time
 
     @overload
     def info(self, format: Literal["widget"] = "widget") -> Dashboard: ...
@@ -117,9 +125,9 @@ class RunReport(BaseManager):
 
                 return Dashboard(cast("RunManager", self))
             case "text":
-                return as_text(self._info())
+                return as_text(self.view.info())
             case "data":
-                return self._info()
+                return self.view.info()
         raise InvalidInputError(f"`format` is 'widget', 'text' or 'data', not {format!r}.")
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
@@ -128,10 +136,6 @@ class RunReport(BaseManager):
 
     def _ipython_display_(self) -> None:
         self.info()._ipython_display_()
-
-    def _info(self) -> RunInfo:
-        self.database_manager.refresh()
-        return event_loop.call(collect_info, self)
 
     def get_database(self) -> pd.DataFrame:
         """Return a table with a row for each learner."""

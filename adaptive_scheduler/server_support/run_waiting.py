@@ -10,8 +10,8 @@ from collections.abc import Generator
 from typing import Any
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.server_support.live_view import watch
 from adaptive_scheduler.server_support.run_control import RunControl
+from adaptive_scheduler.server_support.terminal import watch
 
 #: Exit code of a shell's command that was ended by Ctrl-C.
 _EXIT_CODE_OF_INTERRUPT = 130
@@ -54,7 +54,7 @@ class RunWaiting(RunControl):
             if self.quiet:
                 concurrent.futures.wait([task], timeout)
             else:
-                watch(self._info, lambda s: bool(concurrent.futures.wait([task], s).done), timeout)
+                watch(self.view, lambda s: bool(concurrent.futures.wait([task], s).done), timeout)
         except KeyboardInterrupt:
             self._explain("Interrupted")
             if is_interactive():

@@ -1,104 +1,92 @@
-"""Steers a run from another process than its manager's."""
+"""What pause, resume, retry and cancel do to a run: the one rule book.
+
+The manager keeps to it, and so does a shell that acts while nobody manages the run.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from adaptive_scheduler.errors import AdaptiveSchedulerError, RunFolderLockedError
-from adaptive_scheduler.protocol import messages
+from adaptive_scheduler._common.formatting import counted
+from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.journal import Journal
-from adaptive_scheduler.run_folder.lock import RunFolderLock
+from adaptive_scheduler.run_folder.models import DONE
 from adaptive_scheduler.run_folder.retrying import to_retry
-from adaptive_scheduler.server_support.remote import OutsideView, ask_manager, asker, look_at
-from adaptive_scheduler.server_support.takeover import take_lock
 
-#: What to say where nobody manages a run.
-_ATTACH = "Manage it: `adaptive-scheduler attach`, in another shell."
+if TYPE_CHECKING:
+    from adaptive_scheduler.protocol.messages import Command
+    from adaptive_scheduler.run_folder.state import RunState
 
 
-def steer_from_outside(
-    root: str | Path, wish: messages.Wish, learners: Sequence[int] | None = None
-) -> str:
-    """Pause, resume or retry a run, or cancel some learners, and return what was done.
-
-    A living manager is asked to do it. Where there is none, it is written down for the next.
+def records_of(
+    command: Command, state: RunState, learners: Iterable[int] | None, now: float
+) -> list[events.AnyRecord]:
+    """Return what a command adds to the journal; nothing if all is so already.
 
     Parameters
     ----------
-    root
-        The run folder.
-    wish
-        What is to be done.
+    command
+        What is to be done. Cancelling all of a run is not: that is its end.
+    state
+        The run as it is.
     learners
-        Which are meant; all of them if not given.
+        Which are meant, if not all of them.
+    now
+        In seconds since the epoch.
+    """
+    match command:
+        case "pause":
+            return [] if state.is_paused else [events.Paused(time=now)]
+        case "resume":
+            return [events.Resumed(time=now)] if state.is_paused else []
+        case "retry":
+            return [events.Retried(time=now, learner=i) for i in to_retry(state, learners)]
+        case "cancel":
+            entries = [state.learners[index] for index in learners or ()]
+            chosen = [e.index for e in entries if e.state != DONE and not e.is_cancelled]
+            return [events.Cancelled(time=now, learner=index) for index in chosen]
+
+
+def in_words(command: Command, n_learners: int | None = None) -> str:
+    """Return what a command has done.
+
+    Parameters
+    ----------
+    command
+        What was done.
+    n_learners
+        For how many learners; None for the run as a whole.
+    """
+    learners = "" if n_learners is None else counted(n_learners, "learner")
+    match command:
+        case "pause":
+            return "Paused: no new jobs are submitted; those in the queue and running go on."
+        case "resume":
+            return "Resumed: jobs are submitted again."
+        case "retry":
+            return (
+                f"{learners} will be tried again." if n_learners else "There is nothing to retry."
+            )
+        case "cancel" if n_learners is None:
+            return "The run is cancelled; its jobs save and end. Start it again to go on with it."
+        case "cancel":
+            return f"{learners} cancelled; no job runs them until they are retried."
+
+
+def checked(learners: Iterable[int], n_learners: int, name: str) -> list[int]:
+    """Return numbers of learners, each once.
 
     Raises
     ------
-    AdaptiveSchedulerError
-        If that can't be done.
-    RunFolderError
-        If there is no run.
-    ConnectionLostError
-        If a manager lives and does not answer.
+    InvalidInputError
+        If there is no such learner.
     """
-    view = look_at(root)
-    if view.state.ended is not None:
-        raise AdaptiveSchedulerError(
-            f"The run is {view.state.ended}: there is nothing to {wish}. "
-            "`adaptive-scheduler attach --again` goes on with it."
-        )
-    lock = RunFolderLock(view.folder)
-    try:
-        take_lock(lock, view.folder)
-    except RunFolderLockedError:
-        return _ask(look_at(root), wish, learners)
-    try:
-        return _write_down(look_at(root), wish, learners)
-    finally:
-        lock.release()
-
-
-def _ask(view: OutsideView, wish: messages.Wish, learners: Sequence[int] | None) -> str:
-    meant = None if learners is None else tuple(learners)
-    answer = ask_manager(view, messages.Steer(asker(), wish, meant))
-    if not isinstance(answer, messages.Steered) or answer.is_refused:
-        words = answer.words if isinstance(answer, messages.Steered) else "It does not know how."
-        raise AdaptiveSchedulerError(f"The manager of the run ({view.holder}) refuses: {words}")
-    return f"Said to the manager of the run ({view.holder}). {answer.words}"
-
-
-def _write_down(view: OutsideView, wish: messages.Wish, learners: Sequence[int] | None) -> str:
-    now, state = time.time(), view.state
-    _check(learners, len(state.learners))
-    records: list[events.AnyRecord] = []
-    match wish:
-        case "pause" | "resume":
-            if state.is_paused != (wish == "pause"):
-                records = [events.Paused(time=now) if wish == "pause" else events.Resumed(time=now)]
-            words = "It is paused." if wish == "pause" else "It is not paused any more."
-        case "retry":
-            records = [events.Retried(time=now, learner=i) for i in to_retry(state, learners)]
-            words = f"Learners to be tried again: {len(records)}."
-        case "cancel":
-            raise AdaptiveSchedulerError(
-                f"Nobody manages the run, so that only the whole of it can be cancelled. {_ATTACH}"
+    indices = list(dict.fromkeys(learners))
+    for index in indices:
+        if isinstance(index, bool) or index not in range(n_learners):
+            raise InvalidInputError(
+                f"There is no learner {index!r} in run '{name}': they are numbered from 0 to "
+                f"{n_learners - 1}."
             )
-    journal = Journal(view.folder.journal)
-    try:
-        for record in records:
-            journal.append(record)
-        journal.flush()
-    finally:
-        journal.close()
-    return f"{words} Nobody manages the run now. {_ATTACH}"
-
-
-def _check(learners: Sequence[int] | None, n_learners: int) -> None:
-    for index in learners or ():
-        if index not in range(n_learners):
-            raise AdaptiveSchedulerError(
-                f"The run has learners 0 to {n_learners - 1}, and no learner {index}."
-            )
+    return indices

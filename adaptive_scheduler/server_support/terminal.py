@@ -1,4 +1,4 @@
-"""A run, drawn with the characters of a terminal.
+"""A run on a terminal: drawn there, or told in plain lines where the output is no terminal.
 
 States are told apart by their characters as well as by their colours, and all
 fits into 80 columns.
@@ -6,27 +6,41 @@ fits into 80 columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from adaptive_scheduler._common.formatting import percent, short_number, span
-from adaptive_scheduler.server_support.info import RunInfo
+from adaptive_scheduler.server_support.info import (
+    RunInfo,
+    as_line,
+    as_text,
+    manager_in_words,
+    troubles_in_words,
+)
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
     from rich.text import Text
 
+    from adaptive_scheduler.server_support.view import RunView
+
 #: Columns of a terminal that a picture takes at most.
 _WIDEST = 100
-#: Failures that are shown; the others are counted.
-_FAILURES_SHOWN = 3
+#: Seconds between two updates of the live view.
+_REFRESH = 0.5
+#: Seconds between two plain lines that say nothing new but the time.
+_QUIET_LINE = 30.0
 #: How a run's status looks.
 _STYLES = {
     "finished": "bold green",
     "failed": "bold red",
     "cancelled": "bold yellow",
-    "left alone": "bold yellow",
+    "unmanaged": "bold yellow",
 }
 
 
@@ -40,20 +54,17 @@ class _Part(NamedTuple):
     style: str
 
 
-class Picture:
+class RunDrawing:
     """A run at one moment, for rich to show.
 
     Parameters
     ----------
     info
-        How the run is.
-    more
-        Further lines, by their titles.
+        The run.
     """
 
-    def __init__(self, info: RunInfo, more: Mapping[str, str] | None = None) -> None:
+    def __init__(self, info: RunInfo) -> None:
         self.info = info
-        self.more = more or {}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(options.max_width, _WIDEST)
@@ -61,7 +72,7 @@ class Picture:
         yield _title(self.info, width)
         yield _bar(self.info, width, is_plain=is_plain)
         yield _legend(self.info, is_plain=is_plain)
-        yield _table([*_rows(self.info, self.more)])
+        yield _table(_rows(self.info))
 
 
 def _parts(info: RunInfo) -> list[_Part]:
@@ -94,7 +105,7 @@ def _title(info: RunInfo, width: int) -> Text:
 
 def _status(info: RunInfo) -> str:
     is_paused = info.is_paused and info.status == "running"
-    return "paused: nothing new is submitted" if is_paused else info.status
+    return "paused: no new jobs are submitted" if is_paused else info.status
 
 
 def _bar(info: RunInfo, width: int, *, is_plain: bool) -> Text:
@@ -142,24 +153,18 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> Table:
     return table
 
 
-def _rows(info: RunInfo, more: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _rows(info: RunInfo) -> Iterator[tuple[str, str, str]]:
     """Yield title, words and style of the lines below the bar."""
     if info.is_alive:
         yield "jobs", _jobs(info), ""
     yield "points", _points(info), ""
     yield "folder", info.folder, "dim"
-    for title, words in more.items():
-        yield title, words, "dim"
+    if manager := manager_in_words(info):
+        yield "manager", manager, "dim"
     if info.trouble:
         yield "trouble", info.trouble, "yellow"
-    for learner, trouble in list(info.learner_troubles.items())[:_FAILURES_SHOWN]:
-        yield f"learner {learner}", trouble, "yellow"
-    if (n_others := len(info.learner_troubles) - _FAILURES_SHOWN) > 0:
-        yield "", f"... and {n_others:,} more have trouble", ""
-    for failure in info.failures[:_FAILURES_SHOWN]:
-        yield f"learner {failure.learner}", str(failure), "red" if failure.is_given_up else ""
-    if (n_others := len(info.failures) - _FAILURES_SHOWN) > 0:
-        yield "", f"... and {n_others:,} more have failed", ""
+    for who, words, is_given_up in troubles_in_words(info):
+        yield who, words, "red" if is_given_up else ""
 
 
 def _jobs(info: RunInfo) -> str:
@@ -178,3 +183,79 @@ def _points(info: RunInfo) -> str:
         parts += [] if info.memory is None else [f"memory {percent(info.memory)}"]
     parts += [f"{short_number(info.core_hours)} core-hours"] if info.core_hours else []
     return "   ".join(parts)
+
+
+# Until the end.
+
+
+def watch(view: RunView, wait: Callable[[float], bool], timeout: float | None) -> bool:
+    """Show a run until it is over.
+
+    Parameters
+    ----------
+    view
+        The run.
+    wait
+        Waits for some seconds, and returns whether the run is over.
+    timeout
+        Seconds after which to return anyway.
+
+    Returns
+    -------
+    bool
+        Whether the run is over.
+    """
+    from rich.console import Console
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    show = _Terminal if Console(stderr=True).is_terminal else _Lines
+    with show() as shown:
+        while True:
+            left = _REFRESH if deadline is None else min(_REFRESH, deadline - time.monotonic())
+            is_over = wait(max(left, 0.0))
+            shown.update(view.info(), is_over=is_over)
+            if is_over or (deadline is not None and time.monotonic() >= deadline):
+                return is_over
+
+
+class _Lines:
+    """Prints a line when something has changed, and now and then."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[object, ...] = ()
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, info: RunInfo, *, is_over: bool) -> None:
+        now = time.monotonic()
+        news = (info.status, info.n_done, info.n_failed, info.trouble, len(info.failures))
+        if news != self._shown or now >= self._next:
+            text = as_text(info) if is_over or news[3:] != self._shown[3:] else as_line(info)
+            print(text, file=sys.stderr, flush=True)  # noqa: T201  this is what it is for
+            self._shown, self._next = news, now + _QUIET_LINE
+
+
+class _Terminal:
+    """Draws a bar and the figures below it, again and again in the same place."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(stderr=True), refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def update(self, info: RunInfo, *, is_over: bool) -> None:
+        del is_over  # the last picture stays
+        self._live.update(RunDrawing(info))

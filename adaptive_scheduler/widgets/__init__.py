@@ -3,22 +3,23 @@
 ================ ==============================================================
 module           subject
 ================ ==============================================================
-`columns`        tables as typed columns, and what travels when they change
-`learner_table`  a row for each learner
-`figures`        how a run is, as the strip on top shows it
-`html`           the same as HTML
-`attempts`       all attempts at one learner
-`log_pane`       which log is shown, and what is new there
-`actions`        what the buttons do
-`update_thread`  the one thread that writes to a widget
-`components`     the widgets with JavaScript of their own
-`view`           all of it together
+`parts`          what users call: a dashboard, and single parts of one
+`dashboard`      one object with three faces: a widget, HTML and text
+`view`           the dashboard as a widget, and those of several runs
+`controls`       its buttons, what they do, and what is asked before
+`logs`           which log is shown, and what is new there
+`tables`         the rows of each table
+`plots`          learners over time, and drawn by themselves
+`html`           the state of a run as HTML
 `last_state`     what a saved notebook shows
-`dashboard`      one object with three faces
-`several`        the dashboards of several runs
+`columns`        tables as typed columns, and what travels when they change
+`components`     the widgets with JavaScript of their own, and small ones
+`update_thread`  the one thread that writes to a widget
+`shown_run`      what all of these see of a run
 ================ ==============================================================
 
-Only `components`, `controls`, `tables`, `log_board`, `view` and `several` need ipywidgets.
+Only `components`, `controls`, `logs` and `view` need ipywidgets. A run is seen through a
+`RunView` alone, so that any run can be shown by its folder.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ from typing import TYPE_CHECKING
 from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.widgets.by_hand import (
+    from adaptive_scheduler.widgets.dashboard import Dashboard
+    from adaptive_scheduler.widgets.parts import (
         database_widget,
         info,
         log_explorer,
+        multi,
         queue_widget,
         results_widget,
     )
-    from adaptive_scheduler.widgets.dashboard import Dashboard
     from adaptive_scheduler.widgets.run_manager_info import RunManagerInfo
-    from adaptive_scheduler.widgets.several import multi
 
 _HOME = {
     "Dashboard": "adaptive_scheduler.widgets.dashboard",
     "RunManagerInfo": "adaptive_scheduler.widgets.run_manager_info",
-    "database_widget": "adaptive_scheduler.widgets.by_hand",
-    "info": "adaptive_scheduler.widgets.by_hand",
-    "log_explorer": "adaptive_scheduler.widgets.by_hand",
-    "multi": "adaptive_scheduler.widgets.several",
-    "queue_widget": "adaptive_scheduler.widgets.by_hand",
-    "results_widget": "adaptive_scheduler.widgets.by_hand",
+    "database_widget": "adaptive_scheduler.widgets.parts",
+    "info": "adaptive_scheduler.widgets.parts",
+    "log_explorer": "adaptive_scheduler.widgets.parts",
+    "multi": "adaptive_scheduler.widgets.parts",
+    "queue_widget": "adaptive_scheduler.widgets.parts",
+    "results_widget": "adaptive_scheduler.widgets.parts",
 }
 
 __all__ = [

@@ -1,26 +1,35 @@
-"""The pieces of the dashboard that bring JavaScript of their own.
+"""The components of the dashboard: those with JavaScript of their own, and small ones.
 
-Each sends everything with its state, for pages that are opened now or later, and
-then messages with what is new. Only the thread that writes to a piece may call
-its methods; what a page says arrives in ``on_event``, in any thread.
+A component with JavaScript sends everything with its state, for pages that are opened now
+or later, and then messages with what is new. Only the thread that writes to it may call its
+methods; what a page says arrives in ``on_event``, in any thread.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any, TypeAlias
 
 import anywidget
+import ipywidgets
 import traitlets
 
+from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.run_folder.history import History
 from adaptive_scheduler.widgets.columns import Columns
 from adaptive_scheduler.widgets.html import asset
 
+log = logging.getLogger(__name__)
+
 #: Is told what a page says.
 OnEvent: TypeAlias = Callable[[dict[str, Any]], None]
+
+#: Returns a table, and a sentence about it.
+Load: TypeAlias = Callable[[], tuple[Columns, str]]
 
 #: Seconds between two times that everything is sent because a page has missed something.
 _REPAIR = 5.0
@@ -28,8 +37,8 @@ _REPAIR = 5.0
 _LONGEST_PAUSE = 60.0
 
 
-class Piece(anywidget.AnyWidget):
-    """What they have in common."""
+class Component(anywidget.AnyWidget):
+    """What those with JavaScript have in common."""
 
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
@@ -48,7 +57,7 @@ class Piece(anywidget.AnyWidget):
             self.on_msg(lambda _widget, content, _buffers: on_event(content))
 
 
-class Grid(Piece):
+class Grid(Component):
     """A table of typed columns.
 
     Parameters
@@ -124,7 +133,7 @@ class Grid(Piece):
             self._on_event(content)
 
 
-class Plot(Piece):
+class Plot(Component):
     """The curves of a run over time."""
 
     samples = traitlets.Any().tag(sync=True, to_json=lambda _, plot: plot.everything())
@@ -162,7 +171,7 @@ class Plot(Piece):
                 self.send({"since": since, "samples": [s for s in samples if s[0] > since]})
 
 
-class LogTail(Piece):
+class LogTail(Component):
     """The end of a log that grows."""
 
     text = traitlets.Any().tag(sync=True, to_json=lambda _, tail: tail.everything())
@@ -184,7 +193,7 @@ class LogTail(Piece):
         super().close()
 
 
-class Keeper(anywidget.AnyWidget):
+class PageKeeper(anywidget.AnyWidget):
     """Has notebooks keep a page that were opened after its cell was executed. It is not to be seen.
 
     Parameters
@@ -200,9 +209,96 @@ class Keeper(anywidget.AnyWidget):
     page: Any = traitlets.Dict().tag(sync=True)
 
     def __init__(self, mark: str, page: dict[str, str]) -> None:
-        super().__init__(_esm=asset("keeper.js"), mark=mark, page=page)
+        super().__init__(_esm=asset("page_keeper.js"), mark=mark, page=page)
 
 
 def as_rows(values: Sequence[Any]) -> list[int]:
     """Return the row numbers that a page has sent, as far as they are some."""
     return [value for value in values if isinstance(value, int) and value >= 0]
+
+
+# Small ones.
+
+
+def button(text: str, does: Callable[[], None], *, tooltip: str = "", danger: bool = False) -> Any:
+    """Return a button that calls a function, which must not take long."""
+    made = ipywidgets.Button(description=text, tooltip=tooltip)
+    made.add_class("as-action")
+    if danger:
+        made.add_class("as-danger")
+    made.on_click(lambda _button: does())
+    return made
+
+
+def put(widget: Any, trait: str, value: object) -> None:
+    """Set a trait if that changes it: nothing travels otherwise."""
+    if getattr(widget, trait) != value:
+        setattr(widget, trait, value)
+
+
+class LoadedTable:
+    """A table with a button that loads it anew.
+
+    Parameters
+    ----------
+    caption
+        What the table is called.
+    load
+        Loads it; called in a thread of its own, once at a time.
+    word
+        What stands on the button.
+
+    Attributes
+    ----------
+    box
+        The widget.
+    """
+
+    def __init__(self, caption: str, load: Load, *, word: str = "Refresh") -> None:
+        self._load = load
+        self._loading = threading.Lock()
+        self.is_loaded = False
+        self.grid = Grid(Columns((), 0), caption=caption)
+        self._said = ipywidgets.HTML()
+        self._said.add_class("as-words")
+        row = ipywidgets.Box([button(word, self.refresh), self._said])
+        row.add_class("as-buttons")
+        self.box = ipywidgets.VBox([row, self.grid])
+        self.box.add_class("as-dashboard")
+
+    def refresh(self) -> None:
+        """Load the table, in another thread; nothing happens while it is being loaded."""
+        if self._loading.acquire(blocking=False):
+            name = "adaptive-scheduler-table"
+            threading.Thread(target=self._refresh, name=name, daemon=True).start()
+
+    def _refresh(self) -> None:
+        try:
+            self.is_loaded = True
+            self._say("Loading ...")
+            columns, words = self._load()
+            self.grid.show(columns)
+            self._say(words)
+        except (AdaptiveSchedulerError, OSError) as error:
+            self._say(str(error), is_error=True)
+        except Exception as error:  # whoever has clicked must be told, whatever it is
+            log.exception("A table can't be loaded")
+            self._say(f"It can't be loaded: {error!r}", is_error=True)
+        finally:
+            self._loading.release()
+
+    def _say(self, text: str, *, is_error: bool = False) -> None:
+        kind = "as-said as-wrong" if is_error else "as-said"
+        words = f'<span class="as-root {kind}" role="status">{escape(text)}</span>'
+        self._said.value = words
+
+    def close(self) -> None:
+        """Close all widgets."""
+        close_all(self.box)
+
+
+def close_all(widget: Any) -> None:
+    """Close a widget and all that it contains."""
+    for child in getattr(widget, "children", ()):
+        close_all(child)
+    widget.close()

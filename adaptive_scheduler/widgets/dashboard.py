@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler._common.progress import in_kernel
-from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.info import as_text, collect_info
-from adaptive_scheduler.widgets.last_state import LastState, look_at, page_of, view_of
+from adaptive_scheduler.server_support.info import as_text
+from adaptive_scheduler.widgets.last_state import LastState, page_of, view_of
+from adaptive_scheduler.widgets.shown_run import ShownRun
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
-    from adaptive_scheduler.widgets.view import Board
+    from adaptive_scheduler.widgets.view import DashboardWidget
 
 
 def in_notebook() -> bool:
@@ -23,50 +24,51 @@ def in_notebook() -> bool:
 
 
 class Dashboard:
-    """How a run does: a live widget in a notebook, text in a terminal.
+    """The state of a run: a live widget in a notebook, text in a terminal.
 
-    A notebook that is saved or exported while the run goes on shows as HTML how it
-    was half a minute ago at most, and afterwards how it ended. There may be several
+    A notebook that is saved or exported while the run goes on shows as HTML its
+    state of half a minute ago at most, and afterwards how it ended. There may be several
     dashboards of one run.
 
     Parameters
     ----------
-    run_manager
-        The run that is shown.
+    run
+        The run that is shown: its manager, or its folder. Of a folder nothing is unpickled,
+        so that data can't be loaded there.
     """
 
-    def __init__(self, run_manager: RunManager) -> None:
-        self._run = run_manager
-        self._board: Board | None = None
+    def __init__(self, run: RunManager | str | Path) -> None:
+        self._run = ShownRun.of(run)
+        self._shown: DashboardWidget | None = None
         self._lock = threading.Lock()
-        self._last_state = LastState([run_manager])
+        self._last_state = LastState([self._run.view])
 
     def __repr__(self) -> str:
-        return as_text(event_loop.call(collect_info, self._run))
+        return as_text(self._run.view.info())
 
     @property
     def widget(self) -> Any:
         """The widget; made when it is first asked for."""
         with self._lock:
-            if self._board is None:
-                from adaptive_scheduler.widgets.view import Board
+            if self._shown is None:
+                from adaptive_scheduler.widgets.view import DashboardWidget
 
-                self._board = Board(self._run, self._last_state.notice)
-            return self._board.widget
+                self._shown = DashboardWidget(self._run, self._last_state.notice)
+            return self._shown.widget
 
     def close(self) -> None:
         """End all updates, and leave of the widget on all pages how the run was last."""
         with self._lock:
-            board, self._board = self._board, None
-        if board is not None:
-            board.close()
+            shown, self._shown = self._shown, None
+        if shown is not None:
+            shown.close()
             self._last_state.end()
 
     def _repr_html_(self) -> str:
-        return page_of([look_at(self._run)])["text/html"]
+        return page_of([self._run.view.info()])["text/html"]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        bundle: dict[str, Any] = page_of([look_at(self._run)])
+        bundle: dict[str, Any] = page_of([self._run.view.info()])
         return bundle | (view_of(self.widget) if in_notebook() else {})
 
     def _ipython_display_(self) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.formatting import (
     counted,
@@ -15,22 +15,11 @@ from adaptive_scheduler._common.formatting import (
     shortened,
     span,
 )
+from adaptive_scheduler.server_support.info import SIGNS, ends_in_words, manager_in_words, stamp_of
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.widgets.figures import RunFigures
+    from adaptive_scheduler.server_support.info import Failure, RunInfo
 
-#: For each state of a learner a sign, so that nobody needs to tell colours apart.
-SIGNS: Final = {
-    "done": "✓",
-    "running": "▶",
-    "ready": "○",
-    "waiting": "…",
-    "delayed": "↻",
-    "failed": "✗",
-    "cancelled": "\N{EN DASH}",
-}
-#: The states in the order in which they are shown.
-STATES: Final = tuple(SIGNS)
 #: Rows of the table in a page without JavaScript.
 _FAILURES_SHOWN = 10
 #: Characters of an error, and of what can't be done, that such a page shows.
@@ -48,18 +37,18 @@ def asset(name: str) -> str:
     return (files("adaptive_scheduler.widgets") / "static" / name).read_text(encoding="utf-8")
 
 
-def strip(figures: RunFigures) -> str:
-    """Return how a run is: its name, a bar of all learners, and figures."""
+def strip(info: RunInfo) -> str:
+    """Return how a run is: its name, a bar of all learners, and info."""
     return (
-        f'<section class="as-strip" aria-label="Run {escape(figures.name)}">'
-        f"{_headline(figures)}{_bar(figures)}{_legend(figures)}{_facts(figures)}"
-        f"{_jobs(figures)}{_trouble(figures)}"
+        f'<section class="as-strip" aria-label="Run {escape(info.name)}">'
+        f"{_headline(info)}{_bar(info)}{_legend(info)}{_facts(info)}"
+        f"{_jobs(info)}{_manager(info)}{_trouble(info)}"
         "</section>"
     )
 
 
 def static_page(
-    runs: Sequence[tuple[RunFigures, Sequence[tuple[int, str]]]],
+    runs: Sequence[RunInfo],
     mark: str = "",
     *,
     is_beside: bool = False,
@@ -69,28 +58,29 @@ def static_page(
     Parameters
     ----------
     runs
-        Of each run how it is, and which learners failed last time and why.
+        The state of each run.
     mark
         What the page is found by.
     is_beside
         Whether it stands beside a widget, and is to be seen only where that is not.
     """
     style = "".join(asset(f"{name}.css") for name in ("theme", "strip", "saved"))
-    sections = [strip(figures) + _failures(failures) for figures, failures in runs[:_RUNS_SHOWN]]
+    sections = [strip(info) + _failures(info.failures) for info in runs[:_RUNS_SHOWN]]
     if (n_more := len(runs) - _RUNS_SHOWN) > 0:
         sections.append(f'<p class="as-waits">And {counted(n_more, "more run")}.</p>')
-    stamp = f'<p class="as-waits">As of {time.strftime("%Y-%m-%d %H:%M:%S")}.</p>'
+    stamp = f'<p class="as-waits">As of {stamp_of(time.time())}.</p>'
     kind = "as-root as-saved as-beside" if is_beside else "as-root as-saved"
     page = f'<div class="{kind}" data-mark="{mark}">{"".join(sections)}{stamp}</div>'
     return f"<style>{style}</style>{page}"
 
 
-def _failures(failures: Sequence[tuple[int, str]]) -> str:
+def _failures(failures: Sequence[Failure]) -> str:
     if not failures:
         return ""
     rows = "".join(
-        f"<tr><th scope='row'>{index}</th><td>{escape(shortened(error, _LONGEST_ERROR))}</td></tr>"
-        for index, error in failures[:_FAILURES_SHOWN]
+        f"<tr><th scope='row'>{failure.learner}</th>"
+        f"<td>{escape(shortened(failure.error, _LONGEST_ERROR))}</td></tr>"
+        for failure in failures[:_FAILURES_SHOWN]
     )
     more = len(failures) - _FAILURES_SHOWN
     caption = "What has failed" + (f" ({more:,} more)" if more > 0 else "")
@@ -100,53 +90,53 @@ def _failures(failures: Sequence[tuple[int, str]]) -> str:
     )
 
 
-def _headline(figures: RunFigures) -> str:
-    status = "paused" if figures.is_paused and not figures.is_over else figures.status
+def _headline(info: RunInfo) -> str:
+    status = "paused" if info.is_paused and not info.is_over else info.status
     kind = status.replace(" ", "-")
     return (
         '<header class="as-headline">'
-        f'<span class="as-name">{escape(figures.name)}</span>'
+        f'<span class="as-name">{escape(info.name)}</span>'
         f'<span class="as-status as-status-{kind}">{status}</span>'
-        f'<span class="as-folder" title="{escape(figures.folder)}">{escape(figures.folder)}</span>'
+        f'<span class="as-folder" title="{escape(info.folder)}">{escape(info.folder)}</span>'
         "</header>"
     )
 
 
-def _in_order(counts: dict[str, int]) -> Iterator[tuple[str, int]]:
-    return ((state, counts[state]) for state in STATES if counts.get(state))
+def _in_order(counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    return ((state, counts[state]) for state in SIGNS if counts.get(state))
 
 
-def _bar(figures: RunFigures) -> str:
-    words = ", ".join(f"{n:,} {state}" for state, n in _in_order(figures.counts))
+def _bar(info: RunInfo) -> str:
+    words = ", ".join(f"{n:,} {state}" for state, n in _in_order(info.counts))
     segments = "".join(
         f'<span class="as-segment as-{state}" style="flex-grow:{n}" title="{n:,} {state}"></span>'
-        for state, n in _in_order(figures.counts)
+        for state, n in _in_order(info.counts)
     )
     return f'<div class="as-bar" role="img" aria-label="Learners: {words}">{segments}</div>'
 
 
-def _legend(figures: RunFigures) -> str:
+def _legend(info: RunInfo) -> str:
     items = "".join(
         f'<li><span class="as-key as-{state}" aria-hidden="true">{SIGNS[state]}</span>'
         f"<b>{n:,}</b> {state}</li>"
-        for state, n in _in_order(figures.counts)
+        for state, n in _in_order(info.counts)
     )
-    total = counted(figures.n_learners, "learner")
+    total = counted(info.n_learners, "learner")
     return f'<ul class="as-legend"><li class="as-total">{total}</li>{items}</ul>'
 
 
-def _facts(figures: RunFigures) -> str:
+def _facts(info: RunInfo) -> str:
     facts = [
-        ("time left", span(figures.time_left), ""),
-        ("elapsed", span(figures.elapsed), ""),
-        ("points", f"{figures.npoints:,}", _rate(figures)),
-        ("jobs", "none" if figures.is_over else f"{figures.jobs_running:,}", _running(figures)),
-        ("core-hours", _core_hours(figures.core_hours), ""),
-        ("CPU per job", percent(figures.cpu), "of a core"),
-        ("memory per job", percent(figures.memory), "of the node"),
-        ("loss", short_number(figures.loss), "median"),
+        ("time left", span(info.time_left), ""),
+        ("elapsed", span(info.elapsed_time), ""),
+        ("points", f"{info.npoints:,}", _rate(info)),
+        ("jobs", "none" if info.is_over else f"{info.jobs_running:,}", _running(info)),
+        ("core-hours", _core_hours(info.core_hours), ""),
+        ("CPU per job", percent(info.cpu), "of a core"),
+        ("memory per job", percent(info.memory), "of the node"),
+        ("loss", short_number(info.loss), "median"),
     ]
-    if figures.status != "running":
+    if info.status != "running":
         facts = [fact for fact in facts if fact[0] not in {"time left", "CPU per job"}]
         facts = [fact for fact in facts if fact[0] != "memory per job"]
     items = "".join(_fact(*fact) for fact in facts)
@@ -162,35 +152,41 @@ def _core_hours(hours: float) -> str:
     return f"&lt; {_LITTLE}" if 0 < hours < _LITTLE else short_number(hours)
 
 
-def _rate(figures: RunFigures) -> str:
-    return f"{short_number(figures.rate)}/s" if figures.rate else ""
+def _rate(info: RunInfo) -> str:
+    return f"{short_number(info.rate)}/s" if info.rate else ""
 
 
-def _running(figures: RunFigures) -> str:
-    return "" if figures.is_over else "running"
+def _running(info: RunInfo) -> str:
+    return "" if info.is_over else "running"
 
 
-def _jobs(figures: RunFigures) -> str:
+def _jobs(info: RunInfo) -> str:
     """Return what is to say about jobs, on a line that is there as long as the run lives."""
-    is_alive = not figures.is_over and figures.status != "not yet started"
-    sentences = [_why_jobs_wait(figures)] if is_alive else []
-    if figures.ends:
-        sentences.append(f"Jobs that ended: {figures.ends}.")
+    is_alive = not info.is_over and info.status != "not yet started"
+    sentences = [_why_jobs_wait(info)] if is_alive else []
+    if ends := ends_in_words(info.ends):
+        sentences.append(f"Jobs that ended: {ends}.")
     return f'<p class="as-jobs">{escape(" ".join(sentences))}</p>' if sentences else ""
 
 
-def _why_jobs_wait(figures: RunFigures) -> str:
-    if not figures.jobs_pending:
+def _why_jobs_wait(info: RunInfo) -> str:
+    if not info.jobs_pending:
         return "No jobs are pending."
-    words = f"{counted(figures.jobs_pending, 'job')} pending"
-    reasons = [f"{n:,} {reason}" for reason, n in figures.reasons.items()]
+    words = f"{counted(info.jobs_pending, 'job')} pending"
+    reasons = [f"{n:,} {reason}" for reason, n in info.pending_reasons.items()]
     if (n_more := len(reasons) - _REASONS_SHOWN) > 0:
         reasons[_REASONS_SHOWN:] = [f"{n_more:,} other reasons"]
     return f"{words}: {', '.join(reasons)}." if reasons else f"{words}."
 
 
-def _trouble(figures: RunFigures) -> str:
-    if not figures.trouble:
+def _trouble(info: RunInfo) -> str:
+    if not info.trouble:
         return ""
-    trouble = shortened(figures.trouble, _LONGEST_TROUBLE)
+    trouble = shortened(info.trouble, _LONGEST_TROUBLE)
     return f'<p class="as-trouble" role="status">{escape(trouble)}</p>'
+
+
+def _manager(info: RunInfo) -> str:
+    """Return who manages a run, if that is not this process."""
+    manager = manager_in_words(info)
+    return f'<p class="as-jobs">{escape(manager.capitalize())}.</p>' if manager else ""

@@ -3,7 +3,7 @@
 The page is an output of its own. Notebooks build an output anew whenever it changes, so
 that a widget in it would lose what its user has selected, scrolled and typed. Which of the
 two is to be seen, ``static/saved.css`` says. What comes after a notebook has been opened
-anew, while its kernel lives, gets into the page by ``static/keeper.js``.
+anew, while its kernel lives, gets into the page by ``static/page_keeper.js``.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler._common.formatting import shortened
-from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.info import as_text, collect_info
-from adaptive_scheduler.widgets.figures import RunFigures, collect_figures
+from adaptive_scheduler.server_support.info import RunInfo, as_text
 from adaptive_scheduler.widgets.html import static_page
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.server_support.run_manager import RunManager
-    from adaptive_scheduler.widgets.components import Keeper
+    from adaptive_scheduler.server_support.view import RunView
+    from adaptive_scheduler.widgets.components import PageKeeper
 
 #: Seconds between two states of a run that goes on: what is saved is older by so much at most.
 INTERVAL = 30.0
@@ -38,17 +36,17 @@ class LastState:
 
     Parameters
     ----------
-    run_managers
+    views
         The runs.
     """
 
-    def __init__(self, run_managers: Sequence[RunManager]) -> None:
-        self._runs = run_managers
+    def __init__(self, views: Sequence[RunView]) -> None:
+        self._views = views
         self._mark = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._publish: Callable[..., None] | None = None
-        self._keeper: Keeper | None = None
-        self._shown: dict[str, RunFigures] = {}
+        self._keeper: PageKeeper | None = None
+        self._shown: dict[str, RunInfo] = {}
         self._next = 0.0
 
     def display(self, widget: Any) -> None:
@@ -61,17 +59,17 @@ class LastState:
             self._publish({"text/plain": "", "text/html": "", **view_of(widget)})
             self._send(update=False)
 
-    def notice(self, figures: RunFigures) -> None:
+    def notice(self, info: RunInfo) -> None:
         """Renew the page if it shows what is no longer so, and it is time to.
 
         That is at once when the status of a run has changed. That time goes by is no change.
 
         Parameters
         ----------
-        figures
-            How one of the runs is now.
+        info
+            One of the runs as it is now.
         """
-        now = _without_times(figures)
+        now = _without_times(info)
         with self._lock:
             shown = self._shown.get(now.folder)
             if shown is None or shown == now:
@@ -90,42 +88,26 @@ class LastState:
     def _send(self, *, update: bool = True, is_beside: bool = True) -> None:
         if self._publish is None:
             return
-        looks = [look_at(run) for run in self._runs]
-        self._shown = {look.figures.folder: _without_times(look.figures) for look in looks}
+        infos = [view.info() for view in self._views]
+        self._shown = {info.folder: _without_times(info) for info in infos}
         self._next = time.monotonic() + INTERVAL
-        page = page_of(looks, self._mark, is_beside=is_beside)
+        page = page_of(infos, self._mark, is_beside=is_beside)
         self._publish(page, transient={"display_id": self._mark}, update=update)
         self._keep(page)
 
     def _keep(self, page: dict[str, str]) -> None:
-        from adaptive_scheduler.widgets.components import Keeper
+        from adaptive_scheduler.widgets.components import PageKeeper
 
         if self._keeper is None:
-            self._keeper = Keeper(self._mark, page)
+            self._keeper = PageKeeper(self._mark, page)
         else:
             self._keeper.page = page
 
 
-@dataclass(frozen=True)
-class Look:
-    """A run at one moment: in figures, what failed there and why, and in words."""
-
-    figures: RunFigures
-    failures: list[tuple[int, str]]
-    text: str
-
-
-def look_at(run_manager: RunManager) -> Look:
-    """Return how a run is now."""
-    run_manager.database_manager.refresh()
-    return event_loop.call(_look_at, run_manager)
-
-
-def page_of(looks: Sequence[Look], mark: str = "", *, is_beside: bool = False) -> dict[str, str]:
-    """Return as text and as HTML how runs are, see `static_page`."""
-    text = "\n".join(shortened(look.text, _LONGEST_TEXT) for look in looks)
-    runs = [(look.figures, look.failures) for look in looks]
-    html = static_page(runs, mark, is_beside=is_beside)
+def page_of(infos: Sequence[RunInfo], mark: str = "", *, is_beside: bool = False) -> dict[str, str]:
+    """Return the states of runs as text and as HTML, see `static_page`."""
+    text = "\n".join(shortened(as_text(info), _LONGEST_TEXT) for info in infos)
+    html = static_page(infos, mark, is_beside=is_beside)
     text = shortened(text, _LONGEST_TEXTS) or "There are no runs."
     return {"text/plain": text, "text/html": html}
 
@@ -135,11 +117,5 @@ def view_of(widget: Any) -> dict[str, Any]:
     return {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
 
-def _look_at(run_manager: RunManager) -> Look:
-    info = collect_info(run_manager)
-    failures = [(failure.learner, failure.error) for failure in info.failures]
-    return Look(collect_figures(run_manager), failures, as_text(info))
-
-
-def _without_times(figures: RunFigures) -> RunFigures:
-    return replace(figures, elapsed=0.0, time_left=None)
+def _without_times(info: RunInfo) -> RunInfo:
+    return replace(info, as_of=0.0, elapsed_time=0.0, time_left=None)

@@ -9,9 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.widgets.figures import collect_figures
-
 if TYPE_CHECKING:
     from typing import Self
 
@@ -24,12 +21,12 @@ _FIGURES = ("npoints", "npoints/s", "latest_loss", "cpu_usage", "mem_usage", "ov
 
 @dataclass(frozen=True, kw_only=True)
 class RunManagerInfo:
-    """How a run does, in figures.
+    """The state of a run, in figures.
 
     Attributes
     ----------
     status
-        How the run is, in a word.
+        Its state in a word.
     n_running, n_pending
         Jobs in the queue.
     n_done, n_failed, n_unscheduled
@@ -71,18 +68,17 @@ class RunManagerInfo:
         parse_log_files
             Collect `log_stats`, too.
         """
-        figures = event_loop.call(collect_figures, run_manager)
-        state = run_manager.database_manager.state
+        info = run_manager.view.info()
         times = run_manager.job_starting_times()
         stats = dict(_stats(run_manager)) if parse_log_files else {}
         return cls(
-            status=figures.status,
-            n_running=figures.jobs_running,
-            n_pending=figures.jobs_pending,
-            n_done=figures.counts.get("done", 0),
-            n_failed=figures.counts.get("failed", 0),
-            n_unscheduled=event_loop.call(lambda: state.n_unscheduled),
-            elapsed_time=timedelta(seconds=figures.elapsed),
+            status=info.status,
+            n_running=info.jobs_running,
+            n_pending=info.jobs_pending,
+            n_done=info.n_done,
+            n_failed=info.n_failed,
+            n_unscheduled=info.n_ready + info.n_waiting,
+            elapsed_time=timedelta(seconds=info.elapsed_time),
             total_data_size=sum(map(_size, _data_files(run_manager))),
             empty_learner_size=_mean_size(run_manager.run_folder, len(run_manager.learners)),
             mean_starting_time=statistics.fmean(times) if times else None,

@@ -14,7 +14,7 @@ INTERVAL = 1.0
 _SHORTEST = 0.1
 
 
-class Writer:
+class UpdateThread:
     """Calls a function again and again in a thread of its own, until it is closed.
 
     Two threads that write to one widget at once disturb each other, and the

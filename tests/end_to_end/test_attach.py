@@ -99,7 +99,7 @@ def test_when_the_other_manager_dies_the_run_can_be_started_here(attach, ledger,
     run = attach()
     send(signal.SIGKILL, [first.pid])
     programs.finish(first)
-    assert run.status() == "left alone"
+    assert run.status() == "unmanaged"
     run.start()
     gate.touch()
     run.wait()

@@ -13,6 +13,7 @@ import pytest
 
 from adaptive_scheduler.errors import MaxRestartsReachedError
 from adaptive_scheduler.scheduler import Local
+from adaptive_scheduler.server_support.folder_view import FolderView
 from tests.end_to_end import programs
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import saved_points, wait_for_empty_queue
@@ -82,7 +83,7 @@ def test_status_says_how_a_run_does(running, gate):
 
 def test_status_of_a_run_that_nobody_manages(left_alone):
     said = json.loads(command("status", "--json", "run-run"))
-    assert (said["status"], said["manager"]) == ("left alone", None)
+    assert (said["status"], said["manager"]) == ("unmanaged", None)
     assert "nobody manages it" in command("status", "run-run")
 
 
@@ -128,12 +129,12 @@ def test_a_living_manager_is_paused_and_resumed(running):
 
 
 def test_a_living_manager_leaves_learners_alone_until_they_are_retried(running, gate):
-    assert "cancels: 1." in command("cancel", "run-run", "--learner", "2")
-    assert "cancels: 0." in command("cancel", "run-run", "--learner", "2")
+    assert "1 learner cancelled;" in command("cancel", "run-run", "--learner", "2")
+    assert "0 learners cancelled;" in command("cancel", "run-run", "--learner", "2")
     said = json.loads(command("status", "run-run", "--json"))
     assert said["learners"] == {"running": 2, "cancelled": 1}
-    assert "0 to 2" in command("cancel", "run-run", "--learner", "7", code=1)
-    assert "again: 1." in command("retry", "run-run")
+    assert "from 0 to 2" in command("cancel", "run-run", "--learner", "7", code=1)
+    assert "1 learner will be tried again." in command("retry", "run-run")
     gate.touch()
     running.wait()
     assert running.status() == "finished"
@@ -141,9 +142,8 @@ def test_a_living_manager_leaves_learners_alone_until_they_are_retried(running, 
 
 def test_who_manages_a_run_next_finds_it_paused(left_alone, make_run, ledger, gate):
     assert "Nobody manages the run" in command("pause", "run-run")
-    assert "only the whole" in command("cancel", "run-run", "--learner", "2", code=1)
-    assert "tried again: 0" in command("retry", "run-run", "--learner", "0", "2")
-    assert "0 to 2" in command("retry", "run-run", "--learner", "-1", code=1)
+    assert "nothing to retry" in command("retry", "run-run", "--learner", "0", "2")
+    assert "from 0 to 2" in command("retry", "run-run", "--learner", "-1", code=1)
     run = make_run(make_learners(ledger, gate))
     run.start()
     assert run.is_paused
@@ -151,6 +151,23 @@ def test_who_manages_a_run_next_finds_it_paused(left_alone, make_run, ledger, ga
     gate.touch()
     run.wait()
     assert run.status() == "finished"
+
+
+def test_learners_of_a_run_that_nobody_manages_are_cancelled(left_alone, make_run, ledger, gate):
+    assert "2 learners cancelled;" in command("cancel", "run-run", "--learner", "0", "2")
+    view = FolderView("run-run")
+    wait_until(lambda: view.info().counts == {"running": 1, "cancelled": 2})
+    (learner,) = make_learners(ledger, n=1)
+    assert saved_points(learner, "data/0.pickle") == ledger.points(0)
+    gate.touch()
+    run = make_run(make_learners(ledger, gate))
+    run.start()
+    run.wait()
+    assert [row["state"] for row in run.database_manager.as_dicts()] == [
+        "cancelled",
+        "done",
+        "cancelled",
+    ]
 
 
 def test_a_run_that_is_over_is_not_steered(running, gate):

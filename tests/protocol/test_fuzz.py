@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler.learners.goals import smart_goal
 from adaptive_scheduler.protocol import messages
-from adaptive_scheduler.server_support.monitor import Recorder
+from adaptive_scheduler.server_support.monitor import Monitor
 from tests.server_support.playing import Manager, check_consistency, everything
 from tests.server_support.serving import JOB, Site
 from tests.waiting import PATIENCE
@@ -96,7 +96,7 @@ class Served:
         """Return what the journal on disk tells."""
         return self.manager._replay(self.site.written())
 
-    def recorder(self):
+    def monitor(self):
         """Return what counts along with all that was told."""
         learners = [adaptive.Learner1D(abs, (0, 1)) for _ in range(N_LEARNERS)]
         database = SimpleNamespace(
@@ -105,9 +105,7 @@ class Served:
             learners=learners,
             groups=[0] * N_LEARNERS,
         )
-        recorder = Recorder(database, smart_goal(100, learners), lambda _: 1)
-        recorder._begin()
-        return recorder
+        return Monitor(database, smart_goal(100, learners), lambda _: 1)
 
     def close(self):
         self.do(self.site.close())
@@ -136,7 +134,7 @@ def check(served):
         assert (
             messages.decode_reply(messages.encode(messages.Reply(1, the_next))).answer == the_next
         )
-    served.recorder().tally(time.time())
+    served.monitor().catch_up(time.time())
 
 
 @FUZZING

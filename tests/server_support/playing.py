@@ -45,7 +45,7 @@ class Manager:
         self.wants_cancel += 1
 
     def _steer(self, wish):
-        self.wishes.append(wish.wish)
+        self.wishes.append(wish.command)
         return messages.Steered(f"{len(self.wishes)} wishes")
 
     def replayed(self):
@@ -96,6 +96,8 @@ class Manager:
 class Job:
     """One process of a job."""
 
+    log_fname = "/log"
+
     def __init__(self, manager, number, job_id=None, restarts=0):
         self.manager = manager
         self.number = number
@@ -114,7 +116,13 @@ class Job:
     def hello(self, holding=None):
         answer = self.send(
             messages.Hello(
-                self.identity, f"sweep-{self.number}", self.number, "node1", 99, "/log", holding
+                self.identity,
+                f"sweep-{self.number}",
+                self.number,
+                "node1",
+                99,
+                self.log_fname,
+                holding,
             )
         )
         if isinstance(answer, messages.Assigned):

@@ -10,7 +10,7 @@ import pytest
 
 from adaptive_scheduler.learners.goals import smart_goal
 from adaptive_scheduler.protocol import messages
-from adaptive_scheduler.server_support.monitor import Recorder
+from adaptive_scheduler.server_support.monitor import Monitor
 from tests.server_support.playing import Job, Manager
 
 
@@ -22,7 +22,7 @@ def clock(monkeypatch):
 
 
 class Run:
-    """A recorder beside a manager in memory."""
+    """A monitor beside a manager in memory."""
 
     def __init__(self, goal, n_learners=3):
         manager = Manager([0] * n_learners)
@@ -31,9 +31,22 @@ class Run:
         database = SimpleNamespace(
             state=manager.state, handler=manager.handler, learners=learners, groups=[0] * n_learners
         )
-        self.recorder = Recorder(database, smart_goal(goal, learners), lambda _: 4)
-        self.recorder._begin()
-        self.recorder._cores[0] = 4
+        self.monitor = Monitor(database, smart_goal(goal, learners), lambda _: 4)
+        self.monitor._cores[0] = 4
+
+    def counted(self, now):
+        """Return what is counted by now."""
+        monitor = self.monitor
+        monitor.catch_up(now)
+        figures = monitor.figures
+        return SimpleNamespace(
+            npoints=figures.npoints,
+            rate=figures.rate,
+            loss=figures.loss,
+            cpu=figures.cpu,
+            time_left=figures.time_left(self.manager.state, now),
+            core_seconds=monitor.core_seconds,
+        )
 
     def job(self, number):
         self.manager.submit(number, token=f"t{number}")
@@ -47,9 +60,9 @@ def test_points_and_rates_of_all_jobs_are_added(clock):
     first, second = run.job(0), run.job(1)
     first.status(**{"npoints": 10, "npoints/s": 2.0, "latest_loss": 0.5, "cpu_usage": 50.0})
     second.status(**{"npoints": 30, "npoints/s": 1.0, "latest_loss": 0.1, "cpu_usage": 100.0})
-    tally = run.recorder.tally(clock.now)
+    tally = run.counted(clock.now)
     assert (tally.npoints, tally.rate, tally.loss, tally.cpu) == (40, 3.0, 0.3, 75.0)
-    assert run.recorder.shares[:2].tolist() == [0.1, 0.3]
+    assert [run.monitor.figures.share(i) for i in range(2)] == [0.1, 0.3]
 
 
 @pytest.mark.parametrize(
@@ -59,35 +72,35 @@ def test_whatever_a_job_tells_the_others_are_counted(clock, npoints):
     run = Run(100)
     first, second = run.job(0), run.job(1)
     first.status(npoints=npoints, latest_loss=npoints)
-    run.recorder.tally(clock.now)
+    run.monitor.catch_up(clock.now)
     first.status(npoints=10)
     second.status(npoints=30)
-    assert run.recorder.tally(clock.now).npoints == 40
+    assert run.counted(clock.now).npoints == 40
 
 
 def test_time_left_follows_the_jobs(clock):
     run = Run(100)
     job = run.job(0)
-    assert run.recorder.tally(clock.now).time_left is None
+    assert run.counted(clock.now).time_left is None
     clock.now += 10
     job.status(**{"npoints": 50, "npoints/s": 5.0})
-    assert run.recorder.tally(clock.now).time_left == timedelta(seconds=10 + 2 * 20)
+    assert run.counted(clock.now).time_left == timedelta(seconds=10 + 2 * 20)
     clock.now += 10
     job.done(npoints=100)
     job.hello()
-    assert run.recorder.tally(clock.now).time_left == timedelta(seconds=2 * 20)
+    assert run.counted(clock.now).time_left == timedelta(seconds=2 * 20)
 
 
 def test_cores_are_counted_while_jobs_have_them(clock):
     run = Run(100)
     job = run.job(0)
-    run.recorder.tally(clock.now)
+    run.monitor.catch_up(clock.now)
     clock.now += 100
-    assert run.recorder.tally(clock.now).core_seconds == 400
-    assert run.recorder.tally(clock.now).core_seconds == 400
+    assert run.counted(clock.now).core_seconds == 400
+    assert run.counted(clock.now).core_seconds == 400
     run.manager.job_gone(job.identity.job_id)
     clock.now += 100
-    assert run.recorder.tally(clock.now).core_seconds == 400
+    assert run.counted(clock.now).core_seconds == 400
 
 
 def test_learners_that_fail_or_have_trouble_are_known_without_a_look_at_all(clock):
@@ -95,11 +108,11 @@ def test_learners_that_fail_or_have_trouble_are_known_without_a_look_at_all(cloc
     first, second = run.job(0), run.job(1)
     first.failed()
     second.send(messages.Status(second.identity, second.holding, {}, "the disk is full"))
-    run.recorder.tally(clock.now)
-    assert run.recorder.ailing == {0, 1}
+    run.monitor.catch_up(clock.now)
+    assert run.monitor.figures.ailing == {0, 1}
     second.status()
-    run.recorder.tally(clock.now)
-    assert run.recorder.ailing == {0}
+    run.monitor.catch_up(clock.now)
+    assert run.monitor.figures.ailing == {0}
 
 
 def test_samples_make_a_history(clock):
@@ -107,10 +120,10 @@ def test_samples_make_a_history(clock):
     job = run.job(0)
     for npoints in (10, 20, 30):
         job.status(npoints=npoints)
-        run.recorder.sample()
+        run.monitor.sample()
         clock.now += 5
-    assert [s.npoints for s in run.recorder.history.samples] == [10, 20, 30]
-    assert [s.jobs_running for s in run.recorder.history.samples] == [1, 1, 1]
+    assert [s.npoints for s in run.monitor.history.samples] == [10, 20, 30]
+    assert [s.jobs_running for s in run.monitor.history.samples] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("value", ["many", True, None, float("inf"), float("nan")])
@@ -118,16 +131,16 @@ def test_nonsense_from_a_job_counts_as_nothing(clock, value):
     run = Run(100)
     job = run.job(0)
     job.status(**{"npoints": value, "npoints/s": value, "latest_loss": value, "cpu_usage": value})
-    tally = run.recorder.tally(clock.now)
+    tally = run.counted(clock.now)
     assert (tally.npoints, tally.rate, tally.loss, tally.cpu) == (0, 0.0, None, None)
 
 
 def test_a_look_costs_what_has_changed(clock):
     run = Run(100, n_learners=1000)
-    run.recorder.tally(clock.now)
+    run.monitor.catch_up(clock.now)
     job = run.job(7)
     job.status(npoints=1)
     noted = []
-    run.recorder._note = lambda entry, _: noted.append(entry.index)
-    run.recorder.tally(clock.now)
+    run.monitor.figures.note = lambda entry, *_: noted.append(entry.index)
+    run.monitor.catch_up(clock.now)
     assert noted == [7]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from adaptive_scheduler.server_support.info import Failure, RunInfo, as_line
-from adaptive_scheduler.server_support.terminal import Picture, shares
+from adaptive_scheduler.server_support.info import THIS_PROCESS, Failure, RunInfo, as_line
+from adaptive_scheduler.server_support.terminal import RunDrawing, shares, watch
 
 
 def info(**changes):
@@ -21,12 +23,9 @@ def info(**changes):
             "name": "sweep",
             "folder": "/scratch/me/sweep-run",
             "status": "running",
-            "n_learners": 20,
-            "n_done": 12,
-            "n_running": 4,
-            "n_ready": 3,
-            "n_waiting": 0,
-            "n_failed": 1,
+            "as_of": 1000.0,
+            "manager": THIS_PROCESS,
+            "counts": {"done": 12, "running": 4, "ready": 3, "failed": 1},
             "jobs_running": 4,
             "jobs_pending": 2,
             "elapsed_time": 133.4,
@@ -45,7 +44,7 @@ def info(**changes):
 def drawn(run, width=80, encoding="utf-8"):
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     Console(file=file, width=width, force_terminal=True, no_color=True, color_system=None).print(
-        Picture(run)
+        RunDrawing(run)
     )
     file.flush()
     return file.buffer.getvalue().decode(encoding).splitlines()
@@ -88,7 +87,7 @@ def test_trouble_and_the_first_failures_are_shown():
 def test_a_pause_and_what_hinders_jobs_are_shown():
     troubles = dict.fromkeys(range(4), "the disk is full")
     text = "\n".join(drawn(info(is_paused=True, learner_troubles=troubles)))
-    assert "paused: nothing new is submitted" in text
+    assert "paused: no new jobs are submitted" in text
     assert "learner 2  the disk is full" in text
     assert "... and 1 more have trouble" in text
 
@@ -117,3 +116,55 @@ def test_a_line_says_the_same_in_short():
         "sweep running 2 min 13 s: 12/20 learners done, 4 running, 3 ready, 1 failed, "
         "12,345 points, jobs: 4 running, 2 pending, 4 min left"
     )
+
+
+# What somebody sees who waits for a run.
+
+
+START = RunInfo(
+    name="sweep",
+    folder="/sweep-run",
+    status="running",
+    as_of=1000.0,
+    manager=THIS_PROCESS,
+    counts={"running": 1, "ready": 2},
+    jobs_running=1,
+    jobs_pending=0,
+    elapsed_time=1.0,
+    npoints=0,
+)
+END = replace(START, counts={"done": 3}, status="finished")
+STEPS = [START, replace(START, npoints=5), END]
+
+
+def play(steps):
+    """Wait for a run that goes through these steps; return what `watch` returns."""
+    seen = iter(steps)
+    left = iter(range(len(steps) - 1, -1, -1))
+    return watch(SimpleNamespace(info=lambda: next(seen)), lambda _: next(left) == 0, None)
+
+
+def test_where_no_terminal_is_a_line_tells_what_is_new(capsys):
+    assert play(STEPS)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    first, folder, last, folder_again = printed.err.splitlines()
+    assert first.startswith("sweep running 1 s: 0/3 learners done")
+    assert last.startswith("sweep finished 1 s: 3/3 learners done")
+    assert folder == folder_again == "  folder: /sweep-run"
+
+
+def test_a_terminal_keeps_the_last_picture(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert play(STEPS)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "3 done" in printed.err
+    assert "finished" in printed.err.rpartition("running")[2]
+
+
+@pytest.mark.parametrize("timeout", [0, 0.01])
+def test_whoever_has_waited_long_enough_sees_how_it_is_and_goes(capsys, timeout):
+    assert not watch(SimpleNamespace(info=lambda: START), lambda _: False, timeout)
+    assert "running" in capsys.readouterr().err

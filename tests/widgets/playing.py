@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import adaptive
 
 from adaptive_scheduler.learners.goals import smart_goal
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.monitor import Recorder
+from adaptive_scheduler.server_support.live_view import LiveView
+from adaptive_scheduler.server_support.monitor import Monitor
 from tests.server_support.playing import Job, Manager
 
 
@@ -30,7 +32,6 @@ class PlayedRun:
         self.run_folder = RunFolder.at(tmp_path / "run")
         self.job_name = "sweep"
         self.calls = []
-        self.is_paused = False
         self.state_word = "running"
         self.kill_manager = None
         self.job_manager = SimpleNamespace(trouble="")
@@ -42,11 +43,10 @@ class PlayedRun:
             queue={},
             disk_trouble="",
             refresh=lambda: None,
+            is_following=False,
         )
-        self.recorder = Recorder(
-            self.database_manager, smart_goal(goal, self.learners), lambda _: 2
-        )
-        self.recorder._begin()
+        self.monitor = Monitor(self.database_manager, smart_goal(goal, self.learners), lambda _: 2)
+        self.view = LiveView(self)
 
     def status(self):
         return self.state_word
@@ -61,6 +61,7 @@ class PlayedRun:
     def _play_job(self, number):
         self.manager.submit(number, token=f"t{number}-{len(self.manager.journal)}")
         job = HeardJob(self.manager, number)
+        job.log_fname = str(self.run_folder.log_of(f"sweep-{number}", str(number)))
         job.hello()
         return job
 
@@ -78,10 +79,10 @@ class PlayedRun:
         return 2
 
     def pause(self):
-        self.is_paused = True
+        self.manager.record(events.Paused(time=0.0))
 
     def resume(self):
-        self.is_paused = False
+        self.manager.record(events.Resumed(time=0.0))
 
     def cleanup(self):
         self.calls.append("cleanup")

@@ -13,7 +13,7 @@ import pytest
 from adaptive_scheduler import RunManager, scheduler, widgets
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.widgets import RunManagerInfo
-from adaptive_scheduler.widgets.result_table import columns_of_dataframe
+from adaptive_scheduler.widgets.tables import load_dataframe
 from tests.waiting import wait_until
 
 
@@ -112,7 +112,7 @@ def test_results_are_shown_as_a_table(run, tmp_path):
     frame.to_csv(tmp_path / "dataframe.0.csv")
     said, _ = loaded(widgets.results_widget(["nothing.pickle"], "csv"))
     assert said
-    columns = columns_of_dataframe(frame)
+    columns, _ = load_dataframe(frame)
     assert [columns.row(i) for i in range(2)] == [{"x": 1.0, "name": "a"}, {"x": None, "name": "b"}]
 
 

@@ -6,10 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.widgets import Dashboard, dashboard, last_state, multi
-from adaptive_scheduler.widgets.figures import collect_figures
-from adaptive_scheduler.widgets.last_state import LastState, look_at, page_of
+from adaptive_scheduler.widgets.last_state import LastState, page_of
 from tests.waiting import wait_until
 from tests.widgets.playing import PlayedRun
 
@@ -58,13 +56,13 @@ def run(tmp_path):
 @pytest.fixture
 def state(run, shell, interval):
     """Return the state of the run, as a cell shows it."""
-    state = LastState([run])
+    state = LastState([run.view])
     state.display(SimpleNamespace(model_id="7"))
     return state
 
 
 def figures_of(run):
-    return event_loop.call(collect_figures, run)
+    return run.view.info()
 
 
 def points(bundle):
@@ -104,7 +102,7 @@ def test_that_time_goes_by_is_nothing_new(state, run, shell):
 
 def test_the_end_is_shown_at_once(run, shell, interval):
     interval(NOT_IN_THIS_TEST)
-    state = LastState([run])
+    state = LastState([run.view])
     state.display(SimpleNamespace(model_id="7"))
     run.job(0).status(npoints=5)
     state.notice(figures_of(run))
@@ -118,7 +116,7 @@ def test_the_end_is_shown_at_once(run, shell, interval):
 
 
 def test_what_is_on_no_page_is_not_looked_at(run, shell, interval):
-    state = LastState([run])
+    state = LastState([run.view])
     figures = figures_of(run)
     run.database_manager = None
     state.notice(figures)
@@ -145,7 +143,7 @@ def test_all_cells_that_show_a_dashboard_show_its_last_state(state, shell):
 def test_a_dashboard_follows_its_run_and_leaves_how_it_was(run, shell, interval):
     dashboard = Dashboard(run)
     dashboard._ipython_display_()
-    board = dashboard._board
+    board = dashboard._shown
     assert shell.display_pub.new[0][0][VIEW]["model_id"] == dashboard.widget.model_id
     run.job(0).status(npoints=5)
     wait_until(lambda: shell.display_pub.renewed)
@@ -163,7 +161,7 @@ def test_a_dashboard_follows_its_run_and_leaves_how_it_was(run, shell, interval)
 def test_a_dashboard_that_nobody_sees_renews_nothing(run, shell, interval):
     dashboard = Dashboard(run)
     dashboard._ipython_display_()
-    board = dashboard._board
+    board = dashboard._shown
     board._heard({"shown": 1})
     board._heard({"shown": -1})
     run.job(0)
@@ -180,7 +178,7 @@ def test_several_runs_are_on_one_page_which_all_of_them_renew(tmp_path, shell, i
     assert widget[VIEW]["model_id"] == tabs.model_id
     assert page["text/html"].count('<section class="as-strip"') == 2
     assert page["text/html"].count("<style>") == 1
-    boards = tabs._boards
+    boards = tabs._shown
     for run in runs:
         n_renewed = len(shell.display_pub.renewed)
         run.job(0)
@@ -196,7 +194,7 @@ def test_a_page_has_a_bounded_size_whatever_goes_wrong(tmp_path):
     for index in range(300):
         run.job(index).failed("E" * 100_000)
     run.job_manager.trouble = "T" * 100_000
-    look = look_at(run)
+    look = run.view.info()
     page = page_of([look])
     assert len(page["text/html"]) < 30_000
     assert len(page["text/plain"]) < 5_000

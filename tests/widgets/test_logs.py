@@ -8,10 +8,10 @@ import pytest
 
 from adaptive_scheduler.protocol.messages import JobIdentity
 from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.attempts import attempts_at
 from adaptive_scheduler.run_folder.journal import Journal
-from adaptive_scheduler.widgets.attempts import attempts_at
-from adaptive_scheduler.widgets.curves import curves_of
-from adaptive_scheduler.widgets.log_pane import LogPane
+from adaptive_scheduler.widgets.logs import FollowedLog
+from adaptive_scheduler.widgets.plots import curves_of
 from tests.widgets.playing import PlayedRun
 
 
@@ -118,7 +118,7 @@ def play_failure(run):
 def test_learners_that_failed_come_first(run):
     run.job(1)
     play_failure(run)
-    news = LogPane(run).update()
+    news = FollowedLog(run.view).update()
     assert news.sources == [
         ["", "choose a learner"],
         ["0", "✗ learner 0: failed, 1 failure"],
@@ -128,7 +128,7 @@ def test_learners_that_failed_come_first(run):
 
 def test_the_chosen_log_is_shown_and_followed(run):
     log = play_failure(run)
-    pane = LogPane(run)
+    pane = FollowedLog(run.view)
     pane.choose(0)
     news = pane.update()
     assert news.head["error"] == "ValueError: x"
@@ -146,7 +146,7 @@ def test_the_chosen_log_is_shown_and_followed(run):
 def test_what_a_job_has_printed_can_be_chosen(run):
     play_failure(run)
     run.run_folder.output_of("sweep-0", "0").write_text("hello\n")
-    pane = LogPane(run)
+    pane = FollowedLog(run.view)
     pane.choose(0)
     pane.update()
     pane.choose(file="output")
@@ -154,7 +154,7 @@ def test_what_a_job_has_printed_can_be_chosen(run):
 
 
 def test_a_learner_that_nobody_has_begun_has_no_log(run):
-    pane = LogPane(run)
+    pane = FollowedLog(run.view)
     pane.choose(2)
     news = pane.update()
     assert news.reset == ""
@@ -163,6 +163,6 @@ def test_a_learner_that_nobody_has_begun_has_no_log(run):
 
 def test_curves_of_a_learner_come_from_its_logs(run):
     play_failure(run)
-    (curve,) = curves_of(run.run_folder, [0])
+    (curve,) = curves_of(run.view, [0])
     assert (curve["index"], curve["npoints"], curve["loss"]) == (0, [1, 2], [None, None])
     assert curve["time"][1] - curve["time"][0] == 1.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from adaptive_scheduler.widgets.update_thread import Writer
+from adaptive_scheduler.widgets.update_thread import UpdateThread
 from tests.waiting import PATIENCE, wait_until
 
 
 def test_it_calls_again_and_again_from_one_thread():
     threads = []
-    writer = Writer(lambda: threads.append(threading.current_thread()), interval=0.1)
+    writer = UpdateThread(lambda: threads.append(threading.current_thread()), interval=0.1)
     writer.start()
     wait_until(lambda: len(threads) >= 3)
     writer.close()
@@ -20,7 +20,7 @@ def test_it_calls_again_and_again_from_one_thread():
 
 def test_it_calls_soon_when_it_is_nudged():
     called = threading.Semaphore(0)
-    writer = Writer(called.release, interval=10 * PATIENCE)
+    writer = UpdateThread(called.release, interval=10 * PATIENCE)
     writer.start()
     assert called.acquire(timeout=PATIENCE)
     writer.nudge()
@@ -30,7 +30,7 @@ def test_it_calls_soon_when_it_is_nudged():
 
 def test_after_it_was_closed_nothing_is_called():
     calls = []
-    writer = Writer(lambda: calls.append(1), interval=0.1)
+    writer = UpdateThread(lambda: calls.append(1), interval=0.1)
     writer.start()
     wait_until(lambda: calls)
     writer.close()
@@ -48,7 +48,7 @@ def test_an_error_is_logged_once_and_ends_nothing(caplog):
         calls.append(1)
         raise ValueError("no")
 
-    writer = Writer(update, interval=0.1)
+    writer = UpdateThread(update, interval=0.1)
     writer.start()
     wait_until(lambda: len(calls) >= 3)
     writer.close()

@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from adaptive_scheduler.widgets.picture import picture_of
-from adaptive_scheduler.widgets.view import Board
+from adaptive_scheduler.widgets.plots import picture_of
+from adaptive_scheduler.widgets.shown_run import ShownRun
+from adaptive_scheduler.widgets.view import DashboardWidget
 from tests.waiting import wait_until
 from tests.widgets.playing import PlayedRun
 
@@ -18,132 +19,132 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def make_board(run):
-    boards = []
+def make_dashboard(run):
+    dashboards = []
 
     def make(*arguments):
-        board = Board(run, *arguments)
-        boards.append(board)
-        return board
+        dashboard = DashboardWidget(ShownRun.of(run), *arguments)
+        dashboards.append(dashboard)
+        return dashboard
 
     yield make
-    for board in boards:
-        board.close()
+    for dashboard in dashboards:
+        dashboard.close()
 
 
-def test_a_dashboard_follows_its_run(run, make_board):
-    board = make_board()
+def test_a_dashboard_follows_its_run(run, make_dashboard):
+    dashboard = make_dashboard()
     job = run.job(0)
     job.status(npoints=50)
-    wait_until(lambda: "1</b> running" in board._strip.value)
-    wait_until(lambda: board._table.columns.row(0)["npoints"] == 50)
+    wait_until(lambda: "1</b> running" in dashboard._strip.value)
+    wait_until(lambda: dashboard._table.columns.row(0)["npoints"] == 50)
 
 
-def test_several_dashboards_of_a_run_follow_it(run, make_board):
-    boards = [make_board() for _ in range(3)]
+def test_several_dashboards_of_a_run_follow_it(run, make_dashboard):
+    dashboards = [make_dashboard() for _ in range(3)]
     run.job(0)
-    for board in boards:
-        wait_until(lambda b=board: "1</b> running" in b._strip.value)
+    for dashboard in dashboards:
+        wait_until(lambda b=dashboard: "1</b> running" in b._strip.value)
 
 
-def test_a_dashboard_that_is_closed_is_followed_by_nobody(run, make_board):
-    board, other = make_board(), make_board()
-    writer = board._writer._thread
-    board.close()
-    board.close()
+def test_a_dashboard_that_is_closed_is_followed_by_nobody(run, make_dashboard):
+    dashboard, other = make_dashboard(), make_dashboard()
+    writer = dashboard._writer._thread
+    dashboard.close()
+    dashboard.close()
     assert not writer.is_alive()
-    assert board.widget.comm is None
-    assert len(run.manager.state._watchers) == 2  # of the recorder, and of the other
+    assert dashboard.widget.comm is None
+    assert len(run.manager.state._watchers) == 1  # of the monitor
     assert other.is_alive
 
 
-def test_a_dashboard_that_is_on_no_page_says_nothing(run, make_board):
-    board = make_board()
-    board._heard({"shown": 1})
-    board._heard({"shown": -1})
-    wait_until(board._is_out_of_sight)
-    before = board._strip.value
+def test_a_dashboard_that_is_on_no_page_says_nothing(run, make_dashboard):
+    dashboard = make_dashboard()
+    dashboard._heard({"shown": 1})
+    dashboard._heard({"shown": -1})
+    wait_until(dashboard._is_out_of_sight)
+    before = dashboard._strip.value
     run.job(0)
-    board._update()
-    assert board._strip.value == before
-    board._heard({"shown": 1})
-    wait_until(lambda: "1</b> running" in board._strip.value)
+    dashboard._update()
+    assert dashboard._strip.value == before
+    dashboard._heard({"shown": 1})
+    wait_until(lambda: "1</b> running" in dashboard._strip.value)
 
 
-def test_a_page_that_has_missed_something_gets_everything_again(run, make_board, monkeypatch):
+def test_a_page_that_has_missed_something_gets_everything_again(run, make_dashboard, monkeypatch):
     looks, sent = [], []
-    board = make_board(looks.append)
-    monkeypatch.setattr(board._learners, "send_state", sent.append)
+    dashboard = make_dashboard(looks.append)
+    monkeypatch.setattr(dashboard._learners, "send_state", sent.append)
     run.job(0)
-    wait_until(lambda: board._learners.columns.sequence == 1)
-    board._learners._heard({"has": 1})
+    wait_until(lambda: dashboard._learners.columns.sequence == 1)
+    dashboard._learners._heard({"has": 1})
     n_looks = len(looks)
     wait_until(lambda: len(looks) > n_looks + 1)
     assert sent == []
-    board._learners._heard({"has": 0})
+    dashboard._learners._heard({"has": 0})
     wait_until(lambda: sent == ["table"])
 
 
-def test_a_selection_is_what_buttons_are_about(run, make_board):
-    board = make_board()
-    board._learners.selected = [2, 1, 7]  # there is no learner 7
-    wait_until(lambda: board._controls._cancel.description == "Cancel selected ...")
-    board._controls._cancel.click()
-    wait_until(lambda: board._controls._asking.layout.display is None)
-    assert "2 selected learners (2, 1)" in board._controls._question.value
-    board._controls._yes.click()
-    board._controls._yes.click()
-    wait_until(lambda: "2 learners cancelled" in board._controls._said.value)
+def test_a_selection_is_what_buttons_are_about(run, make_dashboard):
+    dashboard = make_dashboard()
+    dashboard._learners.selected = [2, 1, 7]  # there is no learner 7
+    wait_until(lambda: dashboard._controls._cancel.description == "Cancel selected ...")
+    dashboard._controls._cancel.click()
+    wait_until(lambda: dashboard._controls._asking.layout.display is None)
+    assert "2 selected learners (2, 1)" in dashboard._controls._question.value
+    dashboard._controls._yes.click()
+    dashboard._controls._yes.click()
+    wait_until(lambda: "2 learners cancelled" in dashboard._controls._said.value)
     assert run.calls == [("cancel", [2, 1])]
-    wait_until(lambda: board._controls._asking.layout.display == "none")
+    wait_until(lambda: dashboard._controls._asking.layout.display == "none")
 
 
-def test_what_a_page_says_may_be_nonsense(run, make_board):
+def test_what_a_page_says_may_be_nonsense(run, make_dashboard):
     looks = []
-    board = make_board(looks.append)
+    dashboard = make_dashboard(looks.append)
     for content in ({}, {"open": "x"}, {"open": -1}, {"shown": None}, {"has": "?"}):
-        board._learners._heard(content)
-    board._logs._heard({"source": "99", "attempt": "x", "file": 3})
+        dashboard._learners._heard(content)
+    dashboard._logs._heard({"source": "99", "attempt": "x", "file": 3})
     n_looks = len(looks)
     wait_until(lambda: len(looks) > n_looks + 1)  # it got through all of an update
 
 
-def test_a_learner_that_is_opened_shows_its_log(run, make_board):
-    board = make_board()
+def test_a_learner_that_is_opened_shows_its_log(run, make_dashboard):
+    dashboard = make_dashboard()
     run.job(1)
-    board._heard({"open": 1})
-    wait_until(lambda: board._logs.tail.source == "1")
-    assert board._tabs.titles[board._tabs.selected_index] == "Logs"
+    dashboard._heard({"open": 1})
+    wait_until(lambda: dashboard._logs.tail.source == "1")
+    assert dashboard._tabs.titles[dashboard._tabs.selected_index] == "Logs"
 
 
-def test_the_own_plot_of_a_learner_is_a_picture(run, make_board):
-    board = make_board()
-    board._draw_learner()
-    wait_until(lambda: "load the learners first" in board._picture.value)
+def test_the_own_plot_of_a_learner_is_a_picture(run, make_dashboard):
+    dashboard = make_dashboard()
+    dashboard._draw_learner()
+    wait_until(lambda: "load the learners first" in dashboard._picture.value)
     run.learners[0].tell_many([0, 0.5, 1], [0, 0.5, 1])
     picture_of(run.learners[0], "")  # loads what draws, which may take long
-    board._draw_learner()
-    wait_until(lambda: "data:image/png;base64," in board._picture.value)
+    dashboard._draw_learner()
+    wait_until(lambda: "data:image/png;base64," in dashboard._picture.value)
 
 
-def test_each_look_is_told_to_who_wants_to_know(run, make_board):
+def test_each_look_is_told_to_who_wants_to_know(run, make_dashboard):
     seen = []
-    make_board(lambda figures: seen.append(figures.status))
+    make_dashboard(lambda figures: seen.append(figures.status))
     wait_until(lambda: seen.count("running") > 1)
     run.state_word = "finished"
     wait_until(lambda: seen[-1] == "finished")
 
 
-def test_all_that_is_written_comes_from_one_thread(run, make_board, monkeypatch):
+def test_all_that_is_written_comes_from_one_thread(run, make_dashboard, monkeypatch):
     threads = set()
-    board = make_board()
-    send = type(board._learners).send
+    dashboard = make_dashboard()
+    send = type(dashboard._learners).send
     monkeypatch.setattr(
-        type(board._learners),
+        type(dashboard._learners),
         "send",
         lambda *a, **k: (threads.add(threading.current_thread()), send(*a, **k)),
     )
     job = run.job(0)
     job.status(npoints=1)
     wait_until(lambda: threads)
-    assert threads == {board._writer._thread}
+    assert threads == {dashboard._writer._thread}

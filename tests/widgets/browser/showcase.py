@@ -56,7 +56,6 @@ class Showcase:
         self.run.status = lambda: self.state.ended or "running"
         self.now = time.time()
         self.run.start_time = self.now - AGE
-        event_loop.call(self.run.recorder._begin)
         event_loop.call(self._play)
 
     def _play(self):
@@ -68,8 +67,8 @@ class Showcase:
             t = (i + 1) / 400
             jobs = int(80 * min(1, 8 * t) * (1 - 0.3 * (0.4 < t < 0.55)))
             sample = (int(2e5 * t**1.3), 0.4 * (1.02 - t) ** 2, 0, jobs, 3, 3.6e5 * t)
-            self.run.recorder.history.add(Sample(self.now - AGE * (1 - t), *sample))
-        self.run.recorder._core_seconds, self.run.recorder._counted_until = 3.6e5, self.now
+            self.run.monitor.history.add(Sample(self.now - AGE * (1 - t), *sample))
+        self.run.monitor.core_seconds, self.run.monitor._counted_until = 3.6e5, self.now
 
     def _play_learner(self, index, lot):
         for state, share in SHARES.items():

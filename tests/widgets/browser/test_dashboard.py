@@ -106,8 +106,8 @@ OFTEN = """
 from adaptive_scheduler.widgets import last_state
 
 last_state.INTERVAL = 0.5
-look_at = last_state.look_at
-last_state.look_at = lambda run: (print("Others write, too."), look_at(run))[1]
+page_of = last_state.page_of
+last_state.page_of = lambda *a, **k: (print("Others write, too."), page_of(*a, **k))[1]
 """
 
 #: What the page of an export looks for elsewhere, and what Jupyter says of widgets that are gone.
@@ -348,7 +348,7 @@ MANY = """
 import time
 from IPython.display import display
 from adaptive_scheduler.widgets.columns import Columns
-from adaptive_scheduler.widgets.learner_table import LEARNER_COLUMNS
+from adaptive_scheduler.widgets.tables import LEARNER_COLUMNS
 from adaptive_scheduler.widgets.components import Grid
 
 columns = Columns(LEARNER_COLUMNS, 100_000)

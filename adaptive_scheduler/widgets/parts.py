@@ -1,17 +1,15 @@
-"""Single parts of the dashboard, for who wants only one."""
+"""The dashboard of one run, of several, and single parts of it: what users call."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.learners.dataframes import load_dataframes
-from adaptive_scheduler.widgets.columns import Columns, columns_of_rows
 from adaptive_scheduler.widgets.dashboard import Dashboard
-from adaptive_scheduler.widgets.queue_table import queue_columns
-from adaptive_scheduler.widgets.result_table import columns_of_dataframe, words_about
+from adaptive_scheduler.widgets.shown_run import ShownRun
+from adaptive_scheduler.widgets.tables import load_database, load_dataframe, load_queue
 
 if TYPE_CHECKING:
     from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
@@ -22,7 +20,7 @@ _NO_SCROLLBAR = "<style>.jupyter-widgets-output-area .output_scroll {height: aut
 
 
 def info(
-    run_manager: RunManager,
+    run_manager: RunManager | str | Path,
     *,
     display_widget: bool = True,
     disable_widgets_output_scrollbar: bool = True,
@@ -32,7 +30,7 @@ def info(
     Parameters
     ----------
     run_manager
-        The run.
+        The run: its manager, or its folder.
     display_widget
         Display it now, instead of returning it.
     disable_widgets_output_scrollbar
@@ -55,25 +53,25 @@ def info(
     return None
 
 
-def log_explorer(run_manager: RunManager) -> Any:
+def log_explorer(run_manager: RunManager | str | Path) -> Any:
     """Return a widget with the logs of a run's jobs, those that failed first.
 
     Parameters
     ----------
     run_manager
-        The run.
+        The run: its manager, or its folder.
     """
-    from adaptive_scheduler.widgets.log_board import LogBoard
-    from adaptive_scheduler.widgets.update_thread import Writer
+    from adaptive_scheduler.widgets.logs import LogPane
+    from adaptive_scheduler.widgets.update_thread import UpdateThread
 
     def update() -> None:
-        board.update()
+        pane.update()
 
-    writer = Writer(update)
-    board = LogBoard(run_manager, writer.nudge)
-    board.tail.on_end = writer.close
-    writer.start()
-    return board.tail
+    thread = UpdateThread(update)
+    pane = LogPane(ShownRun.of(run_manager).view, thread.nudge)
+    pane.tail.on_end = thread.close
+    thread.start()
+    return pane.tail
 
 
 def queue_widget(scheduler: BaseScheduler) -> Any:
@@ -84,28 +82,19 @@ def queue_widget(scheduler: BaseScheduler) -> Any:
     scheduler
         Who is asked: once now, and when you click.
     """
-
-    def load() -> tuple[Columns, str]:
-        columns = queue_columns(scheduler)
-        return columns, f"{len(columns):,} jobs, as of {time.strftime('%H:%M:%S')}."
-
-    return _loaded("Queue", load)
+    return _loaded("Queue", lambda: load_queue(scheduler))
 
 
-def database_widget(run_manager: RunManager) -> Any:
+def database_widget(run_manager: RunManager | str | Path) -> Any:
     """Return a widget with the record of a run: a row for each learner.
 
     Parameters
     ----------
     run_manager
-        The run.
+        The run: its manager, or its folder.
     """
-
-    def load() -> tuple[Columns, str]:
-        rows = run_manager.database_manager.as_dicts()
-        return columns_of_rows(rows), f"{len(rows):,} rows, as of {time.strftime('%H:%M:%S')}."
-
-    return _loaded("Database", load)
+    view = ShownRun.of(run_manager).view
+    return _loaded("Database", lambda: load_database(view))
 
 
 def results_widget(
@@ -120,16 +109,26 @@ def results_widget(
     dataframe_format
         In which they were saved.
     """
+    return _loaded(
+        "Results", lambda: load_dataframe(load_dataframes(fnames, format=dataframe_format))
+    )
 
-    def load() -> tuple[Columns, str]:
-        frame = load_dataframes(fnames, format=dataframe_format)
-        return columns_of_dataframe(frame), words_about(frame)
 
-    return _loaded("Results", load)
+def multi(run_managers: Sequence[RunManager | str | Path]) -> Any:
+    """Return a widget with a tab for each run.
+
+    Parameters
+    ----------
+    run_managers
+        The runs: their managers, or their folders.
+    """
+    from adaptive_scheduler.widgets.view import RunTabs
+
+    return RunTabs([ShownRun.of(run) for run in run_managers])
 
 
 def _loaded(caption: str, load: Any) -> Any:
-    from adaptive_scheduler.widgets.tables import LoadedTable
+    from adaptive_scheduler.widgets.components import LoadedTable
 
     table = LoadedTable(caption, load)
     table.refresh()

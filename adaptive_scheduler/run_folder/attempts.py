@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttemptStory:
+class AttemptSummary:
     """What became of one job's hold on a learner.
 
     Attributes
@@ -46,9 +46,9 @@ class AttemptStory:
     traceback: str = ""
 
 
-def attempts_at(folder: RunFolder, learner: int) -> list[AttemptStory]:
+def attempts_at(folder: RunFolder, learner: int) -> list[AttemptSummary]:
     """Read the attempts at a learner from the journal, the first one first."""
-    stories: list[AttemptStory] = []
+    stories: list[AttemptSummary] = []
     for record in _records(folder.journal, learner):
         last = stories[-1] if stories else None
         is_open = last is not None and last.outcome == "running"
@@ -71,8 +71,8 @@ def attempts_at(folder: RunFolder, learner: int) -> list[AttemptStory]:
     return stories
 
 
-def _begun(folder: RunFolder, record: events.Assigned) -> AttemptStory:
-    return AttemptStory(
+def _begun(folder: RunFolder, record: events.Assigned) -> AttemptSummary:
+    return AttemptSummary(
         number=record.number,
         outcome="running",
         job_id=record.job.job_id,
@@ -84,9 +84,9 @@ def _begun(folder: RunFolder, record: events.Assigned) -> AttemptStory:
     )
 
 
-def _remembered(folder: RunFolder, record: events.LearnerWas, job_id: str) -> AttemptStory:
+def _remembered(folder: RunFolder, record: events.LearnerWas, job_id: str) -> AttemptSummary:
     outcome = record.state if record.state in {"running", "done"} else "failed"
-    return AttemptStory(
+    return AttemptSummary(
         number=record.attempt,
         outcome=outcome,
         job_id=job_id,

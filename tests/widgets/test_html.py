@@ -1,4 +1,4 @@
-"""The strip tells how the run is, in figures, in words and as HTML."""
+"""The strip tells how the run is, in info, in words and as HTML."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from datetime import timedelta
 
 import pytest
 
-from adaptive_scheduler.widgets.figures import RunFigures, collect_figures
+from adaptive_scheduler.server_support.info import THIS_PROCESS, Failure, RunInfo
 from adaptive_scheduler.widgets.html import asset, static_page, strip
 from tests.widgets.playing import PlayedRun
 
-FIGURES = RunFigures(
+INFO = RunInfo(
     name="sweep",
     folder="/home/me/sweep-run",
     status="running",
-    is_paused=False,
+    as_of=1000.0,
+    manager=THIS_PROCESS,
     counts={"done": 12, "running": 3, "failed": 1},
     jobs_running=3,
     jobs_pending=2,
-    reasons={"Priority": 2},
-    ends="",
-    elapsed=3723.0,
+    pending_reasons={"Priority": 2},
+    elapsed_time=3723.0,
     npoints=12345,
     rate=12.5,
     loss=0.01,
@@ -29,7 +29,6 @@ FIGURES = RunFigures(
     memory=3.0,
     core_hours=31.25,
     time_left=timedelta(hours=2),
-    trouble="",
 )
 
 
@@ -41,13 +40,13 @@ def test_figures_are_those_of_the_run(tmp_path):
         "7": {"alive": True, "running": False, "reason": "Priority"},
         "8": {"alive": True, "running": True, "reason": "None"},
     }
-    figures = collect_figures(run)
-    assert figures.counts == {"running": 1, "ready": 2}
-    assert (figures.n_learners, figures.npoints, figures.rate) == (3, 50, 5.0)
-    assert (figures.jobs_running, figures.jobs_pending) == (1, 0)
-    assert figures.reasons == {"Priority": 1}
-    assert figures.cpu == 90.0
-    assert not figures.is_over
+    info = run.view.info()
+    assert info.counts == {"running": 1, "ready": 2}
+    assert (info.n_learners, info.npoints, info.rate) == (3, 50, 5.0)
+    assert (info.jobs_running, info.jobs_pending) == (1, 0)
+    assert info.pending_reasons == {"Priority": 1}
+    assert info.cpu == 90.0
+    assert not info.is_over
 
 
 @pytest.mark.parametrize("status", ["finished", "cancelled", "failed"])
@@ -55,9 +54,9 @@ def test_a_run_that_is_over_uses_nothing_any_more(tmp_path, status):
     run = PlayedRun(tmp_path)
     run.job(0).status(**{"npoints/s": 5.0, "cpu_usage": 90.0})
     run.state_word = status
-    figures = collect_figures(run)
-    assert figures.is_over
-    assert (figures.jobs_running, figures.rate, figures.cpu, figures.time_left) == (
+    info = run.view.info()
+    assert info.is_over
+    assert (info.jobs_running, info.rate, info.cpu, info.time_left) == (
         0,
         0,
         None,
@@ -66,7 +65,7 @@ def test_a_run_that_is_over_uses_nothing_any_more(tmp_path, status):
 
 
 def test_the_strip_says_everything_in_words():
-    text = strip(FIGURES)
+    text = strip(INFO)
     for words in (
         'aria-label="Learners: 12 done, 3 running, 1 failed"',
         "16 learners",
@@ -81,47 +80,48 @@ def test_the_strip_says_everything_in_words():
 
 
 def test_what_is_not_known_is_called_unknown():
-    assert "unknown" in strip(replace(FIGURES, time_left=None))
+    assert "unknown" in strip(replace(INFO, time_left=None))
 
 
 def test_the_line_that_tells_why_jobs_wait_is_always_there():
-    assert "No jobs are pending." in strip(replace(FIGURES, jobs_pending=0, reasons={}))
-    assert "1 job pending." in strip(replace(FIGURES, jobs_pending=1, reasons={}))
-    assert "pending" not in strip(replace(FIGURES, status="finished"))
+    assert "No jobs are pending." in strip(replace(INFO, jobs_pending=0, pending_reasons={}))
+    assert "1 job pending." in strip(replace(INFO, jobs_pending=1, pending_reasons={}))
+    assert "pending" not in strip(replace(INFO, status="finished"))
 
 
 def test_how_jobs_have_ended_is_said_if_not_all_have_ended_well(tmp_path):
     run = PlayedRun(tmp_path)
     ends = run.database_manager.state.totals.ends
     ends["COMPLETED"] = 4
-    assert "Jobs that ended" not in strip(collect_figures(run))
+    assert "Jobs that ended" not in strip(run.view.info())
     ends["TIMEOUT"] = 3
     ends["OUT_OF_MEMORY"] = 1
     words = "Jobs that ended: 4 COMPLETED, 3 TIMEOUT, 1 OUT_OF_MEMORY."
-    assert words in strip(collect_figures(run))
+    assert words in strip(run.view.info())
     run.state_word = "finished"
-    assert words in strip(collect_figures(run))
+    assert words in strip(run.view.info())
 
 
 def test_reasons_that_are_many_are_counted():
     reasons = {f"reason {i}": 10 - i for i in range(7)}
-    text = strip(replace(FIGURES, jobs_pending=49, reasons=reasons))
+    text = strip(replace(INFO, jobs_pending=49, pending_reasons=reasons))
     assert "49 jobs pending: 10 reason 0, 9 reason 1, 8 reason 2, 7 reason 3, 3 other" in text
 
 
 def test_a_run_that_is_paused_says_so():
-    assert ">paused</span>" in strip(replace(FIGURES, is_paused=True))
+    assert ">paused</span>" in strip(replace(INFO, is_paused=True))
 
 
 def test_names_and_errors_can_hold_anything():
     nasty = "<script>alert('x')</script>"
-    figures = replace(FIGURES, name=nasty, folder=nasty, trouble=nasty, reasons={nasty: 1})
-    page = static_page([(figures, [(3, nasty)])])
+    info = replace(INFO, name=nasty, folder=nasty, trouble=nasty, pending_reasons={nasty: 1})
+    page = static_page([replace(info, failures=[Failure(3, 1, is_given_up=True, error=nasty)])])
     assert "<script" not in page
 
 
 def test_a_page_without_javascript_shows_what_has_failed():
-    page = static_page([(FIGURES, [(i, f"error {i}") for i in range(25)])])
+    failures = [Failure(i, 1, is_given_up=True, error=f"error {i}") for i in range(25)]
+    page = static_page([replace(INFO, failures=failures)])
     assert "error 3" in page
     assert "15 more" in page
     assert "As of 20" in page

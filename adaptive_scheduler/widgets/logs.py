@@ -1,24 +1,24 @@
-"""What the dashboard shows of the logs: which, of what attempt, and what is new there."""
+"""The logs of a run: which is shown, of what attempt, and what is new there."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adaptive_scheduler._common.formatting import counted
-from adaptive_scheduler._common.tail import START, Position, read_new_lines
+from adaptive_scheduler._common.tail import START, Position
 from adaptive_scheduler.run_folder.log_lines import readable
-from adaptive_scheduler.run_folder.models import FAILED, RUNNING
-from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.widgets.attempts import AttemptStory, attempts_at
-from adaptive_scheduler.widgets.html import SIGNS
+from adaptive_scheduler.run_folder.models import FAILED, READY, RUNNING
+from adaptive_scheduler.server_support.info import SIGNS
+from adaptive_scheduler.widgets.components import LogTail, put
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder.models import LearnerEntry
-    from adaptive_scheduler.server_support.run_manager import RunManager
+    from adaptive_scheduler.run_folder.attempts import AttemptSummary
+    from adaptive_scheduler.server_support.view import RunView, Version
 
 #: Learners that are offered by name; all others are chosen in the table.
 _MOST_SOURCES: Final = 300
@@ -69,22 +69,25 @@ class _Shown:
     stamp: tuple[Any, ...] = ()
 
 
-class LogPane:
+class FollowedLog:
     """Follows the log that the user has chosen.
 
     `choose` may be called from any thread; `update` from one.
 
     Parameters
     ----------
-    run_manager
+    view
         Whose jobs.
     """
 
-    def __init__(self, run_manager: RunManager) -> None:
-        self._run = run_manager
+    def __init__(self, view: RunView) -> None:
+        self._view = view
         self._lock = threading.Lock()
         self._chosen = _Chosen()
         self._shown = _Shown()
+        #: State and failures of the learners that jobs have had.
+        self._begun: dict[int, tuple[str, int]] = {}
+        self._seen: Version | None = None
         self._sources: list[list[str]] = []
         self._next_sources = 0.0
         #: All that a page shows now.
@@ -113,7 +116,7 @@ class LogPane:
         news = LogNews()
         if time.monotonic() >= self._next_sources:
             self._next_sources = time.monotonic() + _SOURCES_INTERVAL
-            sources = event_loop.call(self._list_sources)
+            sources = self._list_sources()
             if sources != self._sources:
                 self._sources = news.sources = sources
         with self._lock:
@@ -135,7 +138,7 @@ class LogPane:
         """Return whether the file is another one than before, and what is new there, in words."""
         shown = self._shown
         try:
-            new = read_new_lines(path, shown.position, first=_END, later=_AT_ONCE)
+            new = self._view.log_lines(path, shown.position, first=_END, later=_AT_ONCE)
         except OSError:
             return False, ""
         shown.position = new.position
@@ -143,72 +146,134 @@ class LogPane:
         return new.is_other, "".join(f"{line}\n" for line in lines if line is not None)
 
     def _look_at(self, chosen: _Chosen, learner: int, news: LogNews) -> None:
-        stamp = (learner, chosen.attempt, chosen.file, *event_loop.call(self._stamp, learner))
+        stamp = (learner, chosen.attempt, chosen.file, *self._stamp(learner))
         if stamp == self._shown.stamp:
             return
-        stories = attempts_at(self._run.run_folder, learner)
+        attempts = self._view.attempts(learner)
         wanted = None if chosen.follows_last else chosen.attempt
-        story = next((s for s in stories if s.number == wanted), stories[-1] if stories else None)
-        files = _files_of(story)
+        last = attempts[-1] if attempts else None
+        shown = next((a for a in attempts if a.number == wanted), last)
+        files = _files_of(shown)
         file = chosen.file if chosen.file in files else next(iter(files), None)
         path = None if file is None else files[file]
         old = self._shown
         is_same = path is not None and path == old.path and learner == old.learner
         if not is_same:
             news.reset = self.text = ""
-        news.head = _head(stories, story, list(files), file, path)
+        news.head = _head(attempts, shown, list(files), file, path)
         self._shown = _Shown(learner, path, old.position if is_same else START, stamp)
 
     def _stamp(self, learner: int) -> tuple[Any, ...]:
         """Return what changes when there is anything new about a learner's attempts."""
-        entry = self._run.database_manager.state.learners[learner]
-        return entry.attempt, entry.state, entry.fails, entry.error
+        row = self._view.learner(learner)
+        return row.attempt, row.state, row.fails, row.error
 
     def _list_sources(self) -> list[list[str]]:
         """Return the learners to choose from: those that failed first, then those that run."""
-        learners = self._run.database_manager.state.learners
-        failed = [e for e in learners if e.state == FAILED or e.fails]
-        running = [e for e in learners if e.state == RUNNING and not e.fails]
-        others = [e for e in learners if e.attempt and not e.fails and e.state != RUNNING]
+        new = self._view.rows(self._seen)
+        self._seen = new.version
+        for row in new.rows:
+            if row.attempt or row.fails or row.state == FAILED:
+                self._begun[row.index] = (row.state, row.fails)
+        ranked = sorted(self._begun, key=lambda i: (_rank(*self._begun[i]), i))[:_MOST_SOURCES]
         chosen = self._chosen.learner
-        entries = [*failed, *running, *others][:_MOST_SOURCES]
-        if chosen is not None and all(e.index != chosen for e in entries):
-            entries.insert(0, learners[chosen])
-        return [["", "choose a learner"], *([str(e.index), _name(e)] for e in entries)]
+        if chosen is not None and chosen not in ranked:
+            ranked.insert(0, chosen)
+        names = [[str(i), _name(i, *self._begun.get(i, (READY, 0)))] for i in ranked]
+        return [["", "choose a learner"], *names]
 
 
-def _name(entry: LearnerEntry) -> str:
-    fails = f", {counted(entry.fails, 'failure')}" if entry.fails else ""
-    return f"{SIGNS[entry.state]} learner {entry.index}: {entry.state}{fails}"
+def _rank(state: str, fails: int) -> int:
+    return 0 if state == FAILED or fails else 1 if state == RUNNING else 2
 
 
-def _files_of(story: AttemptStory | None) -> dict[str, Path]:
-    if story is None:
+def _name(index: int, state: str, fails: int) -> str:
+    failures = f", {counted(fails, 'failure')}" if fails else ""
+    return f"{SIGNS[state]} learner {index}: {state}{failures}"
+
+
+def _files_of(attempt: AttemptSummary | None) -> dict[str, Path]:
+    if attempt is None:
         return {}
-    files = {} if story.log is None else {"log": story.log}
-    files["output"] = story.output
+    files = {} if attempt.log is None else {"log": attempt.log}
+    files["output"] = attempt.output
     return files
 
 
 def _head(
-    stories: list[AttemptStory],
-    story: AttemptStory | None,
+    attempts: list[AttemptSummary],
+    shown: AttemptSummary | None,
     files: list[str],
     file: str | None,
     path: Path | None,
 ) -> dict[str, Any]:
     names = {"log": "log", "output": "what it has printed"}
-    attempts = [
-        [str(s.number), f"attempt {s.number}: job {s.job_id}, {s.outcome}"]
-        for s in reversed(stories)
+    choices = [
+        [str(a.number), f"attempt {a.number}: job {a.job_id}, {a.outcome}"]
+        for a in reversed(attempts)
     ]
-    is_failed = story is not None and story.outcome == "failed"
+    is_failed = shown is not None and shown.outcome == "failed"
     return {
-        "attempts": attempts,
-        "attempt": "" if story is None else str(story.number),
+        "attempts": choices,
+        "attempt": "" if shown is None else str(shown.number),
         "files": [[name, names[name]] for name in files],
         "file": file or "",
         "path": "" if path is None else str(path),
-        "error": story.error if story is not None and is_failed else "",
-        "traceback": story.traceback if story is not None and is_failed else "",
+        "error": shown.error if shown is not None and is_failed else "",
+        "traceback": shown.traceback if shown is not None and is_failed else "",
     }
+
+
+class LogPane:
+    """The logs of a run as a widget.
+
+    Parameters
+    ----------
+    view
+        Whose jobs.
+    nudge
+        Has `update` called soon.
+
+    Attributes
+    ----------
+    tail
+        The widget.
+    """
+
+    def __init__(self, view: RunView, nudge: Callable[[], None]) -> None:
+        self._followed = FollowedLog(view)
+        self._n_learners = view.n_learners
+        self._nudge = nudge
+        self.tail = LogTail(lambda: self._followed.text, self._heard)
+
+    def choose(self, learner: int) -> None:
+        """Show the log of a learner."""
+        self._followed.choose(learner)
+        self._nudge()
+
+    def update(self) -> None:
+        """Show what is new, in the thread that writes."""
+        news = self._followed.update()
+        if news.sources is not None:
+            put(self.tail, "sources", news.sources)
+        learner = self._followed.learner
+        put(self.tail, "source", "" if learner is None else str(learner))
+        if news.head is not None:
+            put(self.tail, "head", news.head)
+        if news.reset is not None:
+            self.tail.send({"reset": news.reset})
+        elif news.append:
+            self.tail.send({"append": news.append})
+
+    def _heard(self, content: dict[str, Any]) -> None:
+        if (learner := _number(content.get("source"))) is not None and learner < self._n_learners:
+            self._followed.choose(learner)
+        if (attempt := _number(content.get("attempt"))) is not None:
+            self._followed.choose(attempt=attempt)
+        if isinstance(file := content.get("file"), str):
+            self._followed.choose(file=file)
+        self._nudge()
+
+
+def _number(value: object) -> int | None:
+    return int(value) if isinstance(value, str) and value.isdecimal() else None

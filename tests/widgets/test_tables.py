@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adaptive_scheduler.widgets.learner_table import LearnerTable
+from adaptive_scheduler.widgets.tables import FollowedJobs, FollowedLearners
 from tests.widgets.playing import PlayedRun
 
 
@@ -10,8 +10,7 @@ def test_a_row_says_what_its_job_has_told(tmp_path):
     run = PlayedRun(tmp_path)
     job = run.job(1)
     job.status(npoints=25, latest_loss=0.5, cpu_usage=80.0, mem_usage=1.5)
-    run.recorder.tally(0.0)
-    table = LearnerTable(run)
+    table = FollowedLearners(run.view)
     table.update()
     row = table.columns.row(1)
     assert (row["state"], row["npoints"], row["loss"], row["progress"]) == (
@@ -28,7 +27,7 @@ def test_a_row_says_what_its_job_has_told(tmp_path):
 def test_errors_are_shown_in_one_line(tmp_path):
     run = PlayedRun(tmp_path, max_fails=1)
     run.job(0).failed(error="ValueError:\n no value", traceback="...")
-    table = LearnerTable(run)
+    table = FollowedLearners(run.view)
     table.update()
     assert table.columns.row(0)["error"] == "ValueError: no value"
     assert table.columns.row(0)["state"] == "failed"
@@ -36,7 +35,7 @@ def test_errors_are_shown_in_one_line(tmp_path):
 
 def test_only_what_has_changed_is_read_and_travels(tmp_path):
     run = PlayedRun(tmp_path, n_learners=5000)
-    table = LearnerTable(run)
+    table = FollowedLearners(run.view)
     table.update()
     table.columns.whole()
     job = run.job(4321)
@@ -50,7 +49,7 @@ def test_only_what_has_changed_is_read_and_travels(tmp_path):
 def test_nonsense_from_a_job_is_shown_as_nothing(tmp_path):
     run = PlayedRun(tmp_path)
     run.job(0).status(npoints="many", latest_loss=True, cpu_usage=None)
-    table = LearnerTable(run)
+    table = FollowedLearners(run.view)
     table.update()
     row = table.columns.row(0)
     assert (row["npoints"], row["loss"], row["cpu"]) == (None, None, None)
@@ -58,18 +57,21 @@ def test_nonsense_from_a_job_is_shown_as_nothing(tmp_path):
 
 def test_a_run_with_another_state_is_followed(tmp_path):
     run, other = PlayedRun(tmp_path), PlayedRun(tmp_path)
-    table = LearnerTable(run)
+    table = FollowedLearners(run.view)
     table.update()
     other.job(2)
-    run.database_manager, run.recorder = other.database_manager, other.recorder
+    run.database_manager, run.monitor = other.database_manager, other.monitor
     table.update()
     assert table.columns.row(2)["state"] == "running"
 
 
-def test_a_table_that_is_closed_is_told_nothing(tmp_path):
+def test_jobs_are_read_anew_when_they_have_changed(tmp_path):
     run = PlayedRun(tmp_path)
-    table = LearnerTable(run)
+    run.job(1)
+    table = FollowedJobs(run.view)
     table.update()
-    table.close()
-    run.job(0)
-    assert not table._changed
+    row = table.columns.row(0)
+    assert (row["job_id"], row["job_name"], row["learner"]) == ("1", "sweep-1", 1)
+    table.columns.whole()
+    table.update()
+    assert table.columns.changes() is None
