@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import (
@@ -46,6 +48,19 @@ def make_log_folder(batch: Batch) -> None:
             f"The output of '{batch.job_name}' can't be written to '{batch.log_folder}': "
             f"{error.strerror}. Name another folder with `log_folder=...`."
         ) from error
+
+
+def own_umask() -> int | None:
+    """Return which permissions the files of this process don't get; None if nothing tells.
+
+    The files of its jobs don't get them either.
+    """
+    # `os.umask` would have to change it for a moment, in all threads, to tell it.
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return None
 
 
 def submission_error(

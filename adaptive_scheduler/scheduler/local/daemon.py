@@ -31,13 +31,13 @@ from adaptive_scheduler.scheduler.local.processes import handle_signals_as_new
 from adaptive_scheduler.scheduler.local.spool import PROTOCOL, Message, Spool
 
 #: Seconds that a daemon with nothing to do waits for more.
-LINGER = 5.0
+_IDLE_TIMEOUT = 5.0
 #: Seconds until something that failed (no space, no process) is tried again.
-_RETRY = 1.0
+_RETRY_INTERVAL = 1.0
 #: Seconds between looks whether the folder is still there.
-_LOOK = 60.0
+_FOLDER_CHECK_INTERVAL = 60.0
 #: Seconds that a client may take to ask its question and to hear the answer.
-_PATIENCE = 60.0
+_CLIENT_TIMEOUT = 60.0
 #: As many clients may wait until the daemon turns to them.
 _BACKLOG = 128
 
@@ -68,7 +68,7 @@ class Daemon:
         self._n_clients = 0
         self._is_outdated = False
         self._damage: sqlite3.DatabaseError | None = None
-        self._busy_at = time.monotonic()
+        self._last_busy = time.monotonic()
 
     async def listen(self) -> None:
         """Be reached at the spool's socket from now on."""
@@ -76,7 +76,7 @@ class Daemon:
         (self._spool.folder / "socket").unlink(missing_ok=True)
         with self._spool.socket_address() as address:
             listener.bind(address)
-        await asyncio.start_unix_server(self._converse, sock=listener, backlog=_BACKLOG)
+        await asyncio.start_unix_server(self._answer_client, sock=listener, backlog=_BACKLOG)
 
     async def serve(self) -> None:
         """Work until nothing has been left to do for a while.
@@ -86,12 +86,12 @@ class Daemon:
         sqlite3.DatabaseError
             If the database is damaged. The next daemon begins another one.
         """
-        while not self._may_go():
+        while not self._may_exit():
             if self._damage:
                 raise self._damage
-            if self._is_homeless():
+            if self._is_folder_gone():
                 # Nobody can ask for these jobs any more, or cancel them.
-                self._jobs.give_up()
+                self._jobs.end_all()
                 return
             self._wake.clear()
             self._jobs.collect_ends()
@@ -100,35 +100,37 @@ class Daemon:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._pause())
 
-    def _may_go(self) -> bool:
+    def _may_exit(self) -> bool:
         if self._n_clients or not self._database.is_empty:
-            self._busy_at = time.monotonic()
+            self._last_busy = time.monotonic()
         if self._is_outdated:
             return not self._n_clients
-        return time.monotonic() - self._busy_at >= LINGER
+        return time.monotonic() - self._last_busy >= _IDLE_TIMEOUT
 
     def _pause(self) -> float:
         """Return after how many seconds to look again although nothing has happened."""
-        if self._jobs.must_look_again:
-            return _RETRY
+        if self._jobs.must_poll:
+            return _RETRY_INTERVAL
         if self._database.is_empty:
-            return max(0.0, LINGER - (time.monotonic() - self._busy_at))
-        return _LOOK
+            return max(0.0, _IDLE_TIMEOUT - (time.monotonic() - self._last_busy))
+        return _FOLDER_CHECK_INTERVAL
 
-    def _is_homeless(self) -> bool:
+    def _is_folder_gone(self) -> bool:
         """Return whether somebody has removed the spool."""
         try:
             return not os.path.samestat(self._folder, self._spool.folder.stat())
         except FileNotFoundError:
             return True
 
-    # Conversations.
+    # Clients.
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer_client(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._n_clients += 1
         try:
             # Clients that don't go on, having been stopped perhaps, are left.
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_CLIENT_TIMEOUT):
                 if question := await reader.read():
                     writer.write(json.dumps(self._reply(question)).encode())
                     self._wake.set()
@@ -173,8 +175,8 @@ class Daemon:
     def _submit(self, question: Message) -> Message:
         batch = Batch(**question["batch"])
         batch.shown["submitted"] = time.time()
-        number = self._database.submit(question["word"], question["numbers"], batch)
-        return {"batch": number}
+        key, numbers = question["idempotency_key"], question["numbers"]
+        return {"batch": self._database.submit(key, numbers, batch)}
 
     def _cancel(self, question: Message) -> Message:
         self._jobs.cancel(question["job_ids"])

@@ -31,7 +31,7 @@ _SCHEMA = """
 BEGIN;
 CREATE TABLE submission (                 -- gives batches their numbers, none of them twice
     batch INTEGER PRIMARY KEY AUTOINCREMENT,
-    word TEXT NOT NULL UNIQUE             -- the same when a submission is sent again
+    idempotency_key TEXT NOT NULL UNIQUE  -- the same when a submission is sent again
 );
 CREATE TABLE batch (                      -- jobs that were submitted together, until all have ended
     id INTEGER PRIMARY KEY,
@@ -192,14 +192,16 @@ class Database:
 
     # What happens.
 
-    def submit(self, word: str, numbers: Iterable[int], batch: Batch) -> int:
-        """Add jobs; return the number of their batch. With the same word again, the same."""
-        if known := self._one("SELECT batch FROM submission WHERE word = ?", word):
+    def submit(self, idempotency_key: str, numbers: Iterable[int], batch: Batch) -> int:
+        """Add jobs; return the number of their batch. With the same key again, the same."""
+        key = (idempotency_key,)
+        if known := self._one("SELECT batch FROM submission WHERE idempotency_key = ?", *key):
             return int(known[0])
         self._connection.execute("PRAGMA synchronous = FULL")
         try:
             with self._connection as change:
-                added = change.execute("INSERT INTO submission (word) VALUES (?)", (word,))
+                query = "INSERT INTO submission (idempotency_key) VALUES (?)"
+                added = change.execute(query, key)
                 number = added.lastrowid or 0
                 forgotten = (number - _REMEMBERED_SUBMISSIONS,)
                 change.execute("DELETE FROM submission WHERE batch <= ?", forgotten)

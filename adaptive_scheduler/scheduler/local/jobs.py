@@ -87,7 +87,7 @@ class LocalJobs:
         self._adopt()
 
     @property
-    def must_look_again(self) -> bool:
+    def must_poll(self) -> bool:
         """Whether there is something to do of which no descriptor will tell."""
         unwatched = any(job.descriptor is None for job in self._running.values())
         return bool(self._trouble) or unwatched
@@ -126,7 +126,7 @@ class LocalJobs:
         except TROUBLE as error:
             self._trouble = f"can't be started now: {error}"
 
-    def give_up(self) -> None:
+    def end_all(self) -> None:
         """Tell all jobs to end; their supervisors see to it that they do."""
         for job in self._running.values():
             job.tell_to_end()

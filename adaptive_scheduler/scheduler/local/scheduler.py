@@ -20,12 +20,15 @@ from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, Queu
 from adaptive_scheduler.scheduler.jobs import Phase, queued_job
 from adaptive_scheduler.scheduler.local.client import ask, ask_if_used
 from adaptive_scheduler.scheduler.local.cores import usable_cores
-from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, Message, open_spool
+from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, Message, Spool, open_spool
 from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.script import JobVariables
+from adaptive_scheduler.scheduler.submitting import own_umask
 
 #: Seconds between SIGTERM and SIGKILL when a job has to end.
 KILL_WAIT = 30.0
+#: Of jobs, where the system does not tell that of the process that submits them.
+_DEFAULT_UMASK = 0o022
 #: Bytes of a job's name; with number, id and ending a file's name has 255 at most.
 _MAX_NAME = 200
 _PHASES: Final[dict[str, Phase]] = {
@@ -78,8 +81,7 @@ class Local(BaseScheduler):
     submit_cmd: ClassVar[str] = "bash"
     is_local: ClassVar[bool] = True
     min_poll_interval: ClassVar[float] = 0.2
-    #: Seconds that the daemon has for an answer.
-    answer_timeout: ClassVar[float] = 10.0
+    command_timeout: ClassVar[float | None] = 10.0
     variables: ClassVar[JobVariables] = JobVariables(
         job_id="$ADAPTIVE_SCHEDULER_LOCAL_JOB_ID",
         number="$ADAPTIVE_SCHEDULER_LOCAL_NUMBER",
@@ -138,10 +140,10 @@ class Local(BaseScheduler):
         """
         self.check_batch(batch)
         _check_name(batch.job_name)
-        time = batch.resources.time
+        time, umask = batch.resources.time, own_umask()
         question = {
             "do": "submit",
-            "word": uuid.uuid4().hex,
+            "idempotency_key": uuid.uuid4().hex,
             "numbers": batch.numbers,
             "batch": {
                 "cores": batch.resources.cores,
@@ -154,12 +156,12 @@ class Local(BaseScheduler):
                     "workdir": _as_utf8(batch.workdir.absolute()),
                     "log_folder": _as_utf8(batch.log_folder.absolute()),
                     "environment": {_as_utf8(k): _as_utf8(v) for k, v in os.environ.items()},
-                    "umask": _umask(),
+                    "umask": _DEFAULT_UMASK if umask is None else umask,
                     "affinity": sorted(os.sched_getaffinity(0)),
                 },
             },
         }
-        answer = ask(open_spool(self.commands.environment()), question, timeout=self.answer_timeout)
+        answer = ask(self._spool(), question, timeout=self.commands.timeout)
         return {number: f"{answer['batch']}_{number}" for number in batch.numbers}
 
     def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:  # noqa: ARG002  all are mine
@@ -205,11 +207,10 @@ class Local(BaseScheduler):
         }
 
     def _ask(self, do: str, **question: Any) -> Message:
-        return ask_if_used(
-            open_spool(self.commands.environment()),
-            {"do": do, **question},
-            timeout=self.answer_timeout,
-        )
+        return ask_if_used(self._spool(), {"do": do, **question}, timeout=self.commands.timeout)
+
+    def _spool(self) -> Spool:
+        return open_spool(self.commands.environment())
 
     def _most_cores(self) -> int:
         return usable_cores() if self.max_cores is None else self.max_cores
@@ -250,15 +251,6 @@ def _is_number(value: object, kind: Any, least: int) -> bool:
 def _as_utf8(path: str | Path) -> str:
     """Return a text that is the same bytes for the daemon, whose encoding is UTF-8."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
-
-
-def _umask() -> int:
-    """Return which permissions this process's files don't get."""
-    # os.umask() would have to change it, for all threads, to see it.
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("Umask:"):
-            return int(line.split()[1], 8)
-    return 0o022
 
 
 def _check_name(name: str) -> None:

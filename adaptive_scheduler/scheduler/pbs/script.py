@@ -8,14 +8,13 @@ its command line.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from adaptive_scheduler.scheduler.jobs import Batch, JobArray
 from adaptive_scheduler.scheduler.script import JobVariables
+from adaptive_scheduler.scheduler.submitting import own_umask
 
 #: What a job learns from its environment. PBS tells its id; the rest comes from the
 #: lines before the script.
@@ -41,6 +40,7 @@ def sent_script(batch: Batch, jobs: JobArray, more: Sequence[str] = ()) -> str:
         Lines that come last before the script.
     """
     output = shlex.quote(f"{batch.log_folder}/{batch.job_name}-")
+    umask = own_umask()
     number = f"${{PBS_ARRAY_INDEX:-${{PBS_ARRAYID:-{jobs.numbers[0]}}}}}"
     lines = [
         "#!/bin/bash",
@@ -52,20 +52,9 @@ def sent_script(batch: Batch, jobs: JobArray, more: Sequence[str] = ()) -> str:
         f"    ADAPTIVE_SCHEDULER_RESTARTS=$(grep -acxF '{_AGAIN}' \"$_output\")",
         "fi",
         'exec >> "$_output" 2>&1',
-        *_umask(),
+        "" if umask is None else f"umask {umask:04o}",
         f"export PBS_O_WORKDIR={shlex.quote(str(batch.workdir))}",
         'cd -- "$PBS_O_WORKDIR" || exit',
         *more,
     ]
     return "\n".join(lines) + "\n" + batch.script
-
-
-def _umask() -> list[str]:
-    """Return the line that gives the files of jobs the same rights as the user's other files."""
-    # Asking the system for it would change it for a moment, in all threads.
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-    except OSError:
-        return []
-    match = re.search(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE)
-    return [f"umask {match[1]}"] if match else []

@@ -40,9 +40,11 @@ class LocalSite:
     def __init__(self, folder, monkeypatch):
         self.folder = folder
         self._monkeypatch = monkeypatch
+        self._made = []
 
     def scheduler(self, **keywords):
-        return Local(**{"max_cores": self.n_cores} | keywords)
+        self._made.append(Local(**{"max_cores": self.n_cores} | keywords))
+        return self._made[-1]
 
     @contextmanager
     def hung(self):
@@ -50,7 +52,9 @@ class LocalSite:
         os.kill(pid, signal.SIGSTOP)
         try:
             with self._monkeypatch.context() as patch:
-                patch.setattr(Local, "answer_timeout", 0.5)
+                patch.setattr(Local, "command_timeout", 0.5)
+                for scheduler in self._made:
+                    patch.setattr(scheduler.commands, "timeout", 0.5)
                 yield
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -171,10 +175,11 @@ def test_a_job_that_ends_while_there_is_no_daemon_is_remembered(running, folder)
 
 
 def test_a_job_meets_its_time_limit_while_there_is_no_daemon(submit):
-    (job_id,) = submit(HOLD, using=Local(time=2, max_cores=2))
+    kill_it = f"kill -KILL $(cut -d ' ' -f 1 {open_spool().daemon})"
+    (job_id,) = submit(f"{kill_it}\n{HOLD}", using=Local(time=2, max_cores=2))
     supervisor, *_ = wait_until(lambda: open_spool().read_record(job_id).get("supervisor"))
-    kill_daemon()
     wait_until(lambda: not exists(supervisor))
+    assert not exists(daemon_pid())
     wait_until(lambda: job_id not in alive(Local()))
     assert Local().ends([job_id])[job_id].state == "TIMEOUT"
 
@@ -383,14 +388,13 @@ def test_a_daemon_that_a_job_starts_is_not_a_part_of_the_job(submit, folder, tmp
 def test_a_clock_that_is_set_back_and_forth_changes_nothing(local_spool, folder, monkeypatch):
     """The daemon and its supervisors are forks of this process: they see the same clock."""
     spool, real = open_spool(), time.time
-    with monkeypatch.context() as patch:
-        patch.setattr(time, "time", lambda: real() + 7200 * (time.monotonic_ns() % 3 - 1))
-        pid = os.fork()
-        if pid == 0:
-            with suppress(BaseException):
-                daemon.main([str(spool.folder)])
-            os._exit(0)
-        os.waitpid(pid, 0)
+    monkeypatch.setattr(time, "time", lambda: real() + 7200 * (time.monotonic_ns() % 3 - 1))
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            daemon.main([str(spool.folder)])
+        os._exit(0)
+    os.waitpid(pid, 0)
     scheduler = Local(max_cores=3, kill_wait=0.5, time=3)
     began = time.monotonic()
     late = scheduler.submit(make_batch(scheduler, folder, HOLD))[0]
