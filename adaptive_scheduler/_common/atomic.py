@@ -32,6 +32,7 @@ def atomic_write(
     *args: Any,
     return_path: Literal[False] = False,
     permissions: int | None = None,
+    make_folders: bool = True,
     **kwargs: Any,
 ) -> AbstractContextManager[IO[Any]]: ...
 @overload
@@ -41,6 +42,7 @@ def atomic_write(
     *args: Any,
     return_path: Literal[True],
     permissions: int | None = None,
+    make_folders: bool = True,
     **kwargs: Any,
 ) -> AbstractContextManager[Path]: ...
 def atomic_write(
@@ -49,6 +51,7 @@ def atomic_write(
     *args: Any,
     return_path: bool = False,
     permissions: int | None = None,
+    make_folders: bool = True,
     **kwargs: Any,
 ) -> AbstractContextManager[Any]:
     """Write a file so that `dest` is at all times the old one or the new one, whole.
@@ -60,10 +63,9 @@ def atomic_write(
     Parameters
     ----------
     dest
-        The file to write. Missing parent folders are made, ``~`` is expanded,
-        and where `dest` is a symbolic link, the file that it points to is
-        written. An existing file's permissions are kept; a new one gets
-        those that any new file gets.
+        The file to write. ``~`` is expanded, and where `dest` is a symbolic
+        link, the file that it points to is written. An existing file's
+        permissions are kept; a new one gets those that any new file gets.
     mode
         As in `open`; only modes that write from the beginning.
     *args, **kwargs
@@ -74,6 +76,8 @@ def atomic_write(
     permissions
         Give the file these, less what the umask takes away, even if it replaces one that
         has others.
+    make_folders
+        Make parent folders that are missing.
 
     Raises
     ------
@@ -93,6 +97,7 @@ def atomic_write(
         kwargs,
         return_path=return_path,
         permissions=permissions,
+        make_folders=make_folders,
     )
 
 
@@ -105,9 +110,11 @@ def _replacing(
     *,
     return_path: bool,
     permissions: int | None,
+    make_folders: bool,
 ) -> Iterator[IO[Any] | Path]:
     target = dest.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if make_folders:
+        target.parent.mkdir(parents=True, exist_ok=True)
     kept = _permissions(target) if permissions is None else None
     wanted = kept if permissions is None else permissions
     temporary = _temporary_name(target)

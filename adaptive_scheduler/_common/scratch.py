@@ -5,6 +5,7 @@ A job removes its own. That of a job which was killed is removed by the manager.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -34,9 +35,10 @@ def temporary_folder(scratch: Path) -> Iterator[Path]:
 def _make(scratch: Path) -> None:
     for _ in range(_TRIES):
         with suppress(FileNotFoundError):  # another job has just removed the folder of all
-            scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+            scratch.parent.mkdir(mode=0o700, exist_ok=True)  # a run folder that is gone stays so
+            scratch.mkdir(mode=0o700, exist_ok=True)
             return
-    scratch.mkdir(mode=0o700, parents=True)
+    raise FileNotFoundError(errno.ENOENT, "the run folder is gone", str(scratch))
 
 
 def remove_scratch(scratch: Path) -> None:

@@ -16,10 +16,12 @@ from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
 from adaptive_scheduler.client_support.manager_client import Desk, Verdict
+from adaptive_scheduler.client_support.place import Place, PlaceGoneError
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.client_support.saver import Saver
 from adaptive_scheduler.executors.worker import FunctionError
 from adaptive_scheduler.learners.paths import Project
+from adaptive_scheduler.learners.rescue import node_rescue, rescue_name
 from adaptive_scheduler.protocol import messages
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ class AttemptRun:
         What is the same for all jobs.
     workers
         Who evaluates.
+    place
+        The folders that the job works in.
+    run_id
+        Of which run this is.
     interrupted
         Resolves when the job must end.
     """
@@ -68,6 +74,8 @@ class AttemptRun:
         settings: JobSettings,
         *,
         workers: Workers,
+        place: Place,
+        run_id: str,
         interrupted: asyncio.Future[Interrupt],
     ) -> None:
         self._pack = pack
@@ -75,6 +83,8 @@ class AttemptRun:
         self._desk = desk
         self._settings = settings
         self._workers = workers
+        self._place = place
+        self._run_id = run_id
         self._interrupted = interrupted
         self._usage = Usage()
         self._figures: messages.Figures = {}
@@ -90,12 +100,24 @@ class AttemptRun:
         except SupersededError as error:
             self._saver.save_beside(self._attempt.number, self._desk.job.job_id, error)
             return None
+        except PlaceGoneError as error:
+            return await self._rescue(error)
+
+    async def _rescue(self, error: PlaceGoneError) -> messages.Released:
+        """Keep the points somewhere else, and have the job end: it has no place any more."""
+        job, number = self._desk.job, self._number
+        name = rescue_name(number.learner, number.number, job.job_id)
+        where = await asyncio.to_thread(self._saver.rescue, name, self._run_id, error)
+        if not self._interrupted.done():
+            self._interrupted.set_result(Interrupt(str(error)))
+        kept = f"Its points are in {where}." if where else "Its points could not be saved."
+        return messages.Released(job, number, f"{error} {kept}")
 
     async def _learn_and_save(self) -> messages.Report:
         interrupt, error = None, None
         try:
             interrupt = await self._learn()
-        except SupersededError:
+        except (SupersededError, PlaceGoneError):
             raise
         except Exception as raised:  # noqa: BLE001  the user's function may raise anything
             error = raised
@@ -123,8 +145,11 @@ class AttemptRun:
             interval=self._settings.save_interval,
             dataframe_format=self._settings.dataframe_format,
             may_save=self._desk.check_holding,
+            place=self._place,
         )
         self._saver.load()
+        folders = [self._place.run_folder.path / "rescue", node_rescue(self._run_id)]
+        self._saver.add_rescued(self._attempt.learner, folders)
         note("loaded", learner=self._attempt.learner, npoints=self._learner.npoints)
 
     async def _learn(self) -> Interrupt | None:

@@ -22,6 +22,7 @@ from adaptive_scheduler.client_support.job_log import (
     note,
 )
 from adaptive_scheduler.client_support.manager_client import Desk
+from adaptive_scheduler.client_support.place import Place, PlaceGoneError
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.executors import open_workers
 from adaptive_scheduler.learners.pack import Pack
@@ -55,9 +56,10 @@ async def run_job(options: JobOptions) -> int:
     pack = Pack(options.run_folder / "learners.pack")
     pack.extend_sys_path()  # the settings, too, may refer to the user's modules
     settings = JobSettings.from_file(options.run_folder / "settings.pickle")
-    _check_journal(settings.journal)
+    run_id = _run_id(settings.journal)
+    place = Place(options.run_folder)
     job = JobIdentity(options.job_id, options.restarts)
-    desk = Desk(options.run_folder, settings, job, options.number, len(pack))
+    desk = Desk(options.run_folder, settings, job, options.number, len(pack), place=place)
     handler = _open_log(settings.log_folder / f"{desk.job_name}-{options.job_id}.log")
     interrupted = _heed_signals()
     note("started", job_id=options.job_id, restarts=options.restarts, job_name=desk.job_name)
@@ -76,16 +78,22 @@ async def run_job(options: JobOptions) -> int:
                 desk,
                 settings,
                 workers=workers,
+                place=place,
+                run_id=run_id,
                 interrupted=interrupted,
             )
             exit_code = await _run_attempt(run, desk)
+            await asyncio.to_thread(place.check)  # else the next learner would be lost, too
         note("ends", reason=interrupted.result().reason if interrupted.done() else "nothing left")
+    except PlaceGoneError as error:
+        note("ends", reason=str(error))
     except Exception:  # also where users look, and not only on stderr
         logging.getLogger("adaptive_scheduler.job").exception("the job itself failed")
         raise
     finally:
         workers.close()
         desk.close()
+        place.close()
         # While the loop runs, no further signal ends this process before its workers.
         await asyncio.to_thread(workers.join)
         handler.close()
@@ -105,12 +113,14 @@ async def _run_attempt(run: AttemptRun, desk: Desk) -> int:
     return 0
 
 
-def _check_journal(path: Path) -> None:
-    """Raise `RunFolderError` if this version of the package can't read the run's journal."""
+def _run_id(journal: Path) -> str:
+    """Return the id of the run; raise `RunFolderError` if its journal is of another version."""
     try:
-        read_beginning(path)
+        beginning = read_beginning(journal)
     except OSError as error:  # the manager may answer all the same
         note("the journal can't be read", level=logging.WARNING, error=str(error))
+        return ""
+    return "" if beginning is None else beginning.run_id
 
 
 def _newest_settings(run_folder: Path, settings: JobSettings) -> JobSettings:

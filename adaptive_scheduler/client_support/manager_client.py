@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from adaptive_scheduler.client_support.fence import Fence
 from adaptive_scheduler.client_support.job_log import note
 from adaptive_scheduler.client_support.offline import free_attempts, given_attempt, was_assigned
+from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.errors import UntrustedFileError
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.protocol.client import ManagerConnection
@@ -58,6 +59,8 @@ class Desk:
         Who this job is.
     n_learners
         How many learners there are.
+    place
+        The folders that this job works in.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Desk:
         job: messages.JobIdentity,
         number: int,
         n_learners: int,
+        *,
+        place: Place,
     ) -> None:
         self.job = job
         self.number = number
@@ -75,6 +80,7 @@ class Desk:
         self.is_heard = True
         self._settings = settings
         self._n_learners = n_learners
+        self._place = place
         self._connection = ManagerConnection(folder / "connection.json")
         self._outbox = Outbox(folder / "outbox")
         self._tried: set[int] = set()
@@ -104,10 +110,12 @@ class Desk:
         ------
         OSError
             If nobody answers, and the run folder can't be used for long.
+        PlaceGoneError
+            If nobody answers, and the run folder was moved or deleted.
         """
         self.holding = None
         self._fence = self._new_fence()  # what is written from now on may be about the next one
-        self.holding = await _while_disk_fails(self._ask_or_claim)
+        self.holding = await self._while_disk_fails(self._ask_or_claim)
         if self.holding is not None:
             self._tried.add(self.holding.learner)
         return self.holding
@@ -163,6 +171,8 @@ class Desk:
         ------
         OSError
             If nobody answers, and the outbox can't be written for long.
+        PlaceGoneError
+            If nobody answers, and the run folder was moved or deleted.
         """
 
         async def deliver() -> None:
@@ -171,7 +181,7 @@ class Desk:
                 self._last_left = message
                 note("left a report in the outbox", report=type(message).__name__.lower())
 
-        await _while_disk_fails(deliver)
+        await self._while_disk_fails(deliver)
         self.holding = None
 
     def close(self) -> None:
@@ -231,17 +241,17 @@ class Desk:
                 self._outbox.unclaim(attempt)
         return is_mine
 
-
-async def _while_disk_fails(action: Callable[[], Awaitable[T]]) -> T:
-    """Do what needs the run folder, again and again while that can't be read or written."""
-    deadline = time.monotonic() + _DISK_PATIENCE
-    pause = _FIRST_DISK_PAUSE
-    while True:
-        try:
-            return await action()
-        except OSError as error:
-            if time.monotonic() + pause > deadline:
-                raise
-            note("the run folder can't be used", level=logging.ERROR, error=str(error))
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_DISK_PAUSE)
+    async def _while_disk_fails(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Do what needs the run folder, again and again while that can't be read or written."""
+        deadline = time.monotonic() + _DISK_PATIENCE
+        pause = _FIRST_DISK_PAUSE
+        while True:
+            try:
+                return await action()
+            except OSError as error:
+                if time.monotonic() + pause > deadline:
+                    raise
+                await asyncio.to_thread(self._place.check)
+                note("the run folder can't be used", level=logging.ERROR, error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_DISK_PAUSE)

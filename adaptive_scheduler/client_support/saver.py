@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.job_log import note
+from adaptive_scheduler.client_support.place import Place, PlaceGoneError
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.learners.other_writers import describe_writers
 from adaptive_scheduler.learners.paths import fname_to_str
+from adaptive_scheduler.learners.rescue import (
+    add_rescued,
+    copy_into,
+    node_rescue,
+    remove_rescue,
+    save_rescue,
+)
 from adaptive_scheduler.learners.storage import DataFiles, Snapshot
 from adaptive_scheduler.learners.superseded import beside
 
@@ -42,6 +52,9 @@ class Saver:
     may_save
         Called in another thread before each save; raises `SupersededError` if
         the learner is another job's by now.
+    place
+        Tells whether the folders that the job works in are still there; a save raises
+        `PlaceGoneError` if they are not.
     """
 
     def __init__(
@@ -52,6 +65,7 @@ class Saver:
         interval: float,
         dataframe_format: _DATAFRAME_FORMATS | None,
         may_save: Callable[[], None],
+        place: Place,
     ) -> None:
         self._learner = learner
         self._fname = fname
@@ -59,6 +73,8 @@ class Saver:
         self._interval = interval
         self._dataframe_format = dataframe_format
         self._may_save = may_save
+        self._place = place
+        self._folders = {path.parent for path in fname.paths}
         self._put_aside = ""
         #: Why the last save has failed; empty if it has not.
         self.error = ""
@@ -78,6 +94,7 @@ class Saver:
         DataFileError
             If that may be good, and can't be read now.
         """
+        self._place.watch(self._folders)
         for aside in self._files.load():
             self._put_aside = str(aside)
             note(
@@ -85,6 +102,11 @@ class Saver:
             )
         if writers := self._files.other_writers:
             note(describe_writers(writers), level=logging.WARNING)
+
+    def add_rescued(self, learner: int, folders: Iterable[Path]) -> None:
+        """Add points that jobs of this run have rescued from learner number `learner`."""
+        for line in add_rescued([self._learner], [self._fname], folders, indices=[learner]):
+            note("rescued points", level=logging.WARNING, what=line)
 
     async def keep_saving(self) -> NoReturn:
         """Save every interval, and sooner after a save that failed."""
@@ -112,8 +134,14 @@ class Saver:
         return True
 
     def _write(self, snapshot: Snapshot) -> None:
+        self._place.check()
         self._may_save()
-        self._files.write(snapshot)
+        self._files.write(snapshot, may_make=self._may_make)
+        self._place.watch(self._folders)
+
+    def _may_make(self, folder: Path) -> bool:
+        """Whether a folder may be made: one that was there, and is gone, never again."""
+        return not self._place.is_watched(folder)
 
     async def save_for_good(self, interrupted: asyncio.Future[Any], *, give_up_early: bool) -> bool:
         """Save for the last time, again and again if the disk is full.
@@ -141,11 +169,39 @@ class Saver:
         note("superseded", level=logging.WARNING, reason=str(why))
         other = beside(self._fname, attempt, job_id)
         try:
-            DataFiles(self._learner, other).save()
+            files = DataFiles(self._learner, other)
+            files.write(files.snapshot(), may_make=self._may_make)
         except DataFileError as error:
             self._note_error(str(error))
         else:
             note("points are kept beside", level=logging.WARNING, file=fname_to_str(other))
+
+    def rescue(self, name: str, run_id: str, why: PlaceGoneError) -> str:
+        """Save what the learner has where the run finds it, and return where that is. Blocks.
+
+        The run folder is reached by its descriptor, whatever it is called now. Where it
+        was deleted, or can't be written, the points stay on this node.
+        """
+        note("the place of this job is gone", level=logging.ERROR, reason=str(why))
+        here = node_rescue(run_id) / name
+        try:
+            save_rescue(self._learner, self._fname, here)
+        except (DataFileError, OSError) as error:
+            note("points can't be rescued", level=logging.ERROR, error=str(error))
+            return ""
+        try:
+            copy_into(self._place.run_folder.descriptor, here)
+        except OSError as error:
+            note(
+                "points are rescued on this node",
+                level=logging.ERROR,
+                folder=str(here),
+                error=str(error),
+            )
+            return f"{here} on {socket.gethostname()}"
+        remove_rescue(here)
+        note("points are rescued", level=logging.WARNING, folder=f"rescue/{name}")
+        return f"'rescue/{name}' in the run folder"
 
     def _note_error(self, error: str) -> None:
         note("could not save", level=logging.ERROR, error=error)
@@ -159,9 +215,9 @@ class Saver:
     def _save_dataframe(self) -> None:
         if self._dataframe_format is None:
             return
-        from adaptive_scheduler.learners.dataframes import save_dataframe
+        from adaptive_scheduler.learners.dataframes import save_dataframe_there
 
         try:
-            save_dataframe(self._fname, format=self._dataframe_format)(self._learner)
+            save_dataframe_there(self._learner, self._fname, self._dataframe_format)
         except Exception as error:  # noqa: BLE001  the data itself is saved already
             note("could not save the dataframe", level=logging.ERROR, error=repr(error))

@@ -128,14 +128,14 @@ class DataFile:
             return None
         return Changed(self, number, state, self._content())
 
-    def write(self, changed: Changed) -> int:
+    def write(self, changed: Changed, *, make_folders: bool = True) -> int:
         """Write what `changed` holds, and return the number of bytes."""
         if changed.number < self._last_number:
             return 0
         n_bytes = 0
         for path, content in changed.content.items():
             try:
-                n_bytes += self._write(path, content)
+                n_bytes += self._write(path, content, make_folders=make_folders)
             except OSError as error:
                 raise file_error(
                     self._named(path), "saved", "What was saved before is still there", error
@@ -163,8 +163,8 @@ class DataFile:
                 "Let the function return values that can."
             ) from error
 
-    def _write(self, path: Path, content: bytes) -> int:
-        with atomic_write(path, "wb") as file:
+    def _write(self, path: Path, content: bytes, *, make_folders: bool) -> int:
+        with atomic_write(path, "wb", make_folders=make_folders) as file:
             contents.compress(content, file)
             return int(file.tell())
 

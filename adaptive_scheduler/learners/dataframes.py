@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
@@ -14,7 +14,7 @@ from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.learners.dict_columns import expand_dict_columns
 from adaptive_scheduler.learners.other_writers import warn_of_writers
-from adaptive_scheduler.learners.paths import AnyFname, FnameTypes, Project, given_name
+from adaptive_scheduler.learners.paths import AnyFname, FnameTypes, given_name, resolve_here
 from adaptive_scheduler.learners.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def fname_to_dataframe(fname: FnameTypes, format: _DATAFRAME_FORMATS = "pickle")
 
 def _place(fname: AnyFname, format: _DATAFRAME_FORMATS) -> tuple[Path, Path]:  # noqa: A002  as the public name
     """Return the absolute path of a learner's dataframe, and what the user would call it."""
-    resolved = Project.here().resolve(fname)
+    resolved = resolve_here(fname)
     shown = fname_to_dataframe(resolved.given, format)
     return resolved.paths[0].with_name(shown.name), shown
 
@@ -138,21 +138,41 @@ def save_dataframe(
     )
 
 
+def save_dataframe_there(
+    learner: BaseLearner,
+    fname: AnyFname,
+    format: _DATAFRAME_FORMATS,  # noqa: A002  as the public name
+) -> None:
+    """Save a learner's data as a dataframe in the folder of its data, which must exist.
+
+    Raises
+    ------
+    MissingPackageError
+        If pandas needs another package for the format.
+    OSError
+        If it can't be written.
+    """
+    _SaveDataframe(_place(fname, format)[0], format, make_folders=False)(learner)
+
+
 @dataclass(frozen=True)
 class _SaveDataframe:
     path: Path
     format: _DATAFRAME_FORMATS
-    save_kwargs: dict[str, Any]
-    expand_dicts: bool
-    atomically: bool
-    to_dataframe_kwargs: dict[str, Any]
+    save_kwargs: dict[str, Any] = field(default_factory=dict)
+    expand_dicts: bool = True
+    atomically: bool = True
+    to_dataframe_kwargs: dict[str, Any] = field(default_factory=dict)
+    make_folders: bool = True
 
     def __call__(self, learner: BaseLearner) -> None:
         df = learner.to_dataframe(**self.to_dataframe_kwargs)
         if self.expand_dicts:
             df = expand_dict_columns(df)
         if self.atomically:
-            with atomic_write(self.path, return_path=True) as temporary:
+            with atomic_write(
+                self.path, return_path=True, make_folders=self.make_folders
+            ) as temporary:
                 self._write(df, temporary)
         else:
             self.path.parent.mkdir(parents=True, exist_ok=True)

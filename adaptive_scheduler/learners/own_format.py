@@ -101,8 +101,8 @@ class OwnFormatFile(DataFile):
             if file.is_file()
         }
 
-    def _write(self, path: Path, content: bytes) -> int:
-        with atomic_write(path, "wb") as file:
+    def _write(self, path: Path, content: bytes, *, make_folders: bool) -> int:
+        with atomic_write(path, "wb", make_folders=make_folders) as file:
             return int(file.write(content))
 
     def _state(self) -> None:

@@ -144,7 +144,12 @@ def fname_to_paths(fname: AnyFname) -> list[Path]:
 
     A name that is not resolved starts from the working directory.
     """
-    return list(Project.here().resolve(fname).paths)
+    return list(resolve_here(fname).paths)
+
+
+def resolve_here(fname: AnyFname) -> ResolvedFname:
+    """Resolve a name from the working directory, which is not asked for if it is resolved."""
+    return fname if isinstance(fname, ResolvedFname) else Project.here().resolve(fname)
 
 
 def is_several(fname: AnyFname) -> bool:

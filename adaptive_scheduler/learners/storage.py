@@ -20,11 +20,12 @@ from adaptive_scheduler.errors import DataFileError, InvalidInputError
 from adaptive_scheduler.learners.data_file import Changed, DataFile, SetAside
 from adaptive_scheduler.learners.other_writers import warn_of_writers
 from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
-from adaptive_scheduler.learners.paths import AnyFname, Project, is_several
+from adaptive_scheduler.learners.paths import AnyFname, is_several, resolve_here
 from adaptive_scheduler.learners.superseded import add_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from adaptive import BaseLearner
 
@@ -133,8 +134,17 @@ class DataFiles:
         changed = (file.changed(self._n_snapshots) for file in self._files)
         return Snapshot(tuple(change for change in changed if change is not None))
 
-    def write(self, snapshot: Snapshot) -> int:
+    def write(
+        self, snapshot: Snapshot, *, may_make: Callable[[Path], bool] = lambda _: True
+    ) -> int:
         """Compress and write what `snapshot` holds; this may take long.
+
+        Parameters
+        ----------
+        snapshot
+            What to write.
+        may_make
+            Says of a folder whether it may be made if it is missing.
 
         Returns
         -------
@@ -154,7 +164,9 @@ class DataFiles:
             self._check_that_it_was_read()
             for changed in snapshot.changed:
                 try:
-                    n_bytes += changed.file.write(changed)
+                    n_bytes += changed.file.write(
+                        changed, make_folders=may_make(changed.file.path.parent)
+                    )
                 except DataFileError as error:
                     errors.append(error)
         _raise_together(errors)
@@ -281,7 +293,7 @@ def save_parallel(
 def _files_of(learner: BaseLearner, fname: AnyFname) -> list[DataFile]:
     from adaptive import BalancingLearner
 
-    resolved = Project.here().resolve(fname)
+    resolved = resolve_here(fname)
     paths, names = resolved.paths, resolved.names
     several = is_several(fname)
     if len(set(paths)) < len(paths):

@@ -9,15 +9,15 @@ files are named.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.trusted import open_data
 from adaptive_scheduler.errors import UntrustedFileError
 from adaptive_scheduler.learners import contents
-from adaptive_scheduler.learners.own_format import has_own_format
-from adaptive_scheduler.learners.paths import AnyFname, Project, ResolvedFname, is_several
+from adaptive_scheduler.learners.merging import can_merge, merge
+from adaptive_scheduler.learners.paths import AnyFname, ResolvedFname, is_several, resolve_here
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
@@ -60,9 +60,8 @@ def _owners(
     learners: Sequence[BaseLearner], fnames: Sequence[AnyFname]
 ) -> Iterator[tuple[Path, tuple[BaseLearner, Path]]]:
     """Yield each data file with its learner, and with what the user calls it."""
-    project = Project.here()
     for learner, fname in zip(learners, fnames, strict=True):
-        resolved = project.resolve(fname)
+        resolved = resolve_here(fname)
         children = learner.learners if is_several(fname) else [learner]
         yield from zip(resolved.paths, zip(children, resolved.names, strict=True), strict=True)
 
@@ -80,8 +79,7 @@ def _listed(folder: Path) -> Iterator[tuple[str, str]]:
 def _add(learner: BaseLearner, name: Path, path: Path) -> str:
     """Add the points in `path`, beside the data file `name`; return what became of them."""
     shown = name.with_name(path.name)
-    tell = _ways_to_tell().get(type(learner).__name__) if _is_plain(learner) else None
-    if tell is None:
+    if not can_merge(learner):
         return f"{shown} holds points of a job that had lost its learner: load it by itself."
     other = learner.new()
     try:
@@ -94,28 +92,7 @@ def _add(learner: BaseLearner, name: Path, path: Path) -> str:
         return str(error)
     except (*contents.NOT_THE_CONTENT, AttributeError, contents.UnreadableContentError) as error:
         return f"{shown} can't be read: {contents.words(error)}."
-    missing = {x: y for x, y in other.data.items() if x not in learner.data}
-    if not missing:
+    n_points = merge(learner, other)
+    if not n_points:
         return ""
-    tell(learner, missing)
-    return f"{shown} has brought {len(missing)} points of a job that had lost its learner."
-
-
-def _is_plain(learner: BaseLearner) -> bool:
-    """Whether a learner is adaptive's own, and not derived from it."""
-    return type(learner).__module__.startswith("adaptive.") and not has_own_format(learner)
-
-
-def _ways_to_tell() -> dict[str, Callable[[Any, Mapping[Any, Any]], None]]:
-    """Return, for the learners that take points from anywhere, how they take them."""
-
-    def tell_each(learner: Any, points: Mapping[Any, Any]) -> None:
-        for x, y in points.items():
-            learner.tell(x, y)
-
-    def tell_indices(learner: Any, points: Mapping[Any, Any]) -> None:
-        for index, y in points.items():
-            learner.tell((index, learner.sequence[index]), y)
-
-    names = ("Learner1D", "Learner2D", "LearnerND", "AverageLearner")
-    return {**dict.fromkeys(names, tell_each), "SequenceLearner": tell_indices}
+    return f"{shown} has brought {n_points} points of a job that had lost its learner."

@@ -95,6 +95,11 @@ class RunFolder:
         return self.root / "outbox"
 
     @property
+    def rescue(self) -> Path:
+        """Points of jobs whose place was gone, see `adaptive_scheduler.learners.rescue`."""
+        return self.root / "rescue"
+
+    @property
     def lock(self) -> Path:
         """Who manages the run."""
         return self.root / "lock"

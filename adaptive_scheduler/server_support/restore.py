@@ -141,9 +141,11 @@ def _compact(journal: Journal, records: Iterable[events.AnyRecord]) -> None:
 
 
 def keep_aside(folder: RunFolder) -> None:
-    """Rename the journal, if there is one, and the outbox, so that the next run begins anew."""
+    """Rename what the next run must not take for its own: journal, outbox, rescued points."""
     until = time.strftime("-until-%Y%m%d-%H%M%S")
     journal = folder.journal
     if journal.exists():
         journal.rename(journal.with_name(f"{journal.stem}{until}{journal.suffix}"))
+    if folder.rescue.exists():
+        folder.rescue.rename(folder.rescue.with_name(f"{folder.rescue.name}{until}"))
     Outbox(folder.outbox).put_aside(until)

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 
 from adaptive_scheduler._common.scratch import remove_all_scratch
+from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import load_dataframes
 from adaptive_scheduler.learners.paths import FnameTypes, Project
+from adaptive_scheduler.learners.rescue import add_rescued, node_rescue
 from adaptive_scheduler.learners.storage import load_parallel
+from adaptive_scheduler.run_folder.journal import read_beginning
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away, remove_old_logs
 from adaptive_scheduler.server_support.event_loop import event_loop
@@ -153,10 +156,18 @@ class RunReport(BaseManager):
     # Data.
 
     def load_learners(self) -> None:
-        """Load what the jobs have saved into `learners`."""
-        load_parallel(
-            self.learners, self.database_manager.resolved, with_progress_bar=not self.quiet
-        )
+        """Load what the jobs have saved into `learners`.
+
+        Points that jobs have rescued, since their folder was moved or deleted, are
+        added, and a `UserWarning` says so.
+        """
+        fnames = self.database_manager.resolved
+        load_parallel(self.learners, fnames, with_progress_bar=not self.quiet)
+        beginning = read_beginning(self.run_folder.journal)
+        run_id = "" if beginning is None else beginning.run_id
+        folders = [self.run_folder.rescue, node_rescue(run_id)]
+        if news := add_rescued(self.learners, fnames, folders):
+            warn_user("\n".join(news))
 
     def load_dataframes(self) -> pd.DataFrame:
         """Return what the jobs have saved as dataframes, as one."""

@@ -12,6 +12,7 @@ import pytest
 from adaptive_scheduler.client_support import manager_client as desk_module
 from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.manager_client import Desk, Verdict
+from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.protocol import client as connection_module
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
@@ -84,7 +85,14 @@ class Run:
     @contextlib.contextmanager
     def job(self, number, job_id=None, restarts=0):
         identity = messages.JobIdentity(job_id or str(number), restarts)
-        desk = Desk(self.folder.root, self.settings, identity, number, self.n_learners)
+        desk = Desk(
+            self.folder.root,
+            self.settings,
+            identity,
+            number,
+            self.n_learners,
+            place=Place(self.folder.root),
+        )
         try:
             yield desk
         finally:

@@ -24,6 +24,7 @@ import pytest
 from adaptive_scheduler.client_support import manager_client as desk_module
 from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.manager_client import Desk
+from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.protocol import client as connection_module
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
@@ -130,7 +131,9 @@ class Jobs:
         folder = self.folder / "run"
         number = int(job_id.rpartition("_")[2])
         settings = JobSettings.from_file(folder / "settings.pickle")
-        desk = Desk(folder, settings, messages.JobIdentity(job_id), number, N_LEARNERS)
+        desk = Desk(
+            folder, settings, messages.JobIdentity(job_id), number, N_LEARNERS, place=Place(folder)
+        )
         try:
             while (attempt := await desk.next_attempt()) is not None:
                 self.computed.append(attempt.learner)
