@@ -15,7 +15,7 @@ from typing import get_args
 from adaptive_scheduler._common.scratch import scratch_of
 from adaptive_scheduler.executors import Spread
 from adaptive_scheduler.executors.allocation import given_cores
-from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
+from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -29,9 +29,16 @@ def make_parser() -> argparse.ArgumentParser:
     add("--number", type=int, required=True, help="the number in this job's name")
     add("--restarts", type=int, default=0, help="how often the scheduler has restarted this job")
     add("--executor-type", choices=get_args(EXECUTOR_TYPES), default="process-pool")
-    add("--cores", type=int, default=1, help="cores, where the scheduler does not tell")
+    add("--cores", type=int, default=1, help="cores that this job has asked for")
+    add("--given-cores", type=_count, default=0, help="cores that it was given, if that is known")
     add("--worker-launcher", default="", help="command that starts a program on each core")
     return parser
+
+
+def _count(text: str) -> int:
+    """Return a number that a scheduler may have told; 0 if it has not."""
+    text = text.strip()
+    return int(text) if text.isdigit() else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
                 restarts=options.restarts,
                 spread=Spread(
                     executor_type=options.executor_type,
-                    cores=given_cores(options.cores, options.executor_type),
+                    cores=given_cores(options.cores, options.given_cores, options.executor_type),
                     worker_launcher=tuple(shlex.split(options.worker_launcher)),
                     scratch=scratch_of(run_folder, options.job_id),
                 ),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler._common.timing import add_timing_to_object
     from adaptive_scheduler._common.waiting import sleep_unless_task_is_done
     from adaptive_scheduler.executors.ipyparallel_client import connect_to_ipyparallel
+    from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, LOKY_START_METHODS
     from adaptive_scheduler.learners.caching import LRUCachedCallable, shared_memory_cache
     from adaptive_scheduler.learners.dataframes import (
         fname_to_dataframe,
@@ -50,14 +51,13 @@ if TYPE_CHECKING:
     )
     from adaptive_scheduler.learners.storage import atomic_write, load_parallel, save_parallel
     from adaptive_scheduler.learners.wrapped import WrappedFunction
-    from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES, LOKY_START_METHODS
 
 #: The module that each name lives in.
 _HOME = {
-    "EXECUTOR_TYPES": "adaptive_scheduler.scheduler.resources",
+    "EXECUTOR_TYPES": "adaptive_scheduler.executors.kinds",
     "FnamesTypes": "adaptive_scheduler.learners.paths",
     "GoalTypes": "adaptive_scheduler.learners.goals",
-    "LOKY_START_METHODS": "adaptive_scheduler.scheduler.resources",
+    "LOKY_START_METHODS": "adaptive_scheduler.executors.kinds",
     "LRUCachedCallable": "adaptive_scheduler.learners.caching",
     "WrappedFunction": "adaptive_scheduler.learners.wrapped",
     "_DATAFRAME_FORMATS": "adaptive_scheduler.learners.dataframes",

@@ -11,7 +11,7 @@ from children import serve
 from workloads import WorkName, make_work
 
 from adaptive_scheduler import RunManager, scheduler
-from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
+from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
 
 
 def run(

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors.base import Workers
-    from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES, LOKY_START_METHODS
+    from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, LOKY_START_METHODS
 
 
 @dataclass(frozen=True, kw_only=True)

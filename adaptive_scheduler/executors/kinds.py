@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
-from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
+
+EXECUTOR_TYPES: TypeAlias = Literal[
+    "process-pool", "loky", "sequential", "mpi4py", "dask", "dask-mpi", "ipyparallel"
+]
+LOKY_START_METHODS: TypeAlias = Literal["loky", "loky_int_main", "spawn", "fork", "forkserver"]
 
 
 class ExecutorKind(NamedTuple):

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from adaptive_scheduler.executors.base import Workers
+from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
 from adaptive_scheduler.executors.pool import Pool
 from adaptive_scheduler.executors.pool_process import PoolProcess
 from adaptive_scheduler.executors.worker import Preparation
-from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
 
 #: The name that users of 2.x know, and loky's own.
 _LOKYS_NAMES = {"loky_int_main": "loky_init_main"}

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from adaptive import SequenceLearner
 
+    from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
     from adaptive_scheduler.scheduler.base import BaseScheduler
-    from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES, PerLearner
+    from adaptive_scheduler.scheduler.resources import PerLearner
 
 __all__ = ["SlurmExecutor", "SlurmTask"]
 

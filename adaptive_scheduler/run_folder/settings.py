@@ -13,7 +13,7 @@ import cloudpickle
 from adaptive_scheduler._common import by_value
 from adaptive_scheduler._common.trusted import read_trusted
 from adaptive_scheduler.errors import RunFolderError, UnpicklableError, UntrustedFileError
-from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
+from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
+    from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
 
 #: What is said to who writes a scheduler.
 _NEEDED = "A scheduler needs `{}`, or `{}` of its own."
@@ -129,6 +129,8 @@ class BaseScheduler(abc.ABC):
     variables: ClassVar[JobVariables]
     #: What one job can ask for.
     resources_kind: ClassVar[type[Resources]] = Resources
+    #: How many jobs one command can submit; 1 where there are no arrays.
+    max_array_size: ClassVar[int] = 1
     #: Whether all jobs run on the machine that submits them.
     is_local: ClassVar[bool] = False
     #: Seconds that must pass between two looks at the queue out of turn.
@@ -202,14 +204,16 @@ class BaseScheduler(abc.ABC):
         """Return the option lines with which a job script asks for `resources`."""
 
     def arrays(self, numbers: Sequence[int]) -> Iterable[JobArray]:
-        """Yield the jobs that one command submits each; by default each job alone.
+        """Yield the jobs that one command submits each; by default `max_array_size` of them.
 
         Parameters
         ----------
         numbers
             Of all jobs to submit, ascending.
         """
-        return (JobArray((number,)) for number in numbers)
+        size = self.max_array_size
+        for start in range(0, len(numbers), size):
+            yield JobArray(numbers[start : start + size], is_array=size > 1)
 
     def submit_command(self, batch: Batch, jobs: JobArray) -> Sequence[str]:
         """Return the command that submits some jobs of a batch."""

@@ -7,14 +7,11 @@ import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Literal, Self, TypeAlias, TypeVar, get_args
+from typing import Any, Self, TypeAlias, TypeVar, get_args
 
+from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import InvalidInputError
-
-EXECUTOR_TYPES: TypeAlias = Literal[
-    "process-pool", "loky", "sequential", "mpi4py", "dask", "dask-mpi", "ipyparallel"
-]
-LOKY_START_METHODS: TypeAlias = Literal["loky", "loky_int_main", "spawn", "fork", "forkserver"]
+from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
 
 T = TypeVar("T")
 
@@ -81,6 +78,9 @@ class Resources:
                 raise InvalidInputError(
                     f"`extra_env_vars` holds strings such as 'NAME=value', not {assignment!r}."
                 )
+
+    def __str__(self) -> str:
+        return f"{counted(self.cores, 'core')} each"
 
     @classmethod
     def of(cls, resources: Resources) -> Self:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.executors.kinds import KINDS
 from adaptive_scheduler.scheduler.launching import Launch
 from adaptive_scheduler.scheduler.resources import Resources
 
@@ -22,14 +23,31 @@ _THREAD_VARIABLES = (
 
 
 class JobVariables(NamedTuple):
-    """Shell expressions that tell a running job who it is."""
+    """Shell expressions that tell a running job who it is, and what it was given.
 
-    #: The id as the queue shows it.
+    What a job was given may differ from what it has asked for: options of the
+    user's win over ours, and a script may be submitted by hand. A number that
+    is empty or 0 is not known.
+
+    Attributes
+    ----------
+    job_id
+        The id as the queue shows it.
+    number
+        The number in the job's name.
+    restarts
+        How often the scheduler has started this job again under the same id.
+    cores
+        Cores for the job's program on its own node; empty where no variable tells.
+    slots
+        Processes that the job may start on all of its nodes; empty where no variable tells.
+    """
+
     job_id: str
-    #: The number in the job's name.
     number: str
-    #: How often the scheduler has started this job again under the same id.
-    restarts: str
+    restarts: str = "0"
+    cores: str = ""
+    slots: str = ""
 
 
 def render_script(
@@ -51,7 +69,7 @@ def render_script(
     head
         Lines for the scheduler.
     variables
-        How the job learns who it is.
+        How the job learns who it is, and what it was given.
     resources
         What the job asks for.
     python_executable
@@ -79,6 +97,9 @@ def render_script(
         f'--number="{variables.number}"',
         f'--restarts="{variables.restarts}"',
     ]
+    spans_nodes = KINDS[resources.executor_type].spans_nodes
+    if given := variables.slots if spans_nodes else variables.cores:
+        lines.append(f'--given-cores="{given}"')
     sections = [
         ["#!/bin/bash", *head],
         ["# Threads for each evaluation.", *exports(threads)],

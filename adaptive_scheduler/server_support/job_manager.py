@@ -17,13 +17,13 @@ from adaptive_scheduler.errors import (
     MaxRestartsReachedError,
     SchedulerUnavailableError,
 )
+from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
 from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
 from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.layout import unwritable_error, write_private
 from adaptive_scheduler.run_folder.settings import JobSettings, digest_of, numbered
 from adaptive_scheduler.scheduler.base import BaseScheduler
-from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.crash_report import failed_starts_report
 from adaptive_scheduler.server_support.event_loop import event_loop

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from adaptive import BaseLearner
 
+    from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
     from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
     from adaptive_scheduler.scheduler.base import BaseScheduler
-    from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
 
 
 class RunManager(RunLife):

@@ -13,8 +13,9 @@ from adaptive_scheduler.server_support.run_manager import RunManager
 if TYPE_CHECKING:
     from adaptive import BaseLearner
 
+    from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
     from adaptive_scheduler.learners.paths import FnameTypes
-    from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES, PerLearner
+    from adaptive_scheduler.scheduler.resources import PerLearner
 
 #: Defaults that differ from those of `RunManager`.
 _DEFAULTS: Final = {"cleanup_first": True, "save_dataframe": True}

@@ -12,9 +12,8 @@ import pytest
 
 from adaptive_scheduler.errors import MaxRestartsReachedError
 from adaptive_scheduler.executors.allocation import given_cores
-from adaptive_scheduler.executors.kinds import KINDS
+from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, KINDS
 from adaptive_scheduler.scheduler import SLURM, Local
-from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import processes_in, said, saved_points
 from tests.end_to_end.placed import Placed, prepare

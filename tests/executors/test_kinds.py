@@ -8,8 +8,8 @@ import pytest
 
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.executors import kinds
+from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
 from adaptive_scheduler.scheduler import SLURM, Local
-from adaptive_scheduler.scheduler.resources import EXECUTOR_TYPES
 
 SPANNING = sorted(name for name, kind in kinds.KINDS.items() if kind.spans_nodes)
 DIRECTED = sorted(name for name, kind in kinds.KINDS.items() if kind.n_reserved)

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from adaptive_scheduler.scheduler.resources import LOKY_START_METHODS
+from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
 from tests.asynchronous import in_a_loop
 from tests.executors.opening import Evaluator, evaluator, workers_of
 

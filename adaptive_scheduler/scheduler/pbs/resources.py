@@ -7,7 +7,6 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
-from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.scheduler.resources import Resources, seconds_of
@@ -162,7 +161,7 @@ class PbsResources(Resources):
 
     def __str__(self) -> str:
         queue = "" if self.queue is None else f", queue {self.queue!r}"
-        return f"{counted(self.cores, 'core')} each{queue}"
+        return f"{super().__str__()}{queue}"
 
 
 def is_walltime(text: str) -> bool:

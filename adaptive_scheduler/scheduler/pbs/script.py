@@ -22,6 +22,9 @@ VARIABLES: Final = JobVariables(
     job_id="$PBS_JOBID",
     number="${ADAPTIVE_SCHEDULER_NUMBER:-${PBS_ARRAY_INDEX:-0}}",
     restarts="${ADAPTIVE_SCHEDULER_RESTARTS:-0}",
+    cores="${NCPUS:-}",
+    # The file names a node for each process.
+    slots='$(wc -w < "${PBS_NODEFILE:-/dev/null}")',
 )
 
 #: A line in the output of a job that PBS has started again. PBS tells jobs of

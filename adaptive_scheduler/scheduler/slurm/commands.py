@@ -28,6 +28,12 @@ VARIABLES: Final = JobVariables(
     job_id="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}",
     number="$((${SLURM_ARRAY_TASK_ID:-0} + ${1:-0}))",
     restarts="${SLURM_RESTART_COUNT:-0}",
+    # Tasks are told as "2(x3),1": three nodes with two and one with one.
+    cores=(
+        "$(tasks=${SLURM_TASKS_PER_NODE:-1}; "
+        "echo $((${tasks%%[!0-9]*} * ${SLURM_CPUS_PER_TASK:-0})))"
+    ),
+    slots="$(echo $(($(sed 's/(x/*/g; s/)//g; s/,/+/g' <<< \"$SLURM_TASKS_PER_NODE\"))))",
 )
 
 #: Variables that the commands don't get. By some, users change what they see: a squeue that

@@ -6,7 +6,6 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.scheduler.resources import Resources
@@ -126,7 +125,7 @@ class SlurmResources(Resources):
 
     def __str__(self) -> str:
         partition = "" if self.partition is None else f", partition {self.partition!r}"
-        return f"{counted(self.cores, 'core')} each{partition}"
+        return f"{super().__str__()}{partition}"
 
 
 def _check_quotes(option: str) -> None:
