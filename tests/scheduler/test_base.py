@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
+import cloudpickle
 import pytest
 
 import adaptive_scheduler.scheduler
-from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
+from adaptive_scheduler.errors import (
+    InvalidInputError,
+    SchedulerUnavailableError,
+    SubmissionRejectedError,
+)
 from adaptive_scheduler.scheduler import BaseScheduler, cancelling
 from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
 from adaptive_scheduler.scheduler.script import JobVariables
+from tests.scheduler.contract import make_batch
 
 
 class Imagined(BaseScheduler):
@@ -58,6 +66,41 @@ class Imagined(BaseScheduler):
     def script_head(self, resources):
         options = [f"-n {resources.cores}", *resources.extra_scheduler]
         return [f"{self.directive} {option}" for option in options]
+
+
+class Spoken(BaseScheduler):
+    """A scheduler whose commands are lines of shell; ``$@`` are the numbers or ids of jobs."""
+
+    kind = "spoken"
+    location: ClassVar = {"where": "SPOKEN_WHERE"}
+    submit_cmd = "sh"
+    ext = ".sh"
+    variables = JobVariables(job_id="", number="")
+    max_array_size = 2
+    doubtful = ("is away",)
+    hints: ClassVar = {"too many": "Take fewer."}
+
+    def __init__(self, cores=1, *, on_submit="", on_queue="", on_cancel=""):
+        super().__init__(cores)
+        self.on_submit, self.on_queue, self.on_cancel = on_submit, on_queue, on_cancel
+
+    def script_head(self, resources):  # noqa: ARG002
+        return []
+
+    def submit_command(self, batch, jobs):  # noqa: ARG002
+        return ["sh", "-c", self.on_submit, "sh", *map(str, jobs.numbers)]
+
+    def parse_submit(self, stdout, jobs):  # noqa: ARG002
+        return {int(word): f"id-{word}" for word in stdout.split()}
+
+    def queue_command(self, *, me_only):  # noqa: ARG002
+        return ["sh", "-c", self.on_queue]
+
+    def parse_queue(self, stdout):
+        return {i: queued_job(job_name=i, state="R", phase="running") for i in stdout.split()}
+
+    def cancel_commands(self, job_ids):
+        return [["sh", "-c", self.on_cancel, "sh", job_id] for job_id in job_ids]
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +193,97 @@ def test_starting_a_job_by_name_submits_the_script_that_was_written(tmp_path):
 def test_a_name_without_a_number_is_refused(name):
     with pytest.raises(InvalidInputError, match="sweep-7"):
         Imagined().start_job(name)
+
+
+# Commands.
+
+
+def test_jobs_are_submitted_some_at_a_time(tmp_path):
+    scheduler = Spoken(on_submit=f'echo "$@"; echo "$@" >> {tmp_path}/calls')
+    assert scheduler.submit(make_batch(scheduler, tmp_path, "", n=3)) == {
+        0: "id-0",
+        1: "id-1",
+        2: "id-2",
+    }
+    assert (tmp_path / "calls").read_text() == "0 1\n2\n"
+
+
+@pytest.mark.parametrize("said", ["true", "echo 0", "echo 0 1 2", "echo 7 8"])
+def test_where_not_all_ids_are_told_it_is_not_known_what_was_submitted(said, tmp_path):
+    scheduler = Spoken(on_submit=f"{said}; echo hm >&2")
+    with pytest.raises(SchedulerUnavailableError, match="sh did not tell the id of a job: hm"):
+        scheduler.submit(make_batch(scheduler, tmp_path, "", n=2))
+
+
+def test_jobs_that_were_taken_before_others_were_refused_are_kept(tmp_path):
+    scheduler = Spoken(on_submit='[ "$1" = 0 ] || exit 1; echo "$@"')
+    assert list(scheduler.submit(make_batch(scheduler, tmp_path, "", n=4))) == [0, 1]
+
+
+def test_where_jobs_were_taken_and_others_are_in_doubt_it_is_doubt(tmp_path):
+    scheduler = Spoken(on_submit='[ "$1" = 0 ] || { echo "It is away." >&2; exit 1; }; echo "$@"')
+    with pytest.raises(SchedulerUnavailableError, match="is away"):
+        scheduler.submit(make_batch(scheduler, tmp_path, "", n=4))
+
+
+def test_a_refusal_has_all_words_of_the_command_and_what_to_do(tmp_path):
+    words = "one line\nThese are too many."
+    scheduler = Spoken(on_submit=f"printf '{words}\nusage: sh [-a] [-b]\n' >&2; exit 1")
+    with pytest.raises(SubmissionRejectedError) as caught:
+        scheduler.submit(make_batch(scheduler, tmp_path, "", n=2))
+    said = str(caught.value)
+    assert "    one line\n    These are too many.\n" in said
+    assert said.endswith(f"Script: {tmp_path}/job.sh. Take fewer.")
+    assert "usage" not in said
+
+
+def test_a_queue_that_can_not_be_asked_is_not_empty():
+    with pytest.raises(SchedulerUnavailableError, match="no idea"):
+        Spoken(on_queue="echo 1; echo no idea >&2; exit 3").queue()
+
+
+def test_all_jobs_are_cancelled_even_if_some_can_not_be(tmp_path):
+    scheduler = Spoken(on_cancel=f'[ "$1" != a ] && touch {tmp_path}/"$1"')
+    with pytest.raises(SchedulerUnavailableError, match="sh -c"):
+        scheduler.cancel_ids(["a", "b", "c"])
+    assert {path.name for path in tmp_path.iterdir()} == {"b", "c"}
+
+
+def test_commands_answer_in_english_and_in_utc(monkeypatch):
+    monkeypatch.setenv("TZ", "ELSEWHERE-9")
+    monkeypatch.setenv("LC_ALL", "xx_XX")
+    assert list(Spoken(on_queue="echo $TZ $LC_ALL").queue()) == ["UTC0", "C"]
+
+
+@pytest.mark.parametrize(("then", "answer"), [("there", ["there"]), (None, ["unset"])])
+def test_a_scheduler_from_data_asks_the_queue_of_the_one_that_was_written_down(
+    then, answer, monkeypatch
+):
+    class There(Spoken):
+        kind = "there"
+
+        def queue_command(self, *, me_only):  # noqa: ARG002
+            return ["sh", "-c", "echo ${SPOKEN_WHERE-unset}"]
+
+    if then is not None:
+        monkeypatch.setenv("SPOKEN_WHERE", then)
+    data = There().as_data()
+    monkeypatch.setenv("SPOKEN_WHERE", "here")
+    assert list(There().queue()) == ["here"]
+    again = There.from_data(data)
+    assert list(again.queue()) == answer
+    assert list(pickle.loads(cloudpickle.dumps(again)).queue()) == answer
+    assert again.as_data() == data
+    assert again.queue_key != There().queue_key
+
+
+def test_who_forgets_a_part_of_a_scheduler_is_told_which(tmp_path):
+    class Mute(Imagined):
+        submit = BaseScheduler.submit
+        submit_cmd = "sh"
+
+    with pytest.raises(NotImplementedError, match=r"`submit_command`, or `submit` of its own"):
+        Mute().submit(make_batch(Mute(), tmp_path, ""))
 
 
 # The queue.
