@@ -30,8 +30,9 @@ from adaptive_scheduler.errors import (
     InvalidInputError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.scheduler import PBS, SLURM, BaseScheduler, Local
+from adaptive_scheduler.scheduler import PBS, BaseScheduler
 from adaptive_scheduler.scheduler.default import default_kind
+from adaptive_scheduler.scheduler.registry import scheduler_class
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager
@@ -41,7 +42,6 @@ _MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
 _WIDTH = 80
 #: Seconds that a job gets to end that is cancelled because it came too late.
 _FAREWELL = 60.0
-_KINDS: dict[str, type[BaseScheduler]] = {"SLURM": SLURM, "PBS": PBS, "LOCAL": Local}
 
 
 def do_doctor(options: argparse.Namespace) -> int:
@@ -74,7 +74,7 @@ def examine_site(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _scheduler(options: argparse.Namespace) -> BaseScheduler:
-    kind = _KINDS[options.scheduler] if options.scheduler else default_kind()
+    kind = scheduler_class(options.scheduler.lower()) if options.scheduler else default_kind()
     wishes: dict[str, Any] = {"time": options.time}
     if options.partition is not None:
         wishes["queue" if issubclass(kind, PBS) else "partition"] = options.partition

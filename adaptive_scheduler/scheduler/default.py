@@ -8,26 +8,18 @@ from typing import Any
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.scheduler.base import BaseScheduler
-from adaptive_scheduler.scheduler.local.scheduler import Local
-from adaptive_scheduler.scheduler.pbs.scheduler import PBS
-from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
+from adaptive_scheduler.scheduler.registry import BUILT_IN, known_kinds, scheduler_class
 
 #: Decides where there are several.
 VARIABLE = "SCHEDULER_SYSTEM"
-
-#: The command by which each is known, in the order of preference; Local needs none.
-_KNOWN: dict[str, tuple[type[BaseScheduler], str | None]] = {
-    "SLURM": (SLURM, "sbatch"),
-    "PBS": (PBS, "qsub"),
-    "LOCAL": (Local, None),
-}
 
 
 def DefaultScheduler(*args: Any, **keywords: Any) -> BaseScheduler:  # noqa: N802  as in release 2
     """Make the scheduler that this machine has: `SLURM`, `PBS`, or else `Local`.
 
     Where there are several, the environment variable ``SCHEDULER_SYSTEM`` says
-    which; it is read when this is called.
+    which, also one that an installed package has announced; it is read when
+    this is called.
 
     Parameters
     ----------
@@ -44,16 +36,18 @@ def DefaultScheduler(*args: Any, **keywords: Any) -> BaseScheduler:  # noqa: N80
 
 def default_kind() -> type[BaseScheduler]:
     """Return the class of the scheduler that this machine has, see `DefaultScheduler`."""
-    name = os.environ.get(VARIABLE, "").upper() or _first_found()
-    if name not in _KNOWN:
+    kind = os.environ.get(VARIABLE, "").lower()
+    if not kind:
+        return _first_found()
+    if kind not in known_kinds():
         raise InvalidInputError(
-            f"{VARIABLE} is {os.environ[VARIABLE]!r}, but there are: {', '.join(_KNOWN)}."
+            f"{VARIABLE} is {os.environ[VARIABLE]!r}, but there are: "
+            f"{', '.join(known.upper() for known in known_kinds())}."
         )
-    kind, _ = _KNOWN[name]
-    return kind
+    return scheduler_class(kind)
 
 
-def _first_found() -> str:
-    return next(
-        name for name, (_, command) in _KNOWN.items() if command is None or shutil.which(command)
-    )
+def _first_found() -> type[BaseScheduler]:
+    """Return the first kind whose command is here; Local needs none."""
+    kinds = map(scheduler_class, BUILT_IN)
+    return next(kind for kind in kinds if kind.is_local or shutil.which(kind.submit_cmd))

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 #: The group in which packages announce classes of theirs: ``kind = "package.module:Class"``.
 ENTRY_POINTS: Final = "adaptive_scheduler.schedulers"
-#: The kinds that come with this package: module and class.
-_BUILT_IN: Final = {
+#: The kinds that come with this package, in the order in which `DefaultScheduler` prefers them:
+#: module and class of each.
+BUILT_IN: Final = {
     "slurm": ("adaptive_scheduler.scheduler.slurm.scheduler", "SLURM"),
     "pbs": ("adaptive_scheduler.scheduler.pbs.scheduler", "PBS"),
     "local": ("adaptive_scheduler.scheduler.local.scheduler", "Local"),
 }
+
+
+def known_kinds() -> list[str]:
+    """Return the short names of all kinds, those of this package first."""
+    return [*BUILT_IN, *sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))]
 
 
 def scheduler_class(kind: str) -> type[BaseScheduler]:
@@ -41,16 +47,16 @@ def scheduler_class(kind: str) -> type[BaseScheduler]:
     InvalidInputError
         If no class has this name.
     """
-    if kind in _BUILT_IN:
-        module, name = _BUILT_IN[kind]
+    if kind in BUILT_IN:
+        module, name = BUILT_IN[kind]
         found = getattr(import_module(module), name)
     else:
         found = next((e.load() for e in entry_points(group=ENTRY_POINTS, name=kind)), None)
     if found is None:
-        known = [*_BUILT_IN, *sorted(e.name for e in entry_points(group=ENTRY_POINTS))]
         raise InvalidInputError(
-            f"There is no kind of scheduler {kind!r}. There are: {', '.join(known)}. Others come "
-            f"with packages that announce them in the group of entry points {ENTRY_POINTS!r}."
+            f"There is no kind of scheduler {kind!r}. There are: {', '.join(known_kinds())}. "
+            "Others come with packages that announce them in the group of entry points "
+            f"{ENTRY_POINTS!r}."
         )
     kind_class: type[BaseScheduler] = found
     return kind_class

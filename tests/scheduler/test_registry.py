@@ -83,17 +83,19 @@ def test_packages_announce_schedulers_of_theirs(tmp_path):
         "[adaptive_scheduler.schedulers]\nof-a-site = of_a_site:OfASite\n"
     )
     code = """
+        from adaptive_scheduler.scheduler import DefaultScheduler
         from adaptive_scheduler.scheduler.registry import from_data
         print(type(from_data({"kind": "of-a-site", "folder": None})).__name__)
+        print(type(DefaultScheduler(1)).__name__)
     """
     said = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        env={"PYTHONPATH": str(tmp_path)},
+        env={"PYTHONPATH": str(tmp_path), "SCHEDULER_SYSTEM": "OF-A-SITE"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout == "OfASite\n"
+    assert said.stdout == "OfASite\nOfASite\n"
 
 
 def test_each_kind_is_the_one_of_its_class():
