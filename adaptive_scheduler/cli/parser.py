@@ -44,17 +44,17 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    status = _command(commands, "status", "looking", "show how far a run is, and what is wrong")
+    status = _command(commands, "status", "commands", "show how far a run is, and what is wrong")
     status.add_argument("--watch", action="store_true", help="again and again, until its end")
     _add_json(status)
 
     runs = _command(
-        commands, "list", "looking", "list the runs in a folder and below", of_run=False
+        commands, "list", "commands", "list the runs in a folder and below", of_run=False
     )
     runs.add_argument("folder", type=Path, nargs="?", default=Path(), help="here by default")
     _add_json(runs)
 
-    logs = _command(commands, "logs", "looking", "show the ends of the jobs' logs and output")
+    logs = _command(commands, "logs", "commands", "show the ends of the jobs' logs and output")
     logs.add_argument("--learner", type=int, metavar="N", help="of the job that had learner N last")
     logs.add_argument("--failed", action="store_true", help="of learners that failed last time")
     logs.add_argument("--follow", action="store_true", help="and what is added, until the end")
@@ -62,17 +62,17 @@ def make_parser() -> argparse.ArgumentParser:
         "-n", "--lines", type=int, metavar="N", default=_LINES, help="of each file (%(default)s)"
     )
 
-    cancel = _command(commands, "cancel", "handling", "cancel a run and its jobs, which save first")
+    cancel = _command(commands, "cancel", "commands", "cancel a run and its jobs, which save first")
     _add_learners(cancel, "only these, which no job runs until they are retried")
 
     _command(
-        commands, "pause", "handling", "submit no new jobs; those in the queue and running go on"
+        commands, "pause", "commands", "submit no new jobs; those in the queue and running go on"
     )
-    _command(commands, "resume", "handling", "submit jobs again")
-    retry = _command(commands, "retry", "handling", "try learners again that were given up")
+    _command(commands, "resume", "commands", "submit jobs again")
+    retry = _command(commands, "retry", "commands", "try learners again that were given up")
     _add_learners(retry, "only these")
 
-    attach = _command(commands, "attach", "handling", "manage a run in this shell, until its end")
+    attach = _command(commands, "attach", "commands", "manage a run in this shell, until its end")
     attach.add_argument("--again", action="store_true", help="also if it is over")
     attach.add_argument(
         "--take-over",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from adaptive_scheduler._common.tail import START, NewLines, Position, read_new_lines
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.pack import Pack
+from adaptive_scheduler.learners.paths import Project, ResolvedFname
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.attempts import AttemptSummary, attempts_at
@@ -101,15 +102,16 @@ class FolderView:
         return len(self._record.state.learners)
 
     @property
-    def fnames(self) -> list[str | list[str]]:
-        """The data files of all learners.
+    def fnames(self) -> Sequence[ResolvedFname]:
+        """The names of all learners' data files, and where those lie.
 
         Raises
         ------
         RunFolderError
             If there are no learners in the folder.
         """
-        return Pack(self._folder.pack).fnames
+        pack = Pack(self._folder.pack)
+        return Project.at(pack.folder).resolve_all(pack.fnames)
 
     @property
     def state(self) -> RunState:

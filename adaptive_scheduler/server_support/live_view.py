@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from adaptive_scheduler._common.tail import START, NewLines, Position, read_new_lines
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.learners.paths import fname_to_str
 from adaptive_scheduler.run_folder.attempts import AttemptSummary, attempts_at
 from adaptive_scheduler.run_folder.history import History
 from adaptive_scheduler.server_support.event_loop import event_loop
@@ -26,6 +25,7 @@ from adaptive_scheduler.server_support.view import (
 )
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.learners.paths import ResolvedFname
     from adaptive_scheduler.protocol.messages import Command
     from adaptive_scheduler.run_folder.layout import RunFolder
     from adaptive_scheduler.scheduler.jobs import QueuedJob
@@ -58,9 +58,9 @@ class LiveView:
         return len(self._run.learners)
 
     @property
-    def fnames(self) -> list[str | list[str]]:
-        """The data files of all learners."""
-        return [fname_to_str(fname) for fname in self._run.fnames]
+    def fnames(self) -> Sequence[ResolvedFname]:
+        """The names of all learners' data files, and where those lie."""
+        return self._run.database_manager.resolved
 
     def info(self) -> RunInfo:
         """Return the state of the run as a whole."""

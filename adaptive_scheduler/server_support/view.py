@@ -17,6 +17,7 @@ from adaptive_scheduler.run_folder.history import History
 from adaptive_scheduler.server_support.learner_figures import LearnerFigures, number
 
 if TYPE_CHECKING:
+    from adaptive_scheduler.learners.paths import ResolvedFname
     from adaptive_scheduler.protocol.messages import Command
     from adaptive_scheduler.run_folder.layout import RunFolder
     from adaptive_scheduler.run_folder.models import JobEntry
@@ -139,8 +140,8 @@ class RunView(Protocol):
         """How many learners the run has."""
 
     @property
-    def fnames(self) -> Sequence[str | list[str]]:
-        """The data files of all learners."""
+    def fnames(self) -> Sequence[ResolvedFname]:
+        """The names of all learners' data files, and where those lie."""
 
     def info(self) -> RunInfo:
         """Return the state of the run as a whole."""

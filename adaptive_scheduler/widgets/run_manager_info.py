@@ -88,7 +88,7 @@ class RunManagerInfo:
 
 
 def _data_files(run_manager: RunManager) -> Iterator[Path]:
-    return (path for fname in run_manager.database_manager.resolved for path in fname.paths)
+    return (path for fname in run_manager.view.fnames for path in fname.paths)
 
 
 def _size(path: Path) -> int:

@@ -13,6 +13,7 @@ from adaptive_scheduler.widgets.columns import Column, Columns, columns_of_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from adaptive_scheduler.learners.paths import ResolvedFname
     from adaptive_scheduler.scheduler.base import BaseScheduler
     from adaptive_scheduler.server_support.view import JobRow, LearnerRow, RunView, Version
 
@@ -136,10 +137,10 @@ def load_database(view: RunView) -> tuple[Columns, str]:
     return columns, f"{counted(len(rows), 'row')}, as of {time.strftime('%H:%M:%S')}."
 
 
-def _database_row(row: LearnerRow, fname: str | list[str]) -> dict[str, Any]:
+def _database_row(row: LearnerRow, fname: ResolvedFname) -> dict[str, Any]:
     started = row.started
     return {
-        "fname": fname,
+        "fname": fname.given,
         "job_id": row.job_id or None,
         "is_pending": row.state == RUNNING,
         "is_done": row.state == DONE,

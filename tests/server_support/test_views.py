@@ -214,7 +214,9 @@ def test_a_pause_and_the_end_are_told(run, look):
 
 def test_data_files_are_told(run, look):
     del run
-    assert look().fnames == ["0.pickle", "1.pickle", "2.pickle"]
+    fnames = look().fnames
+    assert [fname.given for fname in fnames] == ["0.pickle", "1.pickle", "2.pickle"]
+    assert fnames[1].paths == (Path.cwd() / "1.pickle",)
 
 
 def test_both_tell_the_same(run):

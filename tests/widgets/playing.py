@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import adaptive
 
 from adaptive_scheduler.learners.goals import smart_goal
+from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.event_loop import event_loop
@@ -42,6 +43,7 @@ class PlayedRun:
             groups=[0] * n_learners,
             queue={},
             disk_trouble="",
+            resolved=Project.here().resolve_all(self.fnames),
             refresh=lambda: None,
             is_following=False,
         )

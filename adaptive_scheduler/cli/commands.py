@@ -1,4 +1,7 @@
-"""Commands that look at runs, and change nothing."""
+"""The commands: those that look at runs, and those that change them.
+
+Looking needs no manager, no network and no scheduler: what does is imported when it is used.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.tail import Position, last_lines
-from adaptive_scheduler.errors import InvalidInputError, RunFolderError
+from adaptive_scheduler.errors import InvalidInputError, RunFolderError, RunFolderLockedError
 from adaptive_scheduler.server_support.folder_view import FolderView
 from adaptive_scheduler.server_support.info import RunInfo, as_text, stamp_of
 from adaptive_scheduler.server_support.terminal import RunDrawing
@@ -20,6 +23,7 @@ from adaptive_scheduler.server_support.terminal import RunDrawing
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from adaptive_scheduler.protocol.messages import Command
     from adaptive_scheduler.server_support.view import LearnerRow, RunView
 
 #: Seconds between two looks of ``--watch`` and ``--follow``.
@@ -198,3 +202,52 @@ def _follow(view: RunView, read: dict[Path, Position]) -> None:
                 shown = path
         if not is_over:
             time.sleep(_INTERVAL)
+
+
+# Commands that change a run.
+
+
+def do_cancel(options: argparse.Namespace) -> None:
+    """Cancel a run, or some of its learners."""
+    _command(options, "cancel", options.learner)
+
+
+def do_pause(options: argparse.Namespace) -> None:
+    """Have no new jobs submitted."""
+    _command(options, "pause")
+
+
+def do_resume(options: argparse.Namespace) -> None:
+    """Have jobs submitted again."""
+    _command(options, "resume")
+
+
+def do_retry(options: argparse.Namespace) -> None:
+    """Have learners tried again that were given up."""
+    _command(options, "retry", options.learner)
+
+
+def _command(
+    options: argparse.Namespace, command: Command, learners: Sequence[int] | None = None
+) -> None:
+    from adaptive_scheduler.server_support.remote import command_run
+
+    print(command_run(options.folder, command, learners))
+
+
+def do_attach(options: argparse.Namespace) -> None:
+    """Manage a run until it is over; exit with 1 if it fails."""
+    from adaptive_scheduler.server_support.run_manager import RunManager
+
+    run = RunManager.attach(options.folder, take_over=options.take_over, trust=options.trust)
+    if not run.is_started:
+        if manager := run.view.info().manager:
+            raise RunFolderLockedError(
+                f"The run is managed by {manager}. Look at it: adaptive-scheduler status --watch"
+            )
+        if not options.again:
+            print(f"The run is {run.status()}. Say --again to go on with it.")
+            return
+        run.start()
+    run.quiet = False
+    run.wait()
