@@ -58,7 +58,7 @@ def workers(here):
 
 def n_workers(executor):
     """Return how many workers a job has at home."""
-    cores = given_cores(3, executor, {})  # less than that where the tests may use but two
+    cores = given_cores(3, 0, executor)  # less than that where the tests may use but two
     return 1 if executor == "sequential" else cores - KINDS[executor].n_reserved
 
 
