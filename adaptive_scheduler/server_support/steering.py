@@ -69,7 +69,7 @@ def in_words(command: Command, n_learners: int | None = None) -> str:
                 f"{learners} will be tried again." if n_learners else "There is nothing to retry."
             )
         case "cancel" if n_learners is None:
-            return "The run is cancelled; its jobs save and end. Start it again to go on with it."
+            return "The run is cancelled. Its jobs save and end; start it again to go on with it."
         case "cancel":
             return f"{learners} cancelled; no job runs them until they are retried."
 

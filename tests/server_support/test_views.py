@@ -258,7 +258,7 @@ def test_a_run_of_this_process_is_managed_by_it(run):
 @pytest.mark.parametrize(
     ("command", "learners", "call", "words"),
     [
-        ("cancel", None, "cancel", "The run is cancelled; its jobs save and end."),
+        ("cancel", None, "cancel", "The run is cancelled. Its jobs save and end;"),
         ("cancel", [0, 2], ("cancel", [0, 2]), "2 learners cancelled;"),
         ("retry", [1], ("retry", [1]), "2 learners will be tried again."),
     ],
