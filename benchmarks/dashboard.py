@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import adaptive
 import comm
@@ -59,7 +60,8 @@ class Play:
         self.next_learner = 0
         self.held: dict[int, int] = {}
         self.turn = itertools.cycle(range(min(N_JOBS, n_learners // 2)))
-        self.handler._record = self.state.apply  # noqa: SLF001  nothing is written down
+        record = self.run.database_manager.record
+        record._journal = SimpleNamespace(append=lambda _: None)  # type: ignore[assignment]  # noqa: SLF001  nothing is written
         event_loop.call(self.begin)
 
     def begin(self) -> None:

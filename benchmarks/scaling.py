@@ -73,17 +73,18 @@ def dashboard_of(run: Simulation) -> Callable[[], object]:
     """Return a function that does what a dashboard has the manager do, twice a second."""
     from adaptive_scheduler.server_support.live_view import LiveView
     from adaptive_scheduler.server_support.monitor import Monitor
+    from adaptive_scheduler.server_support.reconcile import Reconciler
 
     n = len(run.state.learners)
+    unused: dict[str, object] = {"read_outbox": None, "flushed": None, "max_log_lines": 0}
     database = SimpleNamespace(
         state=run.state,
         handler=run.handler,
         learners=[None] * n,
         groups=[0] * n,
-        queue={},
+        record=run.record,
+        reconciler=Reconciler(run.record, None, None, run.handler, **unused),  # type: ignore[arg-type]
         disk_trouble="",
-        is_following=False,
-        refresh=lambda: None,
     )
     monitor = Monitor(database, lambda _: False, lambda _: 1)  # type: ignore[arg-type]
     manager = SimpleNamespace(
@@ -133,11 +134,17 @@ def measure_disk(n: int, folder: Path) -> list[float | str]:
 
 def measure_journal(n: int, folder: Path) -> list[float | str]:
     """Return a row: reading the journal of a run that is half done."""
+    from adaptive_scheduler.run_folder.events import FORMAT, RunBegan
     from adaptive_scheduler.run_folder.journal import Journal, read_journal
     from adaptive_scheduler.run_folder.state import RunState
 
     path = folder / f"{n}.jsonl"
     journal = Journal(path)
+    journal.append(
+        RunBegan(
+            time=0.0, format=FORMAT, run_id="0" * 16, version="", n_learners=n, fnames_digest=""
+        )
+    )
     run = Simulation(n, Site(slots=n), max_jobs=n, on_record=journal.append)
     run.run()
     journal.flush()

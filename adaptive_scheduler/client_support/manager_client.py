@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from adaptive_scheduler.client_support.fence import Fence
 from adaptive_scheduler.client_support.job_log import note
-from adaptive_scheduler.client_support.offline import free_attempts, given_attempt, was_assigned
+from adaptive_scheduler.client_support.offline import FollowedRun
 from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.errors import UntrustedFileError
 from adaptive_scheduler.protocol import messages
@@ -79,7 +79,7 @@ class Desk:
         self.holding: messages.Attempt | None = None
         self.is_heard = True
         self._settings = settings
-        self._n_learners = n_learners
+        self._run = FollowedRun(settings, n_learners)
         self._place = place
         self._connection = ManagerConnection(folder / "connection.json")
         self._outbox = Outbox(folder / "outbox")
@@ -215,13 +215,13 @@ class Desk:
         The claim is on disk before the journal is read once more: of this job
         and a manager that can't be reached, one sees what the other did.
         """
-        given = given_attempt(self._settings, self.job)
+        given = self._run.given_attempt(self.job)
         if given is not None and given.learner not in self._tried:
             if not self._outbox.is_claimed(given):
                 note("got a learner, though the answer was lost", learner=given.learner)
                 return given
             self._tried.add(given.learner)
-        for attempt in free_attempts(self._settings, self.number, self._n_learners):
+        for attempt in self._run.free_attempts(self.number):
             if attempt.learner in self._tried:
                 continue
             if self._outbox.claim(attempt, self._hello(attempt)):
@@ -235,7 +235,7 @@ class Desk:
         """Whether a claim counts: if the manager was quicker, it is taken back."""
         is_mine = False
         try:
-            is_mine = not was_assigned(self._settings, attempt)
+            is_mine = not self._run.was_assigned(attempt)
         finally:
             if not is_mine:
                 self._outbox.unclaim(attempt)

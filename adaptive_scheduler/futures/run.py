@@ -23,7 +23,7 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.futures.calls import Call, Calls, outcome_of
 from adaptive_scheduler.learners import contents
 from adaptive_scheduler.learners.splitting import split
-from adaptive_scheduler.run_folder.state import DONE, FAILED, RUNNING, LearnerEntry
+from adaptive_scheduler.run_folder.models import DONE, FAILED, RUNNING, LearnerEntry
 from adaptive_scheduler.server_support.event_loop import event_loop
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.models import waits_again
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.layout import RunFolder
@@ -65,6 +66,8 @@ def attempts_at(folder: RunFolder, learner: int) -> list[AttemptSummary]:
                 )
             case events.Released() if last is not None and is_open:
                 stories[-1] = replace(last, outcome="released", error=record.reason)
+            case events.Requeued() if last is not None and is_open and record.job_id == last.job_id:
+                stories[-1] = replace(last, outcome="released", error=waits_again(record.job_id))
             case events.JobGone() if last is not None and is_open and record.job_id == last.job_id:
                 error = f"The job ended: {record.end}."
                 stories[-1] = replace(last, outcome="failed", error=error, traceback=record.output)
@@ -102,7 +105,12 @@ def _remembered(folder: RunFolder, record: events.LearnerWas, job_id: str) -> At
 
 def _records(journal: Path, learner: int) -> Iterator[events.AnyRecord]:
     """Yield the records that may concern a learner, without a closer look at all others."""
-    signs = (b'"learner":%d,' % learner, b'"learner":%d}' % learner, b'"event":"job-gone"')
+    signs = (
+        b'"learner":%d,' % learner,
+        b'"learner":%d}' % learner,
+        b'"event":"job-gone"',
+        b'"event":"requeued"',
+    )
     try:
         file = journal.open("rb")
     except FileNotFoundError:
@@ -115,5 +123,6 @@ def _records(journal: Path, learner: int) -> Iterator[events.AnyRecord]:
                 record = events.read_record(line)
             except RunFolderError:
                 continue  # whoever starts the run again is told
-            if isinstance(record, events.JobGone) or getattr(record, "learner", None) == learner:
+            is_of_job = isinstance(record, events.JobGone | events.Requeued)
+            if is_of_job or getattr(record, "learner", None) == learner:
                 yield record

@@ -15,19 +15,18 @@ from adaptive_scheduler.run_folder.models import (
     FAILED,
     JobEntry,
     LearnerEntry,
+    LearnerHistory,
 )
 from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.state import RunState
 
-#: What the table and a record know of a job by the same name.
+#: What a job's entry and a record know by the same name.
 _JOB_FACTS = [f.name for f in fields(JobEntry) if f.name in events.JobWas.__struct_fields__]
-#: Likewise of a learner, besides its state: that changes by rules.
+#: Likewise of a learner, besides what decides about it.
 _LEARNER_FACTS = [
-    f.name
-    for f in fields(LearnerEntry)
-    if f.name in events.LearnerWas.__struct_fields__ and f.name != "state"
+    f.name for f in fields(LearnerHistory) if f.name in events.LearnerWas.__struct_fields__
 ]
 
 
@@ -49,8 +48,16 @@ def as_records(state: RunState, now: float) -> Iterator[events.AnyRecord]:
         yield events.JobWas(time=now, is_leaving=is_leaving, **job_facts(job))
     for entry in state.learners:
         if _has_a_story(entry):
-            facts = learner_facts(entry)
-            yield events.LearnerWas(time=now, learner=entry.index, state=entry.state, **facts)
+            yield events.LearnerWas(
+                time=now,
+                learner=entry.index,
+                state=entry.state,
+                attempt=entry.attempt,
+                fails=entry.fails,
+                is_cancelled=entry.is_cancelled,
+                job=entry.job,
+                **learner_facts(entry),
+            )
     yield events.JobsWereOver(time=now, ended=state.over, missed=sorted(state.missed))
     totals = state.totals
     yield events.TotalsWere(
@@ -80,5 +87,5 @@ def job_facts(source: JobEntry | events.JobWas) -> dict[str, Any]:
 
 
 def learner_facts(source: LearnerEntry | events.LearnerWas) -> dict[str, Any]:
-    """Return what a compaction keeps of a learner besides its state, from either side of it."""
+    """Return what a compaction keeps of a learner's history, from either side of it."""
     return {name: getattr(source, name) for name in _LEARNER_FACTS}

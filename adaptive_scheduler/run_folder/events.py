@@ -112,6 +112,12 @@ class NothingLeft(Answered, frozen=True, tag="nothing-left"):
     """A job asked for a learner and there was none for it: it will end."""
 
 
+class Requeued(Record, frozen=True, tag="requeued"):
+    """The queue shows a job in line for another start: nothing of it runs, as far as is known."""
+
+    job_id: str
+
+
 class JobGone(Record, frozen=True, tag="job-gone"):
     """A job is no longer in the queue."""
 
@@ -236,6 +242,7 @@ AnyRecord: TypeAlias = (
     | Failed
     | Released
     | NothingLeft
+    | Requeued
     | JobGone
     | Retried
     | Cancelled

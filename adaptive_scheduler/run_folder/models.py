@@ -1,4 +1,4 @@
-"""The lines of the manager's table: learners, jobs, submissions."""
+"""What is believed about one learner, one job, one submission."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ CANCELLED: Final = "cancelled"
 LEARNER_STATES: Final = (WAITING, READY, DELAYED, RUNNING, DONE, FAILED, CANCELLED)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LearnerEntry:
-    """One learner, as the manager sees it."""
+    """A learner as the journal shows it at one moment."""
 
     index: int
     state: str = READY
     #: Number of the current or last attempt.
     attempt: int = 0
     fails: int = 0
-    #: Why the last attempt failed or was released.
-    error: str = ""
-    traceback: str = ""
+    #: Whether the user wants it to be left alone. A job that has it is being ended.
+    is_cancelled: bool = False
+    ready_at: float = 0.0
     #: The job that has or had it last.
     job: JobIdentity | None = None
     job_name: str = ""
@@ -37,12 +37,12 @@ class LearnerEntry:
     host: str = ""
     started: float | None = None
     ended: float | None = None
-    ready_at: float = 0.0
+    #: Why the last attempt failed or was released.
+    error: str = ""
+    traceback: str = ""
     npoints: int | None = None
     #: How the last job ended that had it, in the scheduler's words.
     last_end: str = ""
-    #: Whether the user wants it to be left alone. A job that has it is being ended.
-    is_cancelled: bool = False
     #: What its job has said last that hinders it, such as a full disk.
     trouble: str = ""
 
@@ -51,9 +51,30 @@ class LearnerEntry:
         return self.state == RUNNING and self.job == job and self.attempt == number
 
 
+def waits_again(job_id: str) -> str:
+    """Return why a job that was requeued has let go of its learner."""
+    return f"Job {job_id} waits in the queue again."
+
+
+@dataclass(slots=True)
+class LearnerHistory:
+    """What decides nothing about a learner to which something has happened, see `LearnerEntry`."""
+
+    job_name: str = ""
+    log_fname: str = ""
+    host: str = ""
+    started: float | None = None
+    ended: float | None = None
+    error: str = ""
+    traceback: str = ""
+    npoints: int | None = None
+    last_end: str = ""
+    trouble: str = ""
+
+
 @dataclass(slots=True)
 class JobEntry:
-    """One living job, as the manager sees it."""
+    """One living job, as the journal shows it."""
 
     job_id: str
     job_name: str
@@ -63,10 +84,8 @@ class JobEntry:
     #: When its submission was begun; None if it was not this run that submitted it.
     requested: float | None = None
     restarts: int = 0
-    #: When it was first seen or heard running.
+    #: When it first asked for a learner.
     started: float | None = None
-    #: When it was first seen ending.
-    ending_since: float | None = None
     #: The learner that it has.
     learner: int | None = None
     #: The one that it has, or had last.
@@ -86,8 +105,6 @@ class Submission:
     job_name: str
     numbers: tuple[int, ...]
     time: float
-    #: Looks at the queue in which the jobs were not found.
-    times_missed: int = 0
     #: Whether it was begun before this manager started, by whatever clock.
     is_inherited: bool = False
 

@@ -1,59 +1,48 @@
-"""What the manager believes about learners and jobs, and the only way to change it.
+"""What the records of a journal say about learners and jobs: the one reducer.
 
-A `RunState` changes by `RunState.apply`, one journal record at a time, so that
-replaying a journal gives the state in which its writer was. Only what shows by
-itself again needs no record: that time passes, and where the queue shows
-jobs to be. Each step costs the same with a hundred learners and with a hundred
-thousand.
+A `RunState` changes by `RunState.apply`, one record at a time, so that whoever
+replays a journal is in the state in which its writer was: the manager, a job
+that nobody answers, a shell that looks at the run folder. It holds what records
+say and nothing else. What the queue shows, and who watches, lies beside it.
+Each step costs the same with a hundred learners and with a hundred thousand.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any
 
 from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.compaction import job_facts, learner_facts
-from adaptive_scheduler.run_folder.learner_table import LearnerTable, pause_after
+from adaptive_scheduler.run_folder.learner_table import LearnerTable
 from adaptive_scheduler.run_folder.models import (
-    CANCELLED,
     DELAYED,
-    DONE,
-    FAILED,
-    LEARNER_STATES,
     READY,
     RUNNING,
-    WAITING,
     JobEntry,
     LearnerEntry,
     Submission,
     Totals,
+    waits_again,
 )
 
-__all__ = [
-    "CANCELLED",
-    "DELAYED",
-    "DONE",
-    "FAILED",
-    "LEARNER_STATES",
-    "READY",
-    "RUNNING",
-    "WAITING",
-    "JobEntry",
-    "LearnerEntry",
-    "RunState",
-    "Submission",
-    "Totals",
-    "attempt_of",
-    "pause_after",
-]
 
-
-class RunState(LearnerTable):
+class RunState:
     """The learners and jobs of one run.
 
-    The parameters are those of a `LearnerTable`.
+    Parameters
+    ----------
+    groups
+        For each learner a key; jobs take learners of their own group.
+    dependencies
+        For some learners, the learners that must be done before.
+    max_fails
+        Failures in a row after which a learner is given up.
+    keep_history
+        Whether to keep what decides nothing about learners, such as times and texts. Without
+        it, learners that no job has take some bytes each.
     """
 
     def __init__(
@@ -62,10 +51,50 @@ class RunState(LearnerTable):
         *,
         dependencies: Mapping[int, Sequence[int]] | None = None,
         max_fails: int = 50,
+        keep_history: bool = True,
     ) -> None:
-        super().__init__(groups, dependencies=dependencies, max_fails=max_fails)
+        self._groups = groups
+        self._dependencies = {i: tuple(set(d)) for i, d in (dependencies or {}).items() if d}
+        self._max_fails = max_fails
+        self._keep_history = keep_history
+        self._reducers: Mapping[type, Callable[[Any], None]] = {
+            events.RunBegan: self._run_began,
+            events.ManagerStarted: self._manager_started,
+            events.Submitting: self._submitting,
+            events.Submitted: self._submitted,
+            events.NotSubmitted: self._not_submitted,
+            events.Assigned: self._assigned,
+            events.Done: self._done,
+            events.Failed: self._failed,
+            events.Released: self._released,
+            events.NothingLeft: self._nothing_left,
+            events.Requeued: self._requeued,
+            events.JobGone: self._job_gone,
+            events.Retried: self._retried,
+            events.Cancelled: self._cancelled,
+            events.Reopened: self._reopened,
+            events.Troubled: self._troubled,
+            events.Paused: self._paused,
+            events.Resumed: self._paused,
+            events.JobsCancelled: self._jobs_cancelled,
+            events.RunEnded: self._run_ended,
+            events.LearnerWas: self._learner_was,
+            events.JobWas: self._job_was,
+            events.JobsWereOver: self._jobs_were_over,
+            events.TotalsWere: self._totals_were,
+        }
+        self._clear()
+
+    def _clear(self) -> None:
+        """Forget everything that records have said."""
         #: The first record; None before it was read.
         self.beginning: events.RunBegan | None = None
+        self.learners = LearnerTable(
+            self._groups,
+            self._dependencies,
+            max_fails=self._max_fails,
+            keep_history=self._keep_history,
+        )
         self.jobs: dict[str, JobEntry] = {}
         self.submissions: dict[str, Submission] = {}
         #: How the run has ended; None if it has not.
@@ -80,6 +109,8 @@ class RunState(LearnerTable):
         self.missed: set[str] = set()
         self.totals = Totals()
 
+    # Questions.
+
     @property
     def run_id(self) -> str:
         """The id of the run; empty before its first record."""
@@ -90,163 +121,12 @@ class RunState(LearnerTable):
         numbers = {job.number for job in self.jobs.values()}
         return numbers.union(*(s.numbers for s in self.submissions.values()))
 
-    # Changes.
-
-    def apply(self, record: events.AnyRecord) -> None:  # noqa: C901, PLR0912, PLR0915  one case a record
-        """Take note of what has happened."""
-        match record:
-            case events.Assigned():
-                self._assigned(record)
-            case events.Done():
-                self._done(record)
-            case events.Failed():
-                entry = self.learners[record.learner]
-                if entry.state == RUNNING:
-                    self._let_go(entry)
-                    self._fail(entry, record.time, record.error, record.traceback)
-            case events.Released():
-                self._released(record)
-            case events.NothingLeft():
-                self._nothing_left(record)
-            case events.Submitting():
-                self.submissions[record.token] = Submission(
-                    record.job_name, tuple(record.numbers), record.time
-                )
-            case events.Submitted():
-                self._submitted(record)
-            case events.NotSubmitted():
-                self.submissions.pop(record.token, None)
-            case events.JobGone():
-                self._job_gone(record)
-            case events.Retried():
-                self._retried(record.learner)
-            case events.Cancelled():
-                self._cancelled(record.learner)
-            case events.Reopened():
-                self._reopened(record.learner)
-            case events.Troubled():
-                self.learners[record.learner].trouble = record.text
-                self.note_change(record.learner)
-            case events.Paused() | events.Resumed():
-                self.is_paused = isinstance(record, events.Paused)
-            case events.JobsCancelled():
-                living = (self.jobs[i] for i in record.job_ids if i in self.jobs)
-                self.leaving.update(job.job_id for job in living if job.learner is None)
-            case events.RunEnded():
-                self.ended, self.totals.ended = record.status, record.time
-                # They are cancelled or not needed any more: that they end is no failure.
-                self.leaving.update(i for i, job in self.jobs.items() if job.learner is None)
-            case events.RunBegan():
-                self.beginning = record
-            case events.ManagerStarted():
-                self.ended = self.totals.ended = None
-                self.totals.failed_starts_in_a_row = 0
-                if self.totals.began is None:
-                    self.totals.began = record.time
-                for job in self.jobs.values():
-                    job.is_inherited = True
-                for submission in self.submissions.values():
-                    submission.is_inherited = True
-            case events.LearnerWas():
-                self._learner_was(record)
-            case events.JobWas():
-                self._job_was(record)
-            case events.JobsWereOver():
-                self.over, self.missed = record.ended.copy(), set(record.missed)
-            case events.TotalsWere():
-                self.totals = Totals(
-                    record.submitted,
-                    record.gone,
-                    record.failed_starts_in_a_row,
-                    record.starting_times.copy(),
-                    Counter(record.ends),
-                    record.began,
-                )
-
-    def _assigned(self, record: events.Assigned) -> None:
-        entry = self.learners[record.learner]
-        self._let_go(entry)
-        job = self._job_of(record.job, record.job_name, record.job_number, record.time)
-        if job.learner is not None:  # it took this one by itself, unheard
-            previous = self.learners[job.learner]
-            self._let_go(previous)
-            self._put_back(previous)
-        job.learner = job.last_learner = record.learner
-        job.has_worked, job.is_interrupted = True, False
-        self.leaving.discard(job.job_id)
-        self.job_runs(job, record.time)
-        self.totals.failed_starts_in_a_row = 0
-        entry.attempt, entry.job, entry.job_name = record.number, record.job, record.job_name
-        entry.log_fname, entry.host = record.log_fname, record.host
-        entry.started, entry.ended, entry.trouble = record.time, None, ""
-        self._move(entry, RUNNING)
-
-    def _job_of(self, identity: JobIdentity, name: str, number: int, now: float) -> JobEntry:
-        """Return the entry of a job that has been heard of, however it came to be."""
-        job = self.jobs.get(identity.job_id)
-        if job is None:
-            job = JobEntry(identity.job_id, name, number, "", submitted=now)
-            self.jobs[identity.job_id] = job
-        job.restarts = max(job.restarts, identity.restarts)
-        return job
-
-    def job_runs(self, job: JobEntry, now: float) -> None:
-        """Note that a job has been seen or heard running."""
-        if job.started is None:
-            job.started = now
-            self.totals.starting_times.append(now - job.submitted)
-
-    def job_waits_again(self, job: JobEntry, now: float) -> None:
-        """Note that a job that had begun has been seen in line for another start.
-
-        Its process may live on, on a node that lost its connection: only the next
-        one is to be given anything.
-        """
-        job.submitted, job.started = now, None
-        job.is_interrupted = False
-        self.leaving.discard(job.job_id)
-        if (heard := self.last_process(job)) is not None:
-            job.restarts = max(job.restarts, heard.restarts + 1)
-
     def last_process(self, job: JobEntry) -> JobIdentity | None:
         """Return which process of a job had a learner last, if nobody has had that since."""
         if job.last_learner is None:
             return None
-        holder = self.learners[job.last_learner].job
+        holder = self.learners.holder_of(job.last_learner)
         return holder if holder is not None and holder.job_id == job.job_id else None
-
-    def _nothing_left(self, record: events.NothingLeft) -> None:
-        job = self._job_of(record.job, record.job_name, record.job_number, record.time)
-        self.leaving.add(job.job_id)
-        self.job_runs(job, record.time)
-        self.totals.failed_starts_in_a_row = 0
-
-    def _released(self, record: events.Released) -> None:
-        entry = self.learners[record.learner]
-        if entry.state == RUNNING:
-            entry.error = record.reason
-            self._let_go(entry, is_leaving=True)
-            self._put_back(entry)
-
-    def _done(self, record: events.Done) -> None:
-        entry = self.learners[record.learner]
-        self._let_go(entry)
-        entry.ended, entry.npoints = record.time, record.npoints
-        entry.fails, entry.error, entry.traceback = 0, "", ""
-        entry.is_cancelled = False
-        self._finish(entry)
-
-    def _submitted(self, record: events.Submitted) -> None:
-        submission = self.submissions.pop(record.token)
-        for number, job_id in record.job_ids.items():
-            self.over.pop(job_id, None)  # a scheduler that lost its memory gives ids again
-            # A quick job may have said hello before its submission was written down.
-            job = self.jobs.setdefault(
-                job_id, JobEntry(job_id, "", number, record.token, record.time)
-            )
-            job.job_name, job.token = f"{submission.job_name}-{number}", record.token
-            job.requested = submission.time
-        self.totals.submitted += len(record.job_ids)
 
     def is_over(self, identity: JobIdentity) -> bool:
         """Whether the scheduler has ended a job, whatever becomes of its processes.
@@ -258,6 +138,149 @@ class RunState(LearnerTable):
     def is_failed_start(self, job: JobEntry) -> bool:
         """Whether a job that has ended never got as far as asking for a learner."""
         return not job.has_worked and job.job_id not in self.leaving
+
+    # Changes.
+
+    def limit_fails(self, max_fails: int) -> None:
+        """Give learners up that fail `max_fails` times in a row from now on."""
+        self._max_fails = max_fails
+        self.learners.limit_fails(max_fails)
+
+    def end_pauses(self, now: float) -> Collection[int]:
+        """Make learners ready whose pause is over, and return them.
+
+        This needs no record: time does it again.
+        """
+        self.learners.end_pauses(now)
+        return self.learners.take_touched()
+
+    def apply(self, record: events.AnyRecord) -> Collection[int]:
+        """Take a record into account, and return the learners that it has changed.
+
+        The first record of a journal empties the state: another file may have taken the place
+        of the one that was read so far.
+        """
+        self._reducers[type(record)](record)
+        return self.learners.take_touched()
+
+    def _run_began(self, record: events.RunBegan) -> None:
+        if self.beginning is not None:
+            self._clear()
+        self.beginning = record
+
+    def _manager_started(self, record: events.ManagerStarted) -> None:
+        self.ended = self.totals.ended = None
+        self.totals.failed_starts_in_a_row = 0
+        if self.totals.began is None:
+            self.totals.began = record.time
+        for job in self.jobs.values():
+            job.is_inherited = True
+        for submission in self.submissions.values():
+            submission.is_inherited = True
+
+    def _submitting(self, record: events.Submitting) -> None:
+        self.submissions[record.token] = Submission(
+            record.job_name, tuple(record.numbers), record.time
+        )
+
+    def _submitted(self, record: events.Submitted) -> None:
+        submission = self.submissions.pop(record.token)
+        for number, job_id in record.job_ids.items():
+            self.over.pop(job_id, None)  # a scheduler that lost its memory gives ids again
+            # A quick job may have said hello before its submission was written down.
+            job = self.jobs.get(job_id)
+            if job is None:
+                job = self.jobs[job_id] = JobEntry(job_id, "", number, "", record.time)
+            job.job_name, job.token = f"{submission.job_name}-{number}", record.token
+            job.requested = submission.time
+        self.totals.submitted += len(record.job_ids)
+
+    def _not_submitted(self, record: events.NotSubmitted) -> None:
+        self.submissions.pop(record.token, None)
+
+    def _assigned(self, record: events.Assigned) -> None:
+        index = record.learner
+        self._let_go(index)
+        job = self._job_of(record)
+        if job.learner is not None:  # it took this one by itself, unheard
+            previous = job.learner
+            self._let_go(previous)
+            self.learners.put_back(previous)
+        self._forget_holder(job)
+        job.learner = job.last_learner = index
+        job.has_worked, job.is_interrupted = True, False
+        self.leaving.discard(job.job_id)
+        self.learners.start(index, record.number, record.job)
+        self.learners.note(
+            index,
+            job_name=record.job_name,
+            log_fname=record.log_fname,
+            host=record.host,
+            started=record.time,
+            ended=None,
+            trouble="",
+        )
+
+    def _nothing_left(self, record: events.NothingLeft) -> None:
+        self.leaving.add(self._job_of(record).job_id)
+
+    def _job_of(self, record: events.Answered) -> JobEntry:
+        """Return the entry of a job that has asked for a learner, however it came to be."""
+        identity = record.job
+        job = self.jobs.get(identity.job_id)
+        if job is None:
+            job = JobEntry(identity.job_id, record.job_name, record.job_number, "", record.time)
+            self.jobs[identity.job_id] = job
+        job.restarts = max(job.restarts, identity.restarts)
+        if job.started is None:
+            job.started = record.time
+            self.totals.starting_times.append(record.time - job.submitted)
+        self.totals.failed_starts_in_a_row = 0
+        return job
+
+    def _done(self, record: events.Done) -> None:
+        self._let_go(record.learner)
+        self.learners.finish(record.learner)
+        self.learners.note(
+            record.learner, ended=record.time, npoints=record.npoints, error="", traceback=""
+        )
+
+    def _failed(self, record: events.Failed) -> None:
+        if self.learners.state_of(record.learner) == RUNNING:
+            self._let_go(record.learner)
+            self._fail(record.learner, record.time, record.error, record.traceback)
+
+    def _fail(self, index: int, now: float, error: str, traceback: str) -> None:
+        self.learners.note(index, ended=now, error=error, traceback=traceback)
+        self.learners.fail(index, now)
+
+    def _released(self, record: events.Released) -> None:
+        if self.learners.state_of(record.learner) == RUNNING:
+            job = self._let_go(record.learner)
+            if job is not None:
+                job.is_interrupted = True
+                self.leaving.add(job.job_id)
+            self.learners.note(record.learner, error=record.reason)
+            self.learners.put_back(record.learner)
+
+    def _requeued(self, record: events.Requeued) -> None:
+        """Have a job wait for another start.
+
+        Its process may live on, on a node that lost its connection: only the next
+        one is to be given anything.
+        """
+        job = self.jobs.get(record.job_id)
+        if job is None:
+            return
+        if (index := job.learner) is not None:
+            self._let_go(index)
+            self.learners.note(index, error=waits_again(job.job_id))
+            self.learners.put_back(index)
+        job.submitted, job.started = record.time, None
+        job.is_interrupted = False
+        self.leaving.discard(job.job_id)
+        if (heard := self.last_process(job)) is not None:
+            job.restarts = max(job.restarts, heard.restarts + 1)
 
     def _job_gone(self, record: events.JobGone) -> None:
         job = self.jobs.pop(record.job_id, None)
@@ -274,50 +297,107 @@ class RunState(LearnerTable):
         if is_known or not was_leaving:  # whoever has said why it leaves needs no other witness
             self.totals.ends[record.state or "UNKNOWN"] += 1
         if job.last_learner is not None:
-            self.learners[job.last_learner].last_end = record.end
-        if job.learner is not None:
-            entry = self.learners[job.learner]
+            self.learners.note(job.last_learner, last_end=record.end)
+        self._end_of(job, record)
+        self._forget_holder(job)
+
+    def _end_of(self, job: JobEntry, record: events.JobGone) -> None:
+        """Have the learner that a job had, or was submitted for, be as it is after its end."""
+        if (index := job.learner) is not None:
             job.learner = None
             error = f"The job ended: {record.end}."
-            if record.is_no_fault:
-                entry.ended, entry.error, entry.traceback = record.time, error, record.output
-                self._put_back(entry)
-            else:
-                self._fail(entry, record.time, error, record.output)
+            if not record.is_no_fault:
+                self._fail(index, record.time, error, record.output)
+                return
+            self.learners.note(index, ended=record.time, error=error, traceback=record.output)
+            self.learners.put_back(index)
         elif record.is_failed_start:
             self.totals.failed_starts_in_a_row += 1
-            entry = self.learners[job.number]
-            if entry.state in (READY, DELAYED):
+            if self.learners.state_of(job.number) in (READY, DELAYED):
                 error = f"The job ended before it asked for a learner: {record.end}."
-                self._fail(entry, record.time, error, record.output)
+                self._fail(job.number, record.time, error, record.output)
+
+    def _retried(self, record: events.Retried) -> None:
+        self.learners.retry(record.learner)
+
+    def _cancelled(self, record: events.Cancelled) -> None:
+        self.learners.cancel(record.learner)
+
+    def _reopened(self, record: events.Reopened) -> None:
+        self.learners.reopen(record.learner)
+
+    def _troubled(self, record: events.Troubled) -> None:
+        self.learners.note(record.learner, trouble=record.text)
+
+    def _paused(self, record: events.Paused | events.Resumed) -> None:
+        self.is_paused = isinstance(record, events.Paused)
+
+    def _jobs_cancelled(self, record: events.JobsCancelled) -> None:
+        living = (self.jobs[i] for i in record.job_ids if i in self.jobs)
+        self.leaving.update(job.job_id for job in living if job.learner is None)
+
+    def _run_ended(self, record: events.RunEnded) -> None:
+        self.ended, self.totals.ended = record.status, record.time
+        # They are cancelled or not needed any more: that they end is no failure.
+        self.leaving.update(i for i, job in self.jobs.items() if job.learner is None)
+
+    # After a compaction.
 
     def _learner_was(self, record: events.LearnerWas) -> None:
-        entry = self.learners[record.learner]
-        for name, fact in learner_facts(record).items():
-            setattr(entry, name, fact)
-        if record.state == DONE:
-            self._finish(entry)
-        else:  # a pause need not outlive a compaction
-            self._move(entry, READY if record.state == DELAYED else record.state)
-        if record.state == RUNNING and record.job is not None:
-            job = self.jobs.get(record.job.job_id)
-            if job is not None:
-                job.learner = record.learner
+        index = record.learner
+        self.learners.restore(
+            index,
+            record.state,
+            attempt=record.attempt,
+            fails=record.fails,
+            cancelled=record.is_cancelled,
+        )
+        self.learners.note(index, **learner_facts(record))
+        if record.job is None:
+            return
+        job = self.jobs.get(record.job.job_id)
+        if record.state == RUNNING and job is not None:
+            job.learner = index
+        if self._keep_history or (job is not None and job.last_learner == index):
+            self.learners.hold(index, record.job)
 
     def _job_was(self, record: events.JobWas) -> None:
         self.jobs[record.job_id] = JobEntry(**job_facts(record))
         if record.is_leaving:
             self.leaving.add(record.job_id)
 
-    def _let_go(self, entry: LearnerEntry, *, is_leaving: bool = False) -> None:
-        """Take a learner from the job that has it."""
-        if entry.state == RUNNING and entry.job is not None:
-            job = self.jobs.get(entry.job.job_id)
-            if job is not None and job.learner == entry.index:
-                job.learner = None
-                if is_leaving:
-                    job.is_interrupted = True
-                    self.leaving.add(job.job_id)
+    def _jobs_were_over(self, record: events.JobsWereOver) -> None:
+        self.over, self.missed = record.ended.copy(), set(record.missed)
+
+    def _totals_were(self, record: events.TotalsWere) -> None:
+        self.totals = Totals(
+            record.submitted,
+            record.gone,
+            record.failed_starts_in_a_row,
+            record.starting_times.copy(),
+            Counter(record.ends),
+            record.began,
+        )
+
+    # Who has what.
+
+    def _let_go(self, index: int) -> JobEntry | None:
+        """Take a learner from the job that has it, and return that."""
+        holder = self.learners.holder_of(index)
+        if holder is None or self.learners.state_of(index) != RUNNING:
+            return None
+        job = self.jobs.get(holder.job_id)
+        if job is None or job.learner != index:
+            return None
+        job.learner = None
+        return job
+
+    def _forget_holder(self, job: JobEntry) -> None:
+        """Forget, without a history, that a job had a learner to which it won't come back."""
+        if self._keep_history or job.last_learner is None or self.last_process(job) is None:
+            return
+        if self.learners.state_of(job.last_learner) != RUNNING:
+            self.learners.hold(job.last_learner, None)
 
 
 def attempt_of(entry: LearnerEntry) -> Attempt:

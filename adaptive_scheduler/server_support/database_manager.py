@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
 from adaptive_scheduler.learners.paths import AnyFname, Project, ResolvedFname, given_name
-from adaptive_scheduler.protocol import keys
+from adaptive_scheduler.protocol import keys, messages
 from adaptive_scheduler.protocol.addresses import (
     parse_url,
     published_addresses,
     raise_descriptor_limit,
 )
 from adaptive_scheduler.protocol.server import Server
+from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.dependencies import check_dependencies
-from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.run_folder.layout import RunFolder, unwritable_error, write_private
 from adaptive_scheduler.run_folder.lock import (
     Holder,
@@ -29,10 +29,18 @@ from adaptive_scheduler.run_folder.lock import (
     locked_error,
     read_holder,
 )
-from adaptive_scheduler.run_folder.outbox_reader import delete
+from adaptive_scheduler.run_folder.models import DONE, FAILED
+from adaptive_scheduler.run_folder.outbox import Outbox
+from adaptive_scheduler.run_folder.outbox_reader import OutboxReader, delete
+from adaptive_scheduler.run_folder.state import RunState
+from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.record_keeping import RecordKeeper
-from adaptive_scheduler.server_support.restore import check_journal, keep_aside, open_journal
+from adaptive_scheduler.server_support.listeners import Listeners
+from adaptive_scheduler.server_support.message_handler import MessageHandler
+from adaptive_scheduler.server_support.reconcile import Reconciler
+from adaptive_scheduler.server_support.record import Record
+from adaptive_scheduler.server_support.restore import check_journal, keep_aside
+from adaptive_scheduler.server_support.tables import database_rows
 from adaptive_scheduler.server_support.takeover import take_lock
 from adaptive_scheduler.server_support.validation import (
     check_folders,
@@ -43,12 +51,13 @@ from adaptive_scheduler.server_support.validation import (
 if TYPE_CHECKING:
     from typing import Self
 
+    import pandas as pd
     from adaptive import BaseLearner
 
     from adaptive_scheduler.scheduler.base import BaseScheduler
 
 
-class DatabaseManager(RecordKeeper):
+class DatabaseManager(BaseManager):
     """Keeps the record of a run, and gives learners to the jobs that ask.
 
     Parameters
@@ -118,17 +127,15 @@ class DatabaseManager(RecordKeeper):
         check_initializers(initializers, len(learners))
         scheduler.check_n_learners(len(learners))
         self.listening = parse_url(url, is_local=scheduler.is_local)
-        super().__init__(
-            run_folder
-            or RunFolder.beside(
-                self.project.path(db_fname or "running.json"),
-                logs=scheduler.log_folder or None,
-                scripts=scheduler.batch_folder or None,
-            ),
-            fnames=[given_name(fname) for fname in fnames],
-            groups=[scheduler.group(i) for i in range(len(learners))],
-            dependencies={i: list(d) for i, d in (dependencies or {}).items()},
+        super().__init__()
+        self.run_folder = run_folder or RunFolder.beside(
+            self.project.path(db_fname or "running.json"),
+            logs=scheduler.log_folder or None,
+            scripts=scheduler.batch_folder or None,
         )
+        self.fnames = [given_name(fname) for fname in fnames]
+        self.groups = [scheduler.group(i) for i in range(len(learners))]
+        self.dependencies = {i: list(d) for i, d in (dependencies or {}).items()}
         self.resolved = self.project.resolve_all(fnames)
         _check_that_files_can_lie_there(self.run_folder, self.resolved)
         self.url = url
@@ -143,6 +150,31 @@ class DatabaseManager(RecordKeeper):
         self._may_take_over = False
         self._lock = RunFolderLock(self.run_folder)
         self._stopping = asyncio.Event()
+        self._server: Server | None = None
+        #: What the journal says of learners and jobs.
+        self.state = RunState(self.groups, dependencies=self.dependencies)
+        self.record = Record(self.run_folder.journal, self.state)
+        #: Who is told what happens.
+        self.listeners = Listeners()
+        self.record.observe(self._commit_soon)
+        self.record.observe(self.listeners.change)
+        self.handler = MessageHandler(
+            self.record.watched,
+            self.record.append,
+            self.listeners.cancel,
+            self.listeners.steer,
+        )
+        self.outbox = Outbox(self.run_folder.outbox)
+        self.outbox_reader = OutboxReader(self.outbox, self.handler.answer, self.flushed)
+        self.reconciler = Reconciler(
+            self.record,
+            scheduler,
+            self.run_folder,
+            self.handler,
+            read_outbox=self.outbox_reader.read,
+            flushed=self.flushed,
+            max_log_lines=max_log_lines,
+        )
 
     # Who manages.
 
@@ -164,18 +196,47 @@ class DatabaseManager(RecordKeeper):
     # For users.
 
     def update(self, queue: Mapping[str, Any] | None = None) -> None:
-        """Look at the queue now, or take note of a `queue` that was just looked at.
+        """Ask for the queue now, or take a `queue` that was just asked for into account.
 
         Raises
         ------
         SchedulerUnavailableError
             If the scheduler doesn't answer.
         """
-        from adaptive_scheduler.server_support.reconcile import note_queue
-
         asked_at = time.time()
         seen = self.scheduler.queue() if queue is None else queue
-        event_loop.run(note_queue(self, dict(seen), asked_at))
+        event_loop.run(self.reconciler.reconcile(dict(seen), asked_at))
+
+    def n_done(self) -> int:
+        """Return how many learners have reached their goals."""
+        self.record.refresh()
+        return event_loop.call(lambda: self.state.learners.counts[DONE])
+
+    def n_unscheduled(self) -> int:
+        """Return how many learners no job has or is done with."""
+        self.record.refresh()
+        return event_loop.call(lambda: self.state.learners.n_unscheduled)
+
+    def is_done(self) -> bool:
+        """Return whether all learners have reached their goals."""
+        return self.n_done() == len(self.fnames)
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return the record as a list with a dictionary for each learner."""
+        self.record.refresh()
+        entries = event_loop.call(lambda: list(self.state.learners))
+        return database_rows(entries, self.run_folder, self.fnames, self.dependencies)
+
+    def as_df(self) -> pd.DataFrame:
+        """Return the record as a table with a row for each learner."""
+        import pandas as pd
+
+        return pd.DataFrame(self.as_dicts())
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The rows of `as_dicts` of learners that have been given up."""
+        return [row for row in self.as_dicts() if row["state"] == FAILED]
 
     def replace_learner(self, index: int, new_learner: BaseLearner) -> None:
         """Give the next job that takes learner `index` another one instead."""
@@ -207,10 +268,12 @@ class DatabaseManager(RecordKeeper):
     def _setup(self) -> None:
         raise_descriptor_limit()
         self.run_folder.create()
-        was_following = self.is_following
+        was_following = self.record.is_following
         try:
             take_lock(self._lock, self.run_folder, take_over=self._may_take_over)
-            self._journal = self._open_journal()
+            if self.overwrite_db:
+                keep_aside(self.run_folder)
+            self.record.open(self._digest, retry=self._retry_at_start, may_write=self._lock.is_ours)
             if self._known_pack is None:
                 write_pack(
                     self.run_folder.pack,
@@ -220,11 +283,11 @@ class DatabaseManager(RecordKeeper):
                     sys_path=sys.path,
                     project=self.project,
                 )
-            event_loop.run(self._open_server(self._journal))
+            event_loop.run(self._open_server())
         except BaseException as error:  # Ctrl-C as well: neither lock nor port is kept
             self._close()
             if was_following:
-                self._begin_following()
+                self.record.follow()
             if isinstance(error, OSError) and not isinstance(error, AdaptiveSchedulerError):
                 raise unwritable_error(self.run_folder, error) from error
             raise
@@ -249,25 +312,12 @@ class DatabaseManager(RecordKeeper):
         except OSError as error:
             raise unwritable_error(self.run_folder, error) from error
 
-    def _open_journal(self) -> Journal:
-        if self.overwrite_db:
-            keep_aside(self.run_folder)
-        self._end_following()
-        event_loop.call(self._begin_state)
-        return open_journal(
-            self.run_folder.journal,
-            self.state,
-            self._digest,
-            retry=self._retry_at_start,
-            may_write=self._lock.is_ours,
-        )
-
-    async def _open_server(self, journal: Journal) -> None:
+    async def _open_server(self) -> None:
         # What jobs have left comes before what they say now.
         handled = await self.outbox_reader.handle()
-        await asyncio.to_thread(journal.flush)
+        await asyncio.to_thread(self.record.flush)
         await asyncio.to_thread(delete, handled)
-        server = Server(self._handle, journal, self._confirm, self.listeners.hurry)
+        server = Server(self._handle, self.record, self._confirm, self.listeners.hurry)
         port = server.start(self.listening.host, self.listening.port)
         try:
             await asyncio.to_thread(self._publish, server, port)
@@ -294,9 +344,7 @@ class DatabaseManager(RecordKeeper):
             self._close()
 
     def _close(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
+        self.record.close()
         self._lock.release()
 
     def cancel(self) -> None:
@@ -309,6 +357,59 @@ class DatabaseManager(RecordKeeper):
         """Do what `cancel` does, on the event loop."""
         self._stopping.set()
         await self.over()
+
+    # The disk.
+
+    def _commit_soon(self) -> None:
+        if self._server is not None:
+            self._server.commit_soon()
+
+    async def flushed(self, patience: float | None = None) -> bool:
+        """Wait until all that was recorded lies on disk, or for some seconds; return whether."""
+        if self._server is not None:
+            try:
+                await asyncio.wait_for(self._server.flushed(), patience)
+            except TimeoutError:
+                return False
+        return True
+
+    @property
+    def disk_trouble(self) -> str:
+        """What can't be read or written in the run folder at the moment; empty if all can."""
+        error = None if self._server is None else self._server.disk_error
+        if error is not None:
+            return f"The journal can't be written: {error}"
+        return self.outbox_reader.trouble
+
+    # What jobs say.
+
+    def _handle(self, request: messages.Request) -> messages.Answer:
+        answer = self.handler.handle(request)
+        if isinstance(answer, messages.NothingLeft | messages.Stop):
+            self.listeners.hurry()
+        return answer
+
+    def _confirm(self, request: messages.Request, answer: messages.Answer) -> bool:
+        """Take an assignment back if a job that could not reach us has claimed the learner.
+
+        The record of the assignment is on disk, and such a job reads the
+        journal after it has left its claim: one of the two sees the other.
+        """
+        if not isinstance(answer, messages.Assigned) or not isinstance(
+            request.message, messages.Hello
+        ):
+            return True
+        if request.message.holding is not None or not self.outbox.is_claimed(answer.attempt):
+            return True
+        entry, job = self.state.learners[answer.attempt.learner], request.message.job
+        if entry.is_held_by(job, answer.attempt.number):  # it may have been told otherwise since
+            self.record.append(
+                events.Released(
+                    time=time.time(), learner=entry.index, reason="Claimed by another job."
+                )
+            )
+        self.handler.forget(job.job_id)
+        return False
 
 
 def _check_that_files_can_lie_there(folder: RunFolder, fnames: Sequence[ResolvedFname]) -> None:

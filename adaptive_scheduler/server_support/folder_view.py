@@ -28,6 +28,7 @@ from adaptive_scheduler.run_folder.models import DONE, RUNNING, LearnerEntry
 from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.settings import JobSettings
 from adaptive_scheduler.run_folder.state import RunState
+from adaptive_scheduler.run_folder.watched_state import WatchedState
 from adaptive_scheduler.server_support.info import RunInfo, make_info
 from adaptive_scheduler.server_support.learner_figures import LearnerFigures
 from adaptive_scheduler.server_support.message_handler import MessageHandler
@@ -159,7 +160,7 @@ class FolderView:
             self._catch_up()
             if self.state.ended is not None:
                 return []
-            return [job_row(job, None) for job in self.state.jobs.values()]
+            return [job_row(job, None, job.started) for job in self.state.jobs.values()]
 
     def history(self) -> History:
         """Return the run over time."""
@@ -207,7 +208,7 @@ class FolderView:
             if isinstance(record, events.RunBegan):  # another file has taken the journal's place
                 self._record = _Record(self.settings, record.n_learners)
                 self._reports = []
-            self._record.state.apply(record)
+            self._record.apply(record)
         self._read_outbox()
         self._history = read_history(self._folder.history)
         self._record.read_logs()
@@ -281,14 +282,19 @@ class _Record:
         )
         self.figures = LearnerFigures(n_learners)
         self.changes = ChangeLog()
-        self._changed = self.state.watch()
+        self._watched = WatchedState(self.state)
+        self._changed = self._watched.watch()
         self._changed.update(range(n_learners))
-        self._handler = MessageHandler(self.state, self.state.apply, _ignore, _refuse)
+        self._handler = MessageHandler(self._watched, self._watched.apply, _ignore, _refuse)
         self._sizes: dict[int, tuple[Path, int]] = {}
         self._turn = 0
         self._told: dict[int, Mapping[str, Any]] = {}
         #: When jobs were last heard of, in seconds since the epoch.
         self.seen: dict[int, float] = {}
+
+    def apply(self, record: events.AnyRecord) -> None:
+        """Apply a record of the journal."""
+        self._watched.apply(record)
 
     def answer(self, message: messages.Message) -> None:
         """Note what a job has reported, as a manager would."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -183,6 +183,7 @@ def make_info(
     manager: str,
     elapsed_time: float,
     core_seconds: float,
+    started: Container[str] | None = None,
     pending_reasons: Mapping[str, int] | None = None,
     trouble: str = "",
 ) -> RunInfo:
@@ -196,10 +197,14 @@ def make_info(
         What does not stand there, see `RunInfo`.
     core_seconds
         Cores of all jobs so far, times the seconds that they had them.
+    started
+        Ids of the jobs that run; those that have asked for a learner if not given.
     """
     is_alive, is_running = status in ("running", "unmanaged"), status == "running"
     jobs = [job for job in state.jobs.values() if job.job_id not in state.leaving]
-    n_started = sum(job.started is not None for job in jobs)
+    if started is None:
+        started = {job.job_id for job in jobs if job.started is not None}
+    n_started = sum(job.job_id in started for job in jobs)
     learners = [state.learners[index] for index in sorted(figures.ailing)]
     failures = [
         Failure(entry.index, entry.fails, entry.state == FAILED, entry.error)
@@ -212,7 +217,7 @@ def make_info(
         status=status,
         as_of=as_of,
         manager=manager,
-        counts={learner_state: n for learner_state, n in state.counts.items() if n},
+        counts={learner_state: n for learner_state, n in state.learners.counts.items() if n},
         jobs_running=n_started if is_alive else 0,
         jobs_pending=len(jobs) - n_started if is_alive else 0,
         elapsed_time=elapsed_time,

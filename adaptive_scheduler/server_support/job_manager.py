@@ -30,7 +30,6 @@ from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.ownership import known_as_ours
 from adaptive_scheduler.server_support.planning import leftover_jobs, unheard_jobs
 from adaptive_scheduler.server_support.queue_poller import SharedQueue
-from adaptive_scheduler.server_support.reconcile import note_queue
 from adaptive_scheduler.server_support.submitter import Submitter
 from adaptive_scheduler.server_support.unwanted import UnwantedJobs
 from adaptive_scheduler.server_support.validation import (
@@ -199,7 +198,8 @@ class JobManager(BaseManager):
 
     def choose_unwanted(self) -> None:
         """Have jobs end soon that are there for cancelled learners: call it on the event loop."""
-        self._unwanted.choose(self.database_manager.state)
+        database = self.database_manager
+        self._unwanted.choose(database.state, database.reconciler.started())
         self._woken.set()
 
     async def settled(self) -> bool:
@@ -250,10 +250,10 @@ class JobManager(BaseManager):
             self._is_settled.clear()
             if time.time() >= self._next_look:
                 await self._look()
-            state.end_pauses(time.time())
-            if state.is_complete:
+            self.database_manager.record.watched.end_pauses(time.time())
+            if state.learners.is_complete:
                 await self._say_farewell()
-                if state.is_complete:  # nobody wanted a retry meanwhile
+                if state.learners.is_complete:  # nobody wanted a retry meanwhile
                     return
             self._check_starts()
             await self._cancel_unwanted()
@@ -268,7 +268,7 @@ class JobManager(BaseManager):
         if self._is_stopping:
             return
         state, now = self.database_manager.state, time.time()
-        due = [self._next_look, state.next_pause_end(), self._unwanted.next_due()]
+        due = [self._next_look, state.learners.next_pause_end(), self._unwanted.next_due()]
         if self._submitter.pause.until > now:
             due.append(self._submitter.pause.until)
         timeout = max(0.0, min(t for t in due if t is not None) - now)
@@ -294,8 +294,8 @@ class JobManager(BaseManager):
         wanted = self._next_look  # sooner, if somebody has asked for another one meanwhile
         self._looked(look.asked_at)
         self._next_look = min(self._next_look, wanted)
-        await self.database_manager.read_outbox()
-        await note_queue(self.database_manager, look.queue, look.asked_at)
+        await self.database_manager.outbox_reader.read()
+        await self.database_manager.reconciler.reconcile(look.queue, look.asked_at)
         self._submitter.pause.note(state.totals.failed_starts_in_a_row, time.time())
         if state.leaving:
             self._hurry()
@@ -324,10 +324,10 @@ class JobManager(BaseManager):
     async def _cancel_unwanted(self) -> None:
         """Ask the scheduler to end jobs that nobody needs, and again those that stay."""
         database, now = self.database_manager, time.time()
-        due = self._unwanted.due(database.state, database.queue, now)
+        due = self._unwanted.due(database.state, database.reconciler.queue, now)
         if not due:
             return
-        database.record(events.JobsCancelled(time=now, job_ids=due))
+        database.record.append(events.JobsCancelled(time=now, job_ids=due))
         try:
             await asyncio.to_thread(self.scheduler.cancel_ids, due)
         except Exception as error:  # noqa: BLE001  as for the queue
@@ -338,13 +338,14 @@ class JobManager(BaseManager):
         """Let running jobs hear that nothing is left, then cancel what is still in the queue."""
         state = self.database_manager.state
         deadline = time.time() + _FAREWELL
-        while unheard_jobs(state) and time.time() < deadline and not self._is_stopping:
+        started = self.database_manager.reconciler.started
+        while unheard_jobs(state, started()) and time.time() < deadline and not self._is_stopping:
             self._woken.clear()
             self._next_look = min(self._next_look, deadline)
             await self._wait()
             if time.time() >= self._next_look:
                 await self._look()
-        queue = self.database_manager.queue
+        queue = self.database_manager.reconciler.queue
         if left := known_as_ours(state, leftover_jobs(state), queue):
             try:
                 await asyncio.to_thread(self.scheduler.cancel_ids, left)

@@ -92,8 +92,9 @@ class KillManager(BaseManager):
     async def _lost_jobs(self) -> dict[str, Path]:
         """Return the living jobs whose output matches: where that is, by their ids."""
         database = self.database_manager
-        ours = known_as_ours(database.state, database.state.jobs, database.queue)
-        running = (job for i in ours if (job := database.state.jobs[i]).started is not None)
+        ours = known_as_ours(database.state, database.state.jobs, database.reconciler.queue)
+        started = database.reconciler.started()
+        running = (database.state.jobs[job_id] for job_id in ours if job_id in started)
         files = {
             job.job_id: database.run_folder.output_of(job.job_name, job.job_id) for job in running
         }

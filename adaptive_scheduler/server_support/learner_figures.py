@@ -141,7 +141,7 @@ class LearnerFigures:
         return time_left(
             self._finish[self._indices],
             [state.learners[i].started or now for i in self._running],
-            n_unstarted=state.n_unscheduled,
+            n_unstarted=state.learners.n_unscheduled,
             mean_duration=_if_known(self._duration, np.nanmean),
             now=now,
         )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 from adaptive_scheduler._common.tail import START, NewLines, Position, read_new_lines
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.run_folder.attempts import AttemptSummary, attempts_at
+from adaptive_scheduler.run_folder.commands import in_words
 from adaptive_scheduler.run_folder.history import History
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.info import THIS_PROCESS, RunInfo, make_info
-from adaptive_scheduler.server_support.steering import in_words
 from adaptive_scheduler.server_support.view import (
     JobRow,
     LearnerRow,
@@ -64,13 +64,13 @@ class LiveView:
 
     def info(self) -> RunInfo:
         """Return the state of the run as a whole."""
-        self._run.database_manager.refresh()
+        self._run.database_manager.record.refresh()
         status, manager = self._run.status(), self._manager()
         return event_loop.call(self._info, status, manager)
 
     def rows(self, changed_since: Version | None = None) -> Rows:
         """Return the learners that have changed since; all of them if nothing was seen yet."""
-        self._run.database_manager.refresh()
+        self._run.database_manager.record.refresh()
         indices, version = event_loop.call(self._changed, changed_since)
         rows: list[LearnerRow] = []
         for i in range(0, len(indices), _AT_ONCE):
@@ -89,13 +89,13 @@ class LiveView:
             raise InvalidInputError(
                 f"The run has learners 0 to {self.n_learners - 1}, and no learner {index}."
             )
-        self._run.database_manager.refresh()
+        self._run.database_manager.record.refresh()
         (row,) = event_loop.call(self._rows, [index])
         return row
 
     def jobs(self) -> list[JobRow]:
         """Return the jobs in the queue."""
-        self._run.database_manager.refresh()
+        self._run.database_manager.record.refresh()
         return event_loop.call(self._jobs)
 
     def history(self) -> History:
@@ -155,7 +155,8 @@ class LiveView:
             manager=manager,
             elapsed_time=run.elapsed_time(),
             core_seconds=run.monitor.core_seconds,
-            pending_reasons=_pending_reasons(run.database_manager.queue),
+            started=run.database_manager.reconciler.started(),
+            pending_reasons=_pending_reasons(run.database_manager.reconciler.queue),
             trouble=self._trouble(),
         )
 
@@ -184,11 +185,11 @@ class LiveView:
         ]
 
     def _jobs(self) -> list[JobRow]:
-        database = self._run.database_manager
-        return [job_row(job, database.queue.get(i)) for i, job in database.state.jobs.items()]
+        jobs, seen = self._run.database_manager.state.jobs, self._run.database_manager.reconciler
+        return [job_row(job, seen.queue.get(i), seen.started_at(job)) for i, job in jobs.items()]
 
     def _manager(self) -> str:
-        if not self._run.database_manager.is_following:
+        if not self._run.database_manager.record.is_following:
             return THIS_PROCESS
         holder = self._run.database_manager.other_holder()
         return "" if holder is None else str(holder)

@@ -41,12 +41,12 @@ def parse_log_files(
     import pandas as pd
 
     del scheduler
-    database_manager.refresh()
+    database_manager.record.refresh()
     rows, figures, queue = event_loop.call(
         lambda: (
             database_manager.as_dicts(),
             dict(database_manager.handler.figures),
-            dict(database_manager.queue),
+            dict(database_manager.reconciler.queue),
         )
     )
     table = []

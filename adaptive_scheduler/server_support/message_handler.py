@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.state import (
+from adaptive_scheduler.run_folder.models import (
     CANCELLED,
     DELAYED,
     DONE,
@@ -16,10 +17,12 @@ from adaptive_scheduler.run_folder.state import (
     RUNNING,
     JobEntry,
     LearnerEntry,
-    RunState,
-    attempt_of,
 )
+from adaptive_scheduler.run_folder.state import attempt_of
 from adaptive_scheduler.version import __version__
+
+if TYPE_CHECKING:
+    from adaptive_scheduler.run_folder.watched_state import WatchedState
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +39,10 @@ class MessageHandler:
 
     Parameters
     ----------
-    state
-        What is believed about learners and jobs.
+    watched
+        What is believed about learners and jobs, and who watches.
     record
-        Applies a record to the state and puts it into the journal.
+        Applies a record to the state, and puts it into the journal.
     on_cancel
         Called when somebody asks for the end of the run.
     on_steer
@@ -48,12 +51,13 @@ class MessageHandler:
 
     def __init__(
         self,
-        state: RunState,
+        watched: WatchedState,
         record: Callable[[events.AnyRecord], None],
         on_cancel: Callable[[], None],
         on_steer: Callable[[messages.Steer], messages.Steered],
     ) -> None:
-        self._state = state
+        self._watched = watched
+        self._state = watched.state
         self._record = record
         self._on_cancel = on_cancel
         self._on_steer = on_steer
@@ -120,7 +124,7 @@ class MessageHandler:
         self._note_version(hello)
         if hello.number >= len(state.learners):
             return messages.NothingLeft()
-        state.end_pauses(time.time())
+        self._watched.end_pauses(time.time())
         job = state.jobs.get(hello.job.job_id)
         if state.is_over(hello.job) or (job is not None and hello.job.restarts < job.restarts):
             return (
@@ -135,7 +139,7 @@ class MessageHandler:
             if entry.job == hello.job:
                 return messages.Assigned(attempt_of(entry))
             return self._assign(entry, hello)  # requeued: it gets its learner back
-        index = state.next_ready(hello.number, self._had_before(job, hello.job))
+        index = state.learners.next_ready(hello.number, self._had_before(job, hello.job))
         return (
             self._send_away(hello) if index is None else self._assign(state.learners[index], hello)
         )
@@ -206,14 +210,14 @@ class MessageHandler:
             )
         )
         self.last_seen[entry.index] = time.time()
-        return messages.Assigned(attempt_of(entry))
+        return messages.Assigned(attempt_of(self._state.learners[entry.index]))
 
     def _status(self, status: messages.Status, entry: LearnerEntry) -> messages.Answer:
         if not entry.is_held_by(status.job, status.attempt.number):
             return messages.Superseded()
         self.figures[entry.index] = status.figures
         self.last_seen[entry.index] = time.time()
-        self._state.note_change(entry.index)
+        self._watched.touch((entry.index,))
         if (trouble := status.trouble or "") != entry.trouble:
             self._record(events.Troubled(time=time.time(), learner=entry.index, text=trouble))
         return messages.Stop() if self._is_to_stop(entry) else messages.Accepted()

@@ -68,7 +68,7 @@ class Monitor(BaseManager):
             len(learners), goal, lambda i: n_possible(learners[i]) if is_known else None
         )
         self.changes = ChangeLog()
-        self._changed = database_manager.state.watch()
+        self._changed = database_manager.record.watched.watch()
         self._changed.update(range(len(learners)))
         self.history = History()
         self.core_seconds = 0.0
@@ -123,13 +123,13 @@ class Monitor(BaseManager):
         now = time.time()
         self.catch_up(now)
         state = self._database.state
-        n_running = sum(job.started is not None for job in state.jobs.values())
+        n_running = len(self._database.reconciler.started())
         self.history.add(
             Sample(
                 now,
                 self.figures.npoints,
                 self.figures.loss,
-                state.counts[DONE],
+                state.learners.counts[DONE],
                 n_running,
                 len(state.jobs) - n_running,
                 self.core_seconds,
@@ -157,8 +157,8 @@ class Monitor(BaseManager):
     def _count_cores(self, now: float) -> None:
         """Add what jobs have used since the last time, or since they started."""
         for job in self._database.state.jobs.values():
-            if job.started is not None:
+            if (started := self._database.reconciler.started_at(job)) is not None:
                 cores = self._cores.get(self._database.groups[job.number], 1)
-                since = max(job.started, self._counted_until)
+                since = max(started, self._counted_until)
                 self.core_seconds += cores * max(0.0, now - since)
         self._counted_until = now

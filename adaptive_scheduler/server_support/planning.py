@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Hashable
+from collections.abc import Container, Hashable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,6 @@ from adaptive_scheduler.run_folder.learner_table import pause_after
 from adaptive_scheduler.run_folder.models import DELAYED, READY, WAITING
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder.models import JobEntry
     from adaptive_scheduler.run_folder.state import RunState
 
 
@@ -54,7 +53,7 @@ def numbers_to_submit(state: RunState, n_numbers: int, max_jobs: int) -> list[in
     room = max_jobs - len(state.jobs) - sum(len(s.numbers) for s in state.submissions.values())
     free = _free_jobs(state)
     numbers: list[int] = []
-    for group, ready in state.ready_groups():
+    for group, ready in state.learners.ready_groups():
         n_wanted = min(len(ready) - free[group], room - len(numbers))
         if n_wanted <= 0:
             continue
@@ -62,40 +61,48 @@ def numbers_to_submit(state: RunState, n_numbers: int, max_jobs: int) -> list[in
         chosen = list(islice(own, n_wanted))
         if len(chosen) < n_wanted:
             picked = taken.union(chosen)
-            members = (n for n in range(n_numbers) if state.groups[n] == group)
+            members = (n for n in range(n_numbers) if state.learners.groups[n] == group)
             others = (n for n in members if n not in picked)
             chosen += islice(others, n_wanted - len(chosen))
         numbers += chosen
     return numbers
 
 
-def jobs_to_cancel(state: RunState) -> list[str]:
+def jobs_to_cancel(state: RunState, started: Container[str]) -> list[str]:
     """Return the ids of the jobs that are there for learners which the user has cancelled.
 
     Jobs that have such a learner, and pending ones for which nothing would be left.
+
+    Parameters
+    ----------
+    state
+        What the journal says.
+    started
+        Ids of the jobs that are not pending any more.
     """
-    unwanted = {entry.index for entry in state.learners if entry.is_cancelled}
+    unwanted = state.learners.cancelled
     if not unwanted:
         return []
     surplus = _free_jobs(state)
-    for entry in state.learners:
-        if entry.state in (WAITING, READY, DELAYED):
-            surplus[state.groups[entry.index]] -= 1
+    for kind in (WAITING, READY, DELAYED):
+        for index in state.learners.in_state(kind):
+            surplus[state.learners.groups[index]] -= 1
     ids = []
     for job in state.jobs.values():
-        group = state.groups[job.number]
+        group = state.learners.groups[job.number]
         if job.learner is not None:
             ids += [job.job_id] if job.learner in unwanted else []
-        elif _waits_for(job, unwanted) and job.job_id not in state.leaving and surplus[group] > 0:
+        elif job.job_id in started or job.job_id in state.leaving:
+            continue
+        elif job.number in unwanted and surplus[group] > 0:
             surplus[group] -= 1
             ids.append(job.job_id)
     return ids
 
 
-def unheard_jobs(state: RunState) -> list[str]:
-    """Return the ids of running jobs that have not heard yet that nothing is left."""
-    running = (job.job_id for job in state.jobs.values() if job.started is not None)
-    return [job_id for job_id in running if job_id not in state.leaving]
+def unheard_jobs(state: RunState, started: Iterable[str]) -> list[str]:
+    """Return the ids of `started` jobs that have not heard yet that nothing is left."""
+    return [job_id for job_id in started if job_id not in state.leaving]
 
 
 def leftover_jobs(state: RunState) -> list[str]:
@@ -107,17 +114,12 @@ def leftover_jobs(state: RunState) -> list[str]:
     ]
 
 
-def _waits_for(job: JobEntry, learners: Container[int]) -> bool:
-    """Whether a job is pending that was submitted for one of these learners."""
-    return job.started is None and job.number in learners
-
-
 def _free_jobs(state: RunState) -> Counter[Hashable]:
     """Count by group the jobs that will ask for a learner."""
     free: Counter[Hashable] = Counter()
     for job in state.jobs.values():
         if job.learner is None and job.job_id not in state.leaving:
-            free[state.groups[job.number]] += 1
+            free[state.learners.groups[job.number]] += 1
     for submission in state.submissions.values():
-        free.update(state.groups[number] for number in submission.numbers)
+        free.update(state.learners.groups[number] for number in submission.numbers)
     return free

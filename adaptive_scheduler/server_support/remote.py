@@ -21,12 +21,12 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.commands import checked, in_words, records_of
 from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.run_folder.lock import RunFolderLock
 from adaptive_scheduler.server_support.folder_view import FolderView
 from adaptive_scheduler.server_support.ownership import jobs_to_end, owned
 from adaptive_scheduler.server_support.planning import jobs_to_cancel
-from adaptive_scheduler.server_support.steering import checked, in_words, records_of
 from adaptive_scheduler.server_support.takeover import take_lock
 
 if TYPE_CHECKING:
@@ -159,7 +159,8 @@ def _cancel_unwanted_jobs(view: FolderView, now: float) -> None:
     """Have jobs end that are there for cancelled learners."""
     scheduler = _scheduler_of(view)
     ours = owned(view.state, scheduler.queue())
-    if ids := [job_id for job_id in jobs_to_cancel(view.state) if job_id in ours]:
+    started = {job_id for job_id, seen in ours.items() if seen["running"]}
+    if ids := [job_id for job_id in jobs_to_cancel(view.state, started) if job_id in ours]:
         _append(view, [events.JobsCancelled(time=now, job_ids=ids)])
         scheduler.cancel_ids(ids)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.commands import to_retry_at_start
 from adaptive_scheduler.run_folder.compaction import as_records
 from adaptive_scheduler.run_folder.journal import Journal, read_beginning, read_journal
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.outbox import Outbox
-from adaptive_scheduler.run_folder.retrying import to_retry_at_start
 from adaptive_scheduler.run_folder.state import RunState
 from adaptive_scheduler.version import __version__
 
@@ -31,6 +31,7 @@ _COMPACT_ABOVE = 10_000
 def open_journal(
     path: Path,
     state: RunState,
+    apply: Callable[[events.AnyRecord], None],
     digest: str,
     *,
     retry: Collection[int] | None,
@@ -45,7 +46,9 @@ def open_journal(
     path
         The journal; it is made if there is none.
     state
-        What a run begins with.
+        What the journal makes of it.
+    apply
+        Applies a record to the state.
     digest
         Tells the fnames of this run from those of others.
     retry
@@ -61,7 +64,7 @@ def open_journal(
     OSError
         If it can't be written.
     """
-    n_records = _replay(path, state, digest)
+    n_records = _replay(path, apply, digest)
     journal = Journal(path, may_write=may_write)
     try:
         if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(state.learners)):
@@ -80,7 +83,7 @@ def open_journal(
         chosen = to_retry_at_start(state) if retry is None else retry
         records += [events.Retried(time=time.time(), learner=i) for i in chosen]
         for record in records:
-            state.apply(record)
+            apply(record)
             journal.append(record)
         journal.flush()
     except BaseException:  # Ctrl-C as well: nobody else would close it
@@ -112,14 +115,14 @@ def _beginning(n_learners: int, digest: str) -> events.RunBegan:
     )
 
 
-def _replay(path: Path, state: RunState, digest: str) -> int:
+def _replay(path: Path, apply: Callable[[events.AnyRecord], None], digest: str) -> int:
     """Apply all records of a journal, and return how many there were."""
     n_records = 0
     for record in read_journal(path):
         n_records += 1
         if isinstance(record, events.RunBegan):
             _check_digest(path, record, digest)
-        state.apply(record)
+        apply(record)
     return n_records
 
 

@@ -15,11 +15,10 @@ from adaptive_scheduler.errors import (
     RunFolderLockedError,
 )
 from adaptive_scheduler.protocol import messages
-from adaptive_scheduler.run_folder.retrying import to_retry
-from adaptive_scheduler.run_folder.state import DONE, FAILED
+from adaptive_scheduler.run_folder.commands import checked, in_words, records_of, to_retry
+from adaptive_scheduler.run_folder.models import DONE, FAILED
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.run_report import RunReport
-from adaptive_scheduler.server_support.steering import checked, in_words, records_of
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.state import RunState
@@ -138,7 +137,7 @@ class RunControl(RunReport):
         self._check_that_we_manage()
         records = records_of(command, self._state(), learners, time.time())
         for record in records:
-            self.database_manager.record(record)
+            self.database_manager.record.append(record)
         if command in ("cancel", "retry"):
             self.job_manager.choose_unwanted()
         return len(records)

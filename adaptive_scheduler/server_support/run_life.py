@@ -20,8 +20,8 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.learners.goals import GoalTypes
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.models import DONE, FAILED, READY
 from adaptive_scheduler.run_folder.settings import JobSettings
-from adaptive_scheduler.run_folder.state import DONE, FAILED, READY
 from adaptive_scheduler.server_support.cleaning import put_logs_away
 from adaptive_scheduler.server_support.crash_report import given_up_report
 from adaptive_scheduler.server_support.event_loop import event_loop
@@ -161,13 +161,13 @@ class RunLife(RunWaiting):
 
     def _note_reopened(self, indices: Sequence[int]) -> None:
         for index in indices:
-            self.database_manager.record(events.Reopened(time=time.time(), learner=index))
+            self.database_manager.record.append(events.Reopened(time=time.time(), learner=index))
 
     def _note_done(self, indices: Sequence[int]) -> None:
         for index in indices:
             if self.database_manager.state.learners[index].state == READY:
                 npoints = self.learners[index].npoints
-                self.database_manager.record(
+                self.database_manager.record.append(
                     events.Done(time=time.time(), learner=index, npoints=npoints)
                 )
 
@@ -190,14 +190,14 @@ class RunLife(RunWaiting):
             await asyncio.to_thread(self._start_managers)
         try:
             await self.job_manager.over()
-            if self.database_manager.state.is_complete:
+            if self.database_manager.state.learners.is_complete:
                 self._raise_if_failed()
                 self._outcome = "finished"
             elif self._outcome == "cancelled":
                 await self._cancel_jobs()
         except MaxRestartsReachedError:
             self._outcome = "failed"
-            if not self.database_manager.state.is_complete:  # jobs end before they begin
+            if not self.database_manager.state.learners.is_complete:  # jobs end before they begin
                 with contextlib.suppress(SchedulerUnavailableError):
                     await self._cancel_jobs()
             raise
@@ -231,7 +231,7 @@ class RunLife(RunWaiting):
         database.handler.stop()
         try:
             state = database.state
-            living = known_as_ours(state, state.jobs, database.queue)
+            living = known_as_ours(state, state.jobs, database.reconciler.queue)
             if state.submissions or len(living) < len(state.jobs):
                 queue = await asyncio.to_thread(self.scheduler.queue)
                 living = jobs_to_end(state, queue)
@@ -249,7 +249,9 @@ class RunLife(RunWaiting):
         if self.kill_manager is not None:
             self.kill_manager.cancel()
         if self._outcome is not None:
-            self.database_manager.record(events.RunEnded(time=time.time(), status=self._outcome))
+            self.database_manager.record.append(
+                events.RunEnded(time=time.time(), status=self._outcome)
+            )
         await self.monitor.stop()
         await self.database_manager.stop()
         event_loop.give_up(self.run_folder.root, self)

@@ -344,7 +344,7 @@ class RunManager(RunLife):
 
     def _look(self) -> None:
         """Show what the folder says, without managing."""
-        self.database_manager.follow()
+        self.database_manager.record.follow()
         self.monitor.look()
         self.end_time = self.database_manager.state.totals.ended
 

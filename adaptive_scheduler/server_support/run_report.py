@@ -61,7 +61,7 @@ class RunReport(BaseManager):
 
     def status(self) -> Literal["not yet started", "running", "unmanaged"] | Outcome:
         """Return how the run is, in a word."""
-        if self.task is None and self.database_manager.is_following:
+        if self.task is None and self.database_manager.record.is_following:
             return self._status_elsewhere()
         if self.task is None:
             return "not yet started"
@@ -71,7 +71,7 @@ class RunReport(BaseManager):
 
     def _status_elsewhere(self) -> Literal["running", "unmanaged"] | Outcome:
         """Return how a run is that this manager only looks at."""
-        self.database_manager.refresh()
+        self.database_manager.record.refresh()
         ended = self.database_manager.state.ended
         if ended is not None:
             return cast("Outcome", ended)
@@ -150,7 +150,7 @@ class RunReport(BaseManager):
 
     def job_starting_times(self) -> list[float]:
         """Return how long each job was pending, in seconds."""
-        self.database_manager.refresh()
+        self.database_manager.record.refresh()
         return event_loop.call(lambda: list(self.database_manager.state.totals.starting_times))
 
     # Data.

@@ -95,9 +95,9 @@ class Submitter:
             self._on_trouble(error)
             self.pause.until = time.time() + _DISK_PAUSE
             return False
-        database.submitting.add(batch.token)
+        database.reconciler.submitting.add(batch.token)
         try:
-            database.record(
+            database.record.append(
                 events.Submitting(
                     time=time.time(), token=batch.token, job_name=self._job_name, numbers=numbers
                 )
@@ -107,9 +107,11 @@ class Submitter:
             job_ids = await asyncio.to_thread(self._scheduler.submit, batch)
             # The queue's first words are awaited.
             is_worth_a_look = database.state.totals.submitted == 0
-            database.record(events.Submitted(time=time.time(), token=batch.token, job_ids=job_ids))
+            database.record.append(
+                events.Submitted(time=time.time(), token=batch.token, job_ids=job_ids)
+            )
         except SubmissionRejectedError as error:
-            database.record(
+            database.record.append(
                 events.NotSubmitted(time=time.time(), token=batch.token, reason=str(error))
             )
             raise
@@ -119,7 +121,7 @@ class Submitter:
             self._on_trouble(error)
             is_worth_a_look = True  # the queue tells what became of it
         finally:
-            database.submitting.discard(batch.token)
+            database.reconciler.submitting.discard(batch.token)
         await self._written_down()
         return is_worth_a_look
 

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.learners.paths import fname_to_str
-from adaptive_scheduler.run_folder.state import DONE, RUNNING, LearnerEntry
+from adaptive_scheduler.run_folder.models import DONE, RUNNING, LearnerEntry
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.server_support.record_view import RecordView
+    from adaptive_scheduler.learners.paths import FnameTypes
+    from adaptive_scheduler.run_folder.layout import RunFolder
 
 
-def database_rows(record: RecordView) -> list[dict[str, Any]]:
-    """Return a row for each learner: call it on the event loop."""
-    return [_row(record, entry) for entry in record.state.learners]
+def database_rows(
+    entries: Iterable[LearnerEntry],
+    run_folder: RunFolder,
+    fnames: Sequence[FnameTypes],
+    dependencies: Mapping[int, Sequence[int]],
+) -> list[dict[str, Any]]:
+    """Return a row for each learner.
+
+    Parameters
+    ----------
+    entries
+        What the journal says of them.
+    run_folder
+        Where the output of their jobs lies.
+    fnames, dependencies
+        As the user gave them.
+    """
+    return [
+        {
+            "fname": fname_to_str(fnames[entry.index]),
+            **_facts(entry, run_folder),
+            "depends_on": list(dependencies.get(entry.index, ())),
+            **_attempts(entry),
+        }
+        for entry in entries
+    ]
 
 
-def _row(record: RecordView, entry: LearnerEntry) -> dict[str, Any]:
+def _facts(entry: LearnerEntry, run_folder: RunFolder) -> dict[str, Any]:
     job_id = None if entry.job is None else entry.job.job_id
     output = None
     if job_id is not None:
-        output = str(record.run_folder.output_of(entry.job_name, job_id))
+        output = str(run_folder.output_of(entry.job_name, job_id))
     return {
-        "fname": fname_to_str(record.fnames[entry.index]),
         "job_id": job_id,
         "is_pending": entry.state == RUNNING,
         "is_done": entry.state == DONE,
@@ -31,7 +55,11 @@ def _row(record: RecordView, entry: LearnerEntry) -> dict[str, Any]:
         "job_name": entry.job_name or None,
         "output_logs": [] if output is None else [output],
         "start_time": None if entry.started is None else datetime.fromtimestamp(entry.started),  # noqa: DTZ006  shown to people
-        "depends_on": list(record.dependencies.get(entry.index, ())),
+    }
+
+
+def _attempts(entry: LearnerEntry) -> dict[str, Any]:
+    return {
         "state": entry.state,
         "attempt": entry.attempt,
         "fails": entry.fails,

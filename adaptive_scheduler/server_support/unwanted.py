@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.server_support.ownership import known_as_ours
@@ -22,10 +22,13 @@ class UnwantedJobs:
     def __init__(self) -> None:
         self._asked_at: dict[str, float] = {}
 
-    def choose(self, state: RunState) -> None:
-        """Have those jobs end that are there for cancelled learners, and no others."""
+    def choose(self, state: RunState, started: Container[str]) -> None:
+        """Have those jobs end that are there for cancelled learners, and no others.
+
+        The parameters are those of `jobs_to_cancel`.
+        """
         before = self._asked_at
-        ids = [*jobs_to_cancel(state), *(i for i in before if i in state.leaving)]
+        ids = [*jobs_to_cancel(state, started), *(i for i in before if i in state.leaving)]
         self._asked_at = {job_id: before.get(job_id, 0.0) for job_id in ids}
 
     def due(self, state: RunState, seen: Mapping[str, QueuedJob], now: float) -> list[str]:

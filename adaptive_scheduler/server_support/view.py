@@ -255,11 +255,11 @@ def learner_row(
         traceback=entry.traceback,
         trouble=entry.trouble,
         last_end=entry.last_end,
-        depends_on=tuple(state.dependencies.get(index, ())),
+        depends_on=tuple(state.learners.dependencies.get(index, ())),
     )
 
 
-def job_row(job: JobEntry, seen: QueuedJob | None) -> JobRow:
+def job_row(job: JobEntry, seen: QueuedJob | None, started: float | None) -> JobRow:
     """Return a job as it is shown: what is recorded of it, and what the queue shows."""
     is_waiting = seen is not None and not seen["running"]
     return JobRow(
@@ -269,5 +269,5 @@ def job_row(job: JobEntry, seen: QueuedJob | None) -> JobRow:
         reason=seen["reason"] if seen is not None and is_waiting else "",
         learner=job.learner,
         submitted=job.submitted,
-        started=job.started,
+        started=started,
     )

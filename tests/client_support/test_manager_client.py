@@ -12,6 +12,7 @@ import pytest
 from adaptive_scheduler.client_support import manager_client as desk_module
 from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.manager_client import Desk, Verdict
+from adaptive_scheduler.client_support.offline import FollowedRun
 from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.protocol import client as connection_module
 from adaptive_scheduler.protocol import messages
@@ -19,9 +20,9 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder import outbox as outbox_module
 from adaptive_scheduler.run_folder.journal import read_journal
 from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.run_folder.models import DONE, READY, RUNNING
 from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.settings import JobSettings
-from adaptive_scheduler.run_folder.state import DONE, READY, RUNNING
 from tests import journals
 from tests.asynchronous import in_a_loop
 from tests.server_support.playing import Manager, check_consistency
@@ -64,11 +65,7 @@ class Run:
         site = Site(self.folder.root)
         manager.site = site
 
-        def record(record):
-            manager.state.apply(record)
-            site.journal.append(record)
-
-        manager.handler._record = record
+        manager.journal = site.journal
         for path, message in list(self.outbox.messages()):
             manager.handler.answer(message)
             path.unlink()
@@ -232,7 +229,7 @@ async def test_a_job_that_is_alone_takes_nothing_that_the_journal_knows_taken(ru
 @in_a_loop
 async def test_a_claim_that_the_manager_has_overtaken_is_taken_back(run, monkeypatch):
     overtaken = iter([True, False])
-    monkeypatch.setattr(desk_module, "was_assigned", lambda *_: next(overtaken))
+    monkeypatch.setattr(FollowedRun, "was_assigned", lambda *_: next(overtaken))
     with run.job(1) as desk:
         assert await desk.next_attempt() == messages.Attempt(0, 1)
     assert not run.outbox.is_claimed(messages.Attempt(1, 1))

@@ -5,19 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from adaptive_scheduler.client_support.offline import (
-    LastKnown,
-    free_attempts,
-    given_attempt,
-    was_assigned,
+    FollowedRun,
 )
 from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.settings import JobSettings
-from adaptive_scheduler.run_folder.state import DONE, RUNNING
 from tests import journals
 from tests.server_support.playing import Job, Manager
 
@@ -38,8 +32,8 @@ def free(path, manager, number=0, **options):
     job_settings = JobSettings(
         job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool, **options
     )
-    attempts = free_attempts(job_settings, number, len(manager.state.learners))
-    return list(dict.fromkeys((a.learner, a.number) for a in attempts))
+    run = FollowedRun(job_settings, len(manager.state.learners))
+    return [(a.learner, a.number) for a in run.free_attempts(number)]
 
 
 def test_all_learners_are_free_before_the_first_record(path):
@@ -67,9 +61,9 @@ def test_a_learner_must_have_what_it_needs(path):
 
 def test_nothing_is_free_when_the_run_has_ended(path):
     manager = Manager([0])
-    manager.record(events.RunEnded(time=1.0, status="cancelled"))
+    manager.record.append(events.RunEnded(time=1.0, status="cancelled"))
     assert free(path, manager) == []
-    manager.record(journals.STARTED)
+    manager.record.append(journals.STARTED)
     assert free(path, manager) == [(0, 1)]
 
 
@@ -116,7 +110,7 @@ def test_what_was_given_up_before_a_compaction_is_not_free(path):
     job.failed()
     manager.journal, _ = manager.compacted()
     assert free(path, manager) == [(1, 1)]
-    manager.record(events.Retried(time=1.0, learner=0))
+    manager.record.append(events.Retried(time=1.0, learner=0))
     assert free(path, manager) == [(0, 2), (1, 1)]
 
 
@@ -134,7 +128,7 @@ def test_what_has_failed_too_often_is_not_free(path, is_compacted):
     manager.job_gone("0")  # that is a failure, too
     assert manager.states() == ["failed", "ready"]
     assert free(path, manager, max_fails=3) == [(1, 1)]
-    manager.record(events.Retried(time=1.0, learner=0))
+    manager.record.append(events.Retried(time=1.0, learner=0))
     assert free(path, manager, max_fails=3) == [(0, 4), (1, 1)]
 
 
@@ -144,16 +138,16 @@ def test_what_the_user_has_cancelled_is_not_free_until_it_is_retried(path, is_co
     job = Job(manager, 0)
     job.hello()
     for learner in (0, 1):
-        manager.record(events.Cancelled(time=1.0, learner=learner))
+        manager.record.append(events.Cancelled(time=1.0, learner=learner))
     if is_compacted:
         manager.journal, _ = manager.compacted()
     assert free(path, manager) == [(2, 1)]
     job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
-    assert given_attempt(job_settings, job.identity) is None
+    assert FollowedRun(job_settings, 3).given_attempt(job.identity) is None
     manager.job_gone("0")
     assert free(path, manager) == [(2, 1)]
     for learner in (0, 1):
-        manager.record(events.Retried(time=2.0, learner=learner))
+        manager.record.append(events.Retried(time=2.0, learner=learner))
     assert free(path, manager) == [(0, 2), (1, 1), (2, 1)]
 
 
@@ -163,7 +157,7 @@ def test_what_is_reopened_is_free(path):
     job.hello()
     job.done()
     assert free(path, manager) == []
-    manager.record(events.Reopened(time=1.0, learner=0))
+    manager.record.append(events.Reopened(time=1.0, learner=0))
     assert manager.states() == ["ready"]
     assert free(path, manager) == [(0, 2)]
 
@@ -182,12 +176,12 @@ def test_a_job_knows_what_it_was_given_though_it_did_not_hear_so(path):
     Job(manager, 1).hello()
     write(path, manager.journal)
     job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
-    assert given_attempt(job_settings, JobIdentity("1")) == Attempt(1, 1)
-    assert given_attempt(job_settings, JobIdentity("1", 1)) is None  # the first may live on
-    assert given_attempt(job_settings, JobIdentity("0")) is None
-    manager.record(events.RunEnded(time=1.0, status="cancelled"))
-    write(path, manager.journal)
-    assert given_attempt(job_settings, JobIdentity("1")) is None
+    run = FollowedRun(job_settings, 2)
+    assert run.given_attempt(JobIdentity("1")) == Attempt(1, 1)
+    assert run.given_attempt(JobIdentity("1", 1)) is None  # the first may live on
+    assert run.given_attempt(JobIdentity("0")) is None
+    journals.write(path, events.RunEnded(time=1.0, status="cancelled"))
+    assert run.given_attempt(JobIdentity("1")) is None
 
 
 def test_an_attempt_that_the_manager_has_given_out_is_known(path):
@@ -195,39 +189,32 @@ def test_an_attempt_that_the_manager_has_given_out_is_known(path):
     Job(manager, 0).hello()
     write(path, manager.journal)
     job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
-    assert was_assigned(job_settings, Attempt(0, 1))
-    assert not was_assigned(job_settings, Attempt(0, 2))
-    assert not was_assigned(job_settings, Attempt(1, 1))
+    run = FollowedRun(job_settings, 2)
+    assert run.was_assigned(Attempt(0, 1))
+    assert not run.was_assigned(Attempt(0, 2))
+    assert not run.was_assigned(Attempt(1, 1))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(
-    events=st.lists(
-        st.tuples(st.sampled_from(["ask", "done", "failed", "released", "gone", "take"]),
-                  st.integers(0, 3), st.integers(0, 3)),
-        max_size=30,
-    ),
-    is_compacted=st.booleans(),
-)  # fmt: skip
-def test_what_the_manager_believes_taken_is_taken(path, events, is_compacted):
-    manager = Manager([0] * 4)
-    jobs = [Job(manager, number) for number in range(4)]
-    for what, number, other in events:
-        job = jobs[number]
-        if what == "ask":
-            job.hello()
-        elif what == "take":
-            job.hello(Attempt(other, manager.state.learners[other].attempt + 1))
-        elif what == "gone":
-            manager.job_gone(job.identity.job_id)
-        elif job.holding is not None:
-            getattr(job, what)()
-    write(path, manager.compacted()[0] if is_compacted else manager.journal)
-    known = LastKnown(path)
-    for entry in manager.state.learners:
-        assert known.is_free(entry.index) == (entry.state not in (DONE, RUNNING))
-        assert known.attempts.get(entry.index, 0) == entry.attempt
-        assert (entry.index in known.done) == (entry.state == DONE)
+@pytest.mark.parametrize(
+    ("story", "is_free"),
+    [
+        # It fails, runs again, is cancelled and retried while it runs, and fails.
+        (["ask", "failed", "ask", "cancel", "retry", "failed"], False),
+        # It fails, is done, reopened, and fails.
+        (["ask", "failed", "ask", "done", "reopen", "ask", "failed"], True),
+    ],
+)
+def test_a_job_that_is_alone_counts_failures_as_the_manager_does(path, story, is_free):
+    manager = Manager([0], max_fails=2)
+    job = Job(manager, 0)
+    other = {"cancel": events.Cancelled, "retry": events.Retried, "reopen": events.Reopened}
+    for step in story:
+        if step in other:
+            manager.record.append(other[step](time=manager.now, learner=0))
+        else:
+            {"ask": job.hello, "failed": job.failed, "done": job.done}[step]()
+    assert manager.states() == ["ready" if is_free else "failed"]
+    assert bool(free(path, manager, max_fails=2)) == is_free
 
 
 def test_a_job_is_known_by_its_id_whatever_process_of_it_asks(path):

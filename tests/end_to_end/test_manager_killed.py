@@ -29,9 +29,10 @@ from adaptive_scheduler.protocol import client as connection_module
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.journal import read_journal
+from adaptive_scheduler.run_folder.models import DONE
 from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.settings import JobSettings
-from adaptive_scheduler.run_folder.state import DONE, RunState
+from adaptive_scheduler.run_folder.state import RunState
 from tests.asynchronous import in_a_loop
 from tests.end_to_end.mortal import END, N_LEARNERS
 from tests.end_to_end.schedulers import Played
@@ -163,7 +164,7 @@ def check_that_all_is_well(folder, jobs):
         state.apply(record)
         if isinstance(record, events.Done):
             n_done[record.learner] += 1
-    assert state.counts[DONE] == N_LEARNERS
+    assert state.learners.counts[DONE] == N_LEARNERS
     assert state.ended == "finished"
     assert set(n_done.values()) <= {1}
     assert sorted(jobs.computed) == sorted(jobs.saved.elements()) == list(range(N_LEARNERS))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from adaptive_scheduler.learners.goals import smart_goal
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.server_support.monitor import Monitor
-from tests.server_support.playing import Manager, check_consistency, everything
+from tests.server_support.playing import Manager, check_consistency, everything, played_reconciler
 from tests.server_support.serving import JOB, Site
 from tests.waiting import PATIENCE
 
@@ -71,13 +71,9 @@ class Served:
 
     async def _open(self, folder):
         site = Site(folder)
-        self.manager.handler._record = self._record
+        self.manager.journal = site.journal
         site.handle = self.manager.handler.handle
         return site
-
-    def _record(self, record):
-        self.manager.state.apply(record)
-        self.site.journal.append(record)
 
     async def send(self, frames):
         """Send messages, and return when the manager has answered what came after them."""
@@ -104,6 +100,8 @@ class Served:
             handler=self.manager.handler,
             learners=learners,
             groups=[0] * N_LEARNERS,
+            record=self.manager.record,
+            reconciler=played_reconciler(self.manager, None),
         )
         return Monitor(database, smart_goal(100, learners), lambda _: 1)
 

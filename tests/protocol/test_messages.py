@@ -38,7 +38,7 @@ any_message = st.one_of(
     st.builds(
         messages.Steer,
         jobs,
-        st.sampled_from(get_args(messages.Wish)),
+        st.sampled_from(get_args(messages.Command)),
         st.none() | st.lists(naturals, max_size=5).map(tuple),
     ),
     st.builds(messages.Ping, jobs),

@@ -9,9 +9,10 @@ import pytest
 
 from adaptive_scheduler.protocol.messages import JobIdentity
 from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.commands import to_retry, to_retry_at_start
 from adaptive_scheduler.run_folder.compaction import as_records
-from adaptive_scheduler.run_folder.retrying import to_retry, to_retry_at_start
-from adaptive_scheduler.run_folder.state import (
+from adaptive_scheduler.run_folder.learner_table import pause_after
+from adaptive_scheduler.run_folder.models import (
     CANCELLED,
     DELAYED,
     DONE,
@@ -19,9 +20,8 @@ from adaptive_scheduler.run_folder.state import (
     READY,
     RUNNING,
     WAITING,
-    RunState,
-    pause_after,
 )
+from adaptive_scheduler.run_folder.state import RunState
 from tests.journals import STARTED
 from tests.server_support.playing import Job, Manager, check_consistency, everything
 
@@ -73,8 +73,8 @@ def test_learners_without_dependencies_are_ready():
     state = new_state()
     check_consistency(state)
     assert states(state) == [READY] * 3
-    assert state.n_unscheduled == 3
-    assert not state.is_complete
+    assert state.learners.n_unscheduled == 3
+    assert not state.learners.is_complete
 
 
 def test_a_learner_that_a_job_has_is_running():
@@ -97,10 +97,10 @@ def test_a_done_learner_has_no_failures_left():
 
 def test_a_run_is_complete_when_all_learners_are_done_or_given_up():
     state = after(new_state(2, max_fails=1), done(0))
-    assert not state.is_complete
+    assert not state.learners.is_complete
     after(state, assigned(1), failed(1))
     assert states(state) == [DONE, FAILED]
-    assert state.is_complete
+    assert state.learners.is_complete
 
 
 def test_a_released_learner_is_ready_and_has_not_failed():
@@ -139,14 +139,14 @@ def test_pauses_grow_up_to_a_limit():
 def test_a_learner_that_fails_again_waits_for_the_end_of_its_pause():
     state = after(new_state(), assigned(0), failed(0), assigned(0, number=2), failed(0, time=50.0))
     assert states(state) == [DELAYED, READY, READY]
-    assert state.next_pause_end() == 51.0
-    assert state.next_ready(0) == 1
+    assert state.learners.next_pause_end() == 51.0
+    assert state.learners.next_ready(0) == 1
     state.end_pauses(50.9)
     assert states(state) == [DELAYED, READY, READY]
     state.end_pauses(51.0)
     check_consistency(state)
     assert states(state) == [READY] * 3
-    assert state.next_pause_end() is None
+    assert state.learners.next_pause_end() is None
 
 
 def test_a_pause_that_was_cut_short_does_not_end_the_next_one():
@@ -225,10 +225,10 @@ def test_chains_may_be_long():
     chain = {i: [i - 1] for i in range(1, n)}
     state = new_state(n, dependencies=chain, max_fails=1)
     state.apply(done(0))
-    assert [state.counts[s] for s in (DONE, READY, WAITING, FAILED)] == [1, 1, n - 2, 0]
+    assert [state.learners.counts[s] for s in (DONE, READY, WAITING, FAILED)] == [1, 1, n - 2, 0]
     after(state, assigned(1), failed(1))
-    assert state.counts[FAILED] == n - 1
-    assert state.is_complete
+    assert state.learners.counts[FAILED] == n - 1
+    assert state.learners.is_complete
 
 
 # Jobs.
@@ -359,8 +359,8 @@ def test_a_job_that_gets_a_learner_after_all_is_not_leaving():
 def test_how_long_jobs_were_pending_is_remembered():
     state = submitted(new_state(), 0, 1, time=5.0)
     after(state, assigned(0, time=12.0), done(0), assigned(2, "100", time=30.0))
-    state.job_runs(state.jobs["101"], 6.0)
-    state.job_runs(state.jobs["101"], 7.0)
+    nothing = events.NothingLeft(time=6.0, job=JobIdentity("101"), job_name="sweep-1", job_number=1)
+    after(state, nothing, nothing)
     assert state.totals.starting_times == [7.0, 1.0]
 
 
@@ -383,24 +383,24 @@ def test_a_job_that_was_started_again_is_the_same_job():
 
 def test_a_job_takes_its_own_learner_first_and_then_the_others_in_order():
     state = new_state(4)
-    assert state.next_ready(2) == 2
+    assert state.learners.next_ready(2) == 2
     after(state, assigned(2))
-    assert state.next_ready(2) == 0
+    assert state.learners.next_ready(2) == 0
     after(state, assigned(0), assigned(1), assigned(3))
-    assert state.next_ready(2) is None
+    assert state.learners.next_ready(2) is None
 
 
 def test_jobs_take_learners_of_their_own_group():
     state = RunState(["small", "large", "large", "small"])
     after(state, assigned(1), assigned(0))
-    assert state.next_ready(0) == 3
-    assert state.next_ready(1) == 2
+    assert state.learners.next_ready(0) == 3
+    assert state.learners.next_ready(1) == 2
     after(state, assigned(2))
-    assert state.next_ready(1) is None
+    assert state.learners.next_ready(1) is None
 
 
 def test_a_job_with_an_unheard_of_number_gets_nothing():
-    assert new_state().next_ready(3) is None
+    assert new_state().learners.next_ready(3) is None
 
 
 # The journal.
@@ -481,7 +481,7 @@ def test_a_cancelled_learner_is_left_alone_until_it_is_retried():
     state = after(new_state(), *cancelled(1))
     assert states(state) == [READY, CANCELLED, READY]
     after(state, done(0), done(2))
-    assert state.is_complete
+    assert state.learners.is_complete
     assert to_retry_at_start(state) == []
     after(state, *retried(state))
     assert states(state) == [DONE, READY, DONE]
@@ -651,14 +651,16 @@ def test_no_step_takes_longer_with_more_learners():
     for n in (20, 10_000):
         state, records = one_learners_life(n)
         counts.append([steps_of(lambda r=record, s=state: s.apply(r)) for record in records])
-        counts[-1].append(steps_of(lambda s=state: [s.next_ready(1), s.is_complete]))
+        counts[-1].append(
+            steps_of(lambda s=state: [s.learners.next_ready(1), s.learners.is_complete])
+        )
         counts[-1].append(steps_of(lambda s=state: s.end_pauses(1e9)))
     assert counts[0] == counts[1]
 
 
 def test_who_watches_is_told_which_learners_have_changed():
     manager = Manager([0] * 3, dependencies={2: [0]})
-    changed = manager.state.watch()
+    changed = manager.record.watched.watch()
     manager.submit(0)
     job = Job(manager, 0)
     job.hello()
@@ -668,7 +670,3 @@ def test_who_watches_is_told_which_learners_have_changed():
     assert changed == {0}
     job.done(npoints=5)
     assert changed == {0, 2}
-    changed.clear()
-    manager.state.unwatch(changed)
-    job.hello()
-    assert not changed

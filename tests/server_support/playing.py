@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
 
 import msgspec
 
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.compaction import as_records
-from adaptive_scheduler.run_folder.state import (
+from adaptive_scheduler.run_folder.models import (
     CANCELLED,
     DELAYED,
     DONE,
@@ -17,9 +19,24 @@ from adaptive_scheduler.run_folder.state import (
     READY,
     RUNNING,
     WAITING,
-    RunState,
 )
+from adaptive_scheduler.run_folder.state import RunState
 from adaptive_scheduler.server_support.message_handler import MessageHandler
+from adaptive_scheduler.server_support.reconcile import Reconciler
+from adaptive_scheduler.server_support.record import Record
+
+
+class MemoryRecord(Record):
+    """A record without a file; a function keeps what is appended."""
+
+    def __init__(self, state, keep):
+        super().__init__(Path("no such journal"), state)
+        self._keep = keep
+
+    def append(self, record):
+        """Apply a record, and keep it."""
+        self.watched.apply(record)
+        self._keep(record)
 
 
 class Manager:
@@ -35,11 +52,10 @@ class Manager:
 
     def adopt(self, state):
         self.state = state
-        self.handler = MessageHandler(state, self.record, self._cancel, self._steer)
-
-    def record(self, record):
-        self.state.apply(record)
-        self.journal.append(as_read(record))
+        self.record = MemoryRecord(state, self._keep)
+        self.handler = MessageHandler(
+            self.record.watched, self.record.append, self._cancel, self._steer
+        )
 
     def _cancel(self):
         self.wants_cancel += 1
@@ -47,6 +63,9 @@ class Manager:
     def _steer(self, wish):
         self.wishes.append(wish.command)
         return messages.Steered(f"{len(self.wishes)} wishes")
+
+    def _keep(self, record):
+        self.journal.append(as_read(record))
 
     def replayed(self):
         """Return the state that the journal tells."""
@@ -67,17 +86,17 @@ class Manager:
 
     def submit(self, *numbers, token="t", job_name="sweep", first_id=None):
         """Submit jobs; the id of each is its number, unless a first id is given."""
-        self.record(
+        self.record.append(
             events.Submitting(time=self.now, token=token, job_name=job_name, numbers=list(numbers))
         )
         ids = numbers if first_id is None else range(first_id, first_id + len(numbers))
         job_ids = {number: str(i) for number, i in zip(numbers, ids, strict=True)}
-        self.record(events.Submitted(time=self.now, token=token, job_ids=job_ids))
+        self.record.append(events.Submitted(time=self.now, token=token, job_ids=job_ids))
 
     def job_gone(self, job_id, *, is_certain=False):
         job = self.state.jobs.get(job_id)
         is_failed_start = job is not None and self.state.is_failed_start(job)
-        self.record(
+        self.record.append(
             events.JobGone(
                 time=self.now,
                 job_id=job_id,
@@ -91,6 +110,12 @@ class Manager:
 
     def states(self):
         return [entry.state for entry in self.state.learners]
+
+
+def played_reconciler(manager, folder, scheduler=None, **keywords):
+    """Return what looks at the queue for a manager."""
+    unused = {"read_outbox": None, "flushed": None, "max_log_lines": 3}
+    return Reconciler(manager.record, scheduler, folder, manager.handler, **{**unused, **keywords})
 
 
 class Job:
@@ -156,7 +181,7 @@ def everything(state):
     state.end_pauses(float("inf"))
     learners = []
     for entry in state.learners:
-        fields = {name: getattr(entry, name) for name in entry.__slots__}
+        fields = asdict(entry)
         del fields["ready_at"]
         learners.append(fields)
     return {
@@ -168,8 +193,8 @@ def everything(state):
         "totals": state.totals,
         "ended": state.ended,
         "is_paused": state.is_paused,
-        "counts": {name: count for name, count in state.counts.items() if count},
-        "ready": {group: set(ready) for group, ready in state.ready_groups()},
+        "counts": {name: count for name, count in state.learners.counts.items() if count},
+        "ready": {group: set(ready) for group, ready in state.learners.ready_groups()},
     }
 
 
@@ -177,18 +202,20 @@ def check_consistency(state):
     """Check that all parts of a state tell the same."""
     entries = state.learners
     counts = Counter(entry.state for entry in entries)
-    assert {s: n for s, n in state.counts.items() if n} == counts
-    assert state.n_unscheduled == counts[WAITING] + counts[READY] + counts[DELAYED]
+    assert {s: n for s, n in state.learners.counts.items() if n} == counts
+    assert state.learners.n_unscheduled == counts[WAITING] + counts[READY] + counts[DELAYED]
     over = counts[DONE] + counts[FAILED] + counts[CANCELLED]
-    assert state.is_complete == (over == len(entries))
+    assert state.learners.is_complete == (over == len(entries))
 
-    ready = {(group, index) for group, indices in state.ready_groups() for index in indices}
-    assert ready == {(state.groups[e.index], e.index) for e in entries if e.state == READY}
+    ready = {
+        (group, index) for group, indices in state.learners.ready_groups() for index in indices
+    }
+    assert ready == {(state.learners.groups[e.index], e.index) for e in entries if e.state == READY}
 
     held = {(e.job.job_id, e.index) for e in entries if e.state == RUNNING}
     assert held == {(i, job.learner) for i, job in state.jobs.items() if job.learner is not None}
 
-    for index, needed in state.dependencies.items():
+    for index, needed in state.learners.dependencies.items():
         is_free = all(entries[other].state == DONE for other in needed)
         if entries[index].state == WAITING:
             assert not is_free

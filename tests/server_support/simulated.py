@@ -26,6 +26,7 @@ from adaptive_scheduler.server_support import message_handler
 from adaptive_scheduler.server_support.message_handler import MessageHandler
 from adaptive_scheduler.server_support.planning import numbers_to_submit
 from adaptive_scheduler.server_support.reconcile import gone_jobs
+from tests.server_support.playing import MemoryRecord
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,10 @@ class Simulation:
         self.now = 1_000_000.0
         self.began = self.now
         self.state = RunState([0] * n_learners, max_fails=max_fails)
-        self.handler = MessageHandler(self.state, self.record, lambda: None, messages.Steered)
+        self.record = MemoryRecord(self.state, self._keep)
+        self.handler = MessageHandler(
+            self.record.watched, self.record.append, lambda: None, messages.Steered
+        )
         self.random = random.Random(seed)
         self.journal_bytes = 0
         self.counts = Counter()
@@ -128,8 +132,7 @@ class Simulation:
         self._encoder = msgspec.json.Encoder()
         self._on_record = on_record
 
-    def record(self, record):
-        self.state.apply(record)
+    def _keep(self, record):
         self.journal_bytes += len(self._encoder.encode(record)) + 1
         self.counts["records"] += 1
         self._dirty = True
@@ -140,7 +143,7 @@ class Simulation:
         """Play until all learners are done or given up, or for so many virtual seconds."""
         with _clock(lambda: self.now):
             self._at(0.0, self._look)
-            while not self.state.is_complete and self.elapsed < until:
+            while not self.state.learners.is_complete and self.elapsed < until:
                 time, _, act, arguments = heapq.heappop(self._events)
                 self.now = max(self.now, time)
                 act(*arguments)
@@ -165,7 +168,7 @@ class Simulation:
         queue = {job_id: {"alive": True} for job_id, job in self.jobs.items() if not job.is_over}
         for job in gone_jobs(self.state, queue, self.now):
             is_failed_start = self.state.is_failed_start(job)
-            self.record(
+            self.record.append(
                 events.JobGone(
                     time=self.now,
                     job_id=job.job_id,
@@ -177,7 +180,7 @@ class Simulation:
             )
             self.handler.forget(job.job_id)
             del self.jobs[job.job_id]
-        self.state.end_pauses(self.now)
+        self.record.watched.end_pauses(self.now)
         self._dirty = True
         self._at(self.interval, self._look)
 
@@ -187,11 +190,11 @@ class Simulation:
             return
         self.counts["submissions"] += 1
         token = str(self.counts["submissions"])
-        self.record(
+        self.record.append(
             events.Submitting(time=self.now, token=token, job_name="sweep", numbers=sorted(numbers))
         )
         job_ids = {number: str(next(self._ids)) for number in sorted(numbers)}
-        self.record(events.Submitted(time=self.now, token=token, job_ids=job_ids))
+        self.record.append(events.Submitted(time=self.now, token=token, job_ids=job_ids))
         for number, job_id in job_ids.items():
             self.jobs[job_id] = Job(job_id, number)
             self._pending.append(self.jobs[job_id])

@@ -65,7 +65,7 @@ def states(manager):
 def left_alone(make):
     """Return a function that makes the next manager, after a job has left its report."""
     first = make().start()
-    event_loop.call(first.record, assigned())
+    event_loop.call(first.record.append, assigned())
     first.cancel()
     Outbox(first.run_folder.outbox).put(messages.Done(JOB, messages.Attempt(0, 1), {}))
     return make
@@ -87,8 +87,8 @@ def test_who_begins_anew_does_not_hear_what_jobs_had_left(left_alone):
 
 def test_a_journal_that_cant_be_made_shorter_is_gone_on_with(make, monkeypatch, caplog):
     first = make().start()
-    event_loop.call(first.record, assigned())
-    event_loop.call(first.record, events.Done(time=1.0, learner=0))
+    event_loop.call(first.record.append, assigned())
+    event_loop.call(first.record.append, events.Done(time=1.0, learner=0))
     first.cancel()
     monkeypatch.setattr(restore, "_COMPACT_ABOVE", 0)
     monkeypatch.setattr(restore, "_COMPACT_LINES_PER_LEARNER", 0)
@@ -119,8 +119,8 @@ def test_a_file_that_holds_no_message_is_kept_aside_once_and_reported(make, monk
     manager = make().start()
     torn = manager.run_folder.outbox / "report-1-1.json"
     torn.write_bytes(b'{"type": "do')
-    event_loop.run(manager.read_outbox())
-    event_loop.run(manager.read_outbox())
+    event_loop.run(manager.outbox_reader.read())
+    event_loop.run(manager.outbox_reader.read())
     (aside,) = manager.run_folder.outbox.iterdir()
     assert aside.name == "report-1-1.json.unreadable"
     assert str(aside) in manager.disk_trouble
@@ -131,7 +131,7 @@ def test_a_file_that_may_be_being_written_stays(make):
     manager = make().start()
     claim = manager.run_folder.outbox / "claim-0.1.json"
     claim.touch()
-    event_loop.run(manager.read_outbox())
+    event_loop.run(manager.outbox_reader.read())
     assert claim.exists()
     assert manager.disk_trouble == ""
 
@@ -139,23 +139,23 @@ def test_a_file_that_may_be_being_written_stays(make):
 def test_an_outbox_that_cannot_be_read_is_trouble_and_no_end(make):
     manager = make().start()
     Outbox(manager.run_folder.outbox).put(messages.Done(JOB, messages.Attempt(0, 1), {}))
-    event_loop.call(manager.record, assigned())
+    event_loop.call(manager.record.append, assigned())
 
     def fail(self):
         raise OSError(5, "Input/output error")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Outbox, "messages", fail)
-        event_loop.run(manager.read_outbox())
+        event_loop.run(manager.outbox_reader.read())
         assert "Input/output error" in manager.disk_trouble
-    event_loop.run(manager.read_outbox())
+    event_loop.run(manager.outbox_reader.read())
     assert manager.disk_trouble == ""
     assert states(manager) == ["done", "ready"]
 
 
 def test_what_a_manager_records_is_written_down_though_nobody_asks(make):
     manager = make().start()
-    event_loop.call(manager.record, events.Cancelled(time=1.0, learner=1))
+    event_loop.call(manager.record.append, events.Cancelled(time=1.0, learner=1))
     wait_until(
         lambda: any(
             isinstance(r, events.Cancelled) for r in read_journal(manager.run_folder.journal)
@@ -173,8 +173,8 @@ def test_a_learner_that_another_job_has_claimed_is_taken_back_from_whom_it_was_g
         answer = manager.handler.handle(request)
         assert answer == messages.Assigned(messages.Attempt(0, 1))
         if not is_held:  # the other one has been heard meanwhile
-            manager.record(events.Released(time=1.0, learner=0, reason=""))
-            manager.record(assigned(job=OTHER))
+            manager.record.append(events.Released(time=1.0, learner=0, reason=""))
+            manager.record.append(assigned(job=OTHER))
         return manager._confirm(request, answer), manager.state.learners[0].job
 
     confirmed, holder = event_loop.call(give)
@@ -191,7 +191,7 @@ def test_a_disk_that_takes_nothing_is_waited_for_no_longer_than_one_likes(make, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Journal, "flush", fail)
-    event_loop.call(manager.record, events.Paused(time=1.0))
+    event_loop.call(manager.record.append, events.Paused(time=1.0))
     assert not event_loop.run(manager.flushed(0.05))
     wait_until(lambda: "No space left" in manager.disk_trouble)
     monkeypatch.setattr(Journal, "flush", flush)

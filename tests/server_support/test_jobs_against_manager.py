@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.retrying import to_retry, to_retry_at_start
-from adaptive_scheduler.run_folder.state import CANCELLED, DONE, RUNNING
+from adaptive_scheduler.run_folder.commands import to_retry, to_retry_at_start
+from adaptive_scheduler.run_folder.models import CANCELLED, DONE, RUNNING
 from adaptive_scheduler.server_support.planning import numbers_to_submit
 from tests.server_support.playing import Job, Manager, check_consistency, everything
 
@@ -65,7 +65,7 @@ class JobsAgainstManager(RuleBasedStateMachine):
             assert self.holders.setdefault(attempt, job.identity) == job.identity
             assert not self.state.is_over(job.identity)
             entry = self.state.learners[answer.attempt.learner]
-            assert self.state.groups[entry.index] == self.state.groups[job.number]
+            assert self.state.learners.groups[entry.index] == self.state.learners.groups[job.number]
             known = self.state.jobs[job.identity.job_id]
             assert (known.learner, known.restarts) == (entry.index, job.identity.restarts)
             job.holding = answer.attempt
@@ -171,22 +171,22 @@ class JobsAgainstManager(RuleBasedStateMachine):
     @rule()
     def try_again(self):
         for index in to_retry_at_start(self.state):
-            self.manager.record(events.Retried(time=self.manager.now, learner=index))
+            self.manager.record.append(events.Retried(time=self.manager.now, learner=index))
 
     # The user.
 
     @rule(data=st.data())
     def cancel(self, data):
         index = data.draw(st.integers(0, len(self.state.learners) - 1))
-        self.manager.record(events.Cancelled(time=self.manager.now, learner=index))
+        self.manager.record.append(events.Cancelled(time=self.manager.now, learner=index))
         assert self.state.learners[index].state in (RUNNING, DONE, CANCELLED)
 
     @rule(data=st.data())
     def retry(self, data):
         index = data.draw(st.integers(0, len(self.state.learners) - 1))
         for each in to_retry(self.state, [index]):
-            self.manager.record(events.Retried(time=self.manager.now, learner=each))
-        assert not self.state.is_given_up(index)
+            self.manager.record.append(events.Retried(time=self.manager.now, learner=each))
+        assert not self.state.learners.is_given_up(index)
 
     @rule()
     def restart(self):

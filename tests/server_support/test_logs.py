@@ -34,10 +34,10 @@ def status(learner, npoints, **fields):
 def database(rows, figures=None, queue=None):
     """Return what these functions want of a database manager."""
     return SimpleNamespace(
-        refresh=lambda: None,
+        record=SimpleNamespace(refresh=lambda: None),
         as_dicts=lambda: rows,
         handler=SimpleNamespace(figures=figures or {}),
-        queue=queue or {},
+        reconciler=SimpleNamespace(queue=queue or {}),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.state import (
+from adaptive_scheduler.run_folder.models import (
     CANCELLED,
     DELAYED,
     DONE,
@@ -441,7 +441,7 @@ def test_somebody_at_a_shell_may_steer_and_hears_the_same_when_asking_again(mana
 def test_the_journal_tells_it_all(manager, job):
     job.failed()
     Job(manager, 0).hello()
-    assert manager.replayed().learners == manager.state.learners
+    assert list(manager.replayed().learners) == list(manager.state.learners)
     assert [type(r) for r in manager.journal] == [events.Assigned, events.Failed, events.Assigned]
 
 
@@ -464,7 +464,7 @@ def test_what_hinders_a_job_is_written_down_when_it_changes(manager):
 def test_a_job_whose_learner_is_cancelled_is_told_to_save_and_gets_another(manager):
     job = Job(manager, 0)
     job.hello()
-    manager.record(events.Cancelled(time=1.0, learner=0))
+    manager.record.append(events.Cancelled(time=1.0, learner=0))
     assert job.status() == messages.Stop()
     assert job.hello(job.holding) == messages.Stop()
     assert job.released() == messages.Accepted()
@@ -473,7 +473,7 @@ def test_a_job_whose_learner_is_cancelled_is_told_to_save_and_gets_another(manag
 
 
 def test_a_job_that_took_a_cancelled_learner_unheard_saves_what_it_has(manager):
-    manager.record(events.Cancelled(time=1.0, learner=0))
+    manager.record.append(events.Cancelled(time=1.0, learner=0))
     job = Job(manager, 0)
     job.holding = messages.Attempt(0, 1)
     assert job.status() == messages.Superseded()

@@ -11,7 +11,7 @@ import pytest
 from adaptive_scheduler.learners.goals import smart_goal
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.server_support.monitor import Monitor
-from tests.server_support.playing import Job, Manager
+from tests.server_support.playing import Job, Manager, played_reconciler
 
 
 @pytest.fixture
@@ -29,7 +29,12 @@ class Run:
         self.manager = manager
         learners = [adaptive.Learner1D(abs, (0, 1)) for _ in range(n_learners)]
         database = SimpleNamespace(
-            state=manager.state, handler=manager.handler, learners=learners, groups=[0] * n_learners
+            state=manager.state,
+            handler=manager.handler,
+            learners=learners,
+            groups=[0] * n_learners,
+            record=manager.record,
+            reconciler=played_reconciler(manager, None),
         )
         self.monitor = Monitor(database, smart_goal(goal, learners), lambda _: 4)
         self.monitor._cores[0] = 4

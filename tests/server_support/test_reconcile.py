@@ -11,18 +11,19 @@ from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.layout import RunFolder
-from adaptive_scheduler.run_folder.state import DONE, READY, RUNNING
+from adaptive_scheduler.run_folder.models import DONE, READY, RUNNING
 from adaptive_scheduler.scheduler.jobs import JobEnd, new_token, queued_job
 from adaptive_scheduler.server_support.planning import numbers_to_submit
-from adaptive_scheduler.server_support.reconcile import (
-    LONGEST_END,
-    find_submissions,
-    gone_jobs,
-    note_queue,
-)
+from adaptive_scheduler.server_support.reconcile import LONGEST_END, gone_jobs
 from tests.asynchronous import in_a_loop
 from tests.journals import BEGAN, STARTED
-from tests.server_support.playing import Job, Manager, check_consistency
+from tests.server_support.playing import (
+    Job,
+    Manager,
+    check_consistency,
+    everything,
+    played_reconciler,
+)
 
 #: Long after everything that the manager below has recorded.
 NOW = 1e12
@@ -37,13 +38,14 @@ class Database(Manager):
         self.run_folder.create()
         self.scheduler = self
         self.max_log_lines = 3
-        self.submitting = set()
-        self.queue = {}
         self.how_they_ended = {}
         self.in_the_outbox = []
         self.n_flushes = 0
         self.cancelled = []
         self.asked_for = []
+        self.reconciler = played_reconciler(
+            self, self.run_folder, self, read_outbox=self.read_outbox, flushed=self.flushed
+        )
 
     async def read_outbox(self):
         for report in self.in_the_outbox:
@@ -92,8 +94,8 @@ async def test_jobs_in_the_queue_live(database):
     working(database, 0)
     database.submit(1)
     queue = {"0": seen(0), "1": seen(1, "pending"), "99": seen(7, token="")}
-    await note_queue(database, queue, NOW)
-    assert set(database.state.jobs) == set(database.queue) == {"0", "1"}
+    await database.reconciler.reconcile(queue, NOW)
+    assert set(database.state.jobs) == set(database.reconciler.queue) == {"0", "1"}
     assert database.gone() == []
     assert database.asked_for == []
     assert database.n_flushes == 1
@@ -102,10 +104,15 @@ async def test_jobs_in_the_queue_live(database):
 @in_a_loop
 async def test_a_job_that_the_queue_shows_running_has_started(database):
     database.submit(0, 1)
-    await note_queue(database, {"0": seen(0), "1": seen(1, "pending")}, database.now + 5)
-    assert database.state.jobs["0"].started == database.now + 5
-    assert database.state.jobs["1"].started is None
-    assert database.state.totals.starting_times == [5]
+    await database.reconciler.reconcile({"0": seen(0), "1": seen(1, "pending")}, database.now + 5)
+    first, second = database.state.jobs.values()
+    assert database.reconciler.started_at(first) == database.now + 5
+    assert database.reconciler.started_at(second) is None
+    assert database.reconciler.started() == {"0"}
+    # What the queue shows is no record.
+    assert everything(database.replayed()) == everything(database.state)
+    Job(database, 0).hello()
+    assert database.reconciler.started_at(first) == database.now + 5
 
 
 @in_a_loop
@@ -114,10 +121,10 @@ async def test_jobs_of_another_run_are_as_if_they_were_not_there(database):
     working(database, 0)
     database.submit(1)
     theirs = new_token("fedcba9876543210")
-    await note_queue(
-        database, {"0": seen(0, token=theirs), "1": seen(1, "stuck", token=theirs)}, NOW
+    await database.reconciler.reconcile(
+        {"0": seen(0, token=theirs), "1": seen(1, "stuck", token=theirs)}, NOW
     )
-    assert database.state.jobs == database.queue == {}
+    assert database.state.jobs == database.reconciler.queue == {}
     assert [gone.job_id for gone in database.gone()] == ["0", "1"]
     assert database.cancelled == []
 
@@ -128,11 +135,11 @@ async def test_jobs_of_another_run_are_as_if_they_were_not_there(database):
 @in_a_loop
 async def test_a_job_that_is_in_line_again_has_let_go_of_its_learner(database):
     job = working(database, 0)
-    await note_queue(database, {"0": seen(0, "pending")}, NOW)
+    await database.reconciler.reconcile({"0": seen(0, "pending")}, NOW)
     entry = database.state.learners[0]
     assert (entry.state, entry.fails) == (READY, 0)
     assert entry.error == "Job 0 waits in the queue again."
-    assert database.state.jobs["0"].started is None
+    assert database.reconciler.started() == set()
     check_consistency(database.state)
     # It lives on where its node has lost the network, and is to end.
     assert job.status() == messages.Superseded()
@@ -146,15 +153,15 @@ async def test_a_job_that_begins_again_gets_back_what_it_had(database):
     job.done(npoints=1)
     job.hello()
     had = job.holding.learner
-    await note_queue(database, {"0": seen(0, "pending")}, NOW)
-    database.record(events.Reopened(time=NOW, learner=0))
+    await database.reconciler.reconcile({"0": seen(0, "pending")}, NOW)
+    database.record.append(events.Reopened(time=NOW, learner=0))
     assert job.restarted().hello() == messages.Assigned(messages.Attempt(had, 2))
 
 
 @in_a_loop
 async def test_what_a_job_in_line_had_goes_to_whoever_asks(database):
     job, other = working(database, 0), working(database, 1)
-    await note_queue(database, {"0": seen(0, "pending"), "1": seen(1)}, NOW)
+    await database.reconciler.reconcile({"0": seen(0, "pending"), "1": seen(1)}, NOW)
     other.done()
     assert other.hello() == messages.Assigned(messages.Attempt(2, 1))  # it may still get it back
     other.done()
@@ -165,9 +172,9 @@ async def test_what_a_job_in_line_had_goes_to_whoever_asks(database):
 @in_a_loop
 async def test_a_job_that_was_interrupted_and_is_in_line_again_is_counted_on(database):
     working(database, 0).released()
-    database.record(events.Done(time=NOW, learner=1))
+    database.record.append(events.Done(time=NOW, learner=1))
     assert numbers_to_submit(database.state, 3, 9) == [2, 1]
-    await note_queue(database, {"0": seen(0, "pending")}, NOW)
+    await database.reconciler.reconcile({"0": seen(0, "pending")}, NOW)
     assert numbers_to_submit(database.state, 3, 9) == [2]
 
 
@@ -175,7 +182,7 @@ async def test_a_job_that_was_interrupted_and_is_in_line_again_is_counted_on(dat
 async def test_a_look_from_before_a_job_began_tells_nothing_of_it(database):
     working(database, 0)
     before = database.state.learners[0].started
-    await note_queue(database, {"0": seen(0, "pending")}, before)
+    await database.reconciler.reconcile({"0": seen(0, "pending")}, before)
     assert database.state.learners[0].state == RUNNING
 
 
@@ -183,7 +190,7 @@ async def test_a_look_from_before_a_job_began_tells_nothing_of_it(database):
 async def test_a_job_of_which_nothing_is_known_keeps_its_learner(database):
     working(database, 0)
     moved = seen(0, "unknown")
-    await note_queue(database, {"0": moved}, NOW)
+    await database.reconciler.reconcile({"0": moved}, NOW)
     assert database.state.learners[0].state == RUNNING
 
 
@@ -194,7 +201,7 @@ async def test_a_job_of_which_nothing_is_known_keeps_its_learner(database):
 async def test_a_job_that_the_scheduler_could_not_start_is_cancelled_and_has_failed(database):
     database.submit(0, 1)
     stuck = seen(0, "stuck", reason="launch failed requeued held")
-    await note_queue(database, {"0": stuck, "1": seen(1, "pending")}, NOW)
+    await database.reconciler.reconcile({"0": stuck, "1": seen(1, "pending")}, NOW)
     assert database.cancelled == ["0"]
     assert list(database.state.jobs) == ["1"]
     assert database.state.totals.failed_starts_in_a_row == 1
@@ -205,7 +212,7 @@ async def test_a_job_that_the_scheduler_could_not_start_is_cancelled_and_has_fai
 @in_a_loop
 async def test_a_job_that_had_worked_and_could_not_be_started_again_has_not_failed(database):
     working(database, 0)
-    await note_queue(database, {"0": seen(0, "stuck")}, NOW)
+    await database.reconciler.reconcile({"0": seen(0, "stuck")}, NOW)
     assert database.state.jobs == {}
     assert database.state.totals.failed_starts_in_a_row == 0
     assert (database.state.learners[0].state, database.state.learners[0].fails) == (READY, 0)
@@ -219,9 +226,9 @@ async def test_a_job_that_can_not_be_started_nor_cancelled_is_cancelled_at_the_n
     queue = {"0": seen(0, "stuck")}
     with monkeypatch.context() as patch:
         patch.setattr(database, "cancel_ids", refuse)
-        await note_queue(database, queue, NOW)
+        await database.reconciler.reconcile(queue, NOW)
     assert list(database.state.jobs) == ["0"]
-    await note_queue(database, queue, NOW)
+    await database.reconciler.reconcile(queue, NOW)
     assert database.cancelled == ["0"]
     assert database.state.jobs == {}
 
@@ -232,7 +239,7 @@ def refuse(job_ids):
 
 @in_a_loop
 async def test_jobs_of_others_that_are_stuck_are_left_alone(database):
-    await note_queue(database, {"99": seen(0, "stuck")}, NOW)
+    await database.reconciler.reconcile({"99": seen(0, "stuck")}, NOW)
     assert database.cancelled == []
 
 
@@ -243,9 +250,9 @@ async def test_jobs_of_others_that_are_stuck_are_left_alone(database):
 async def test_a_job_that_can_not_be_brought_to_its_end_is_not_waited_for(database):
     job = working(database, 0)
     for late in (0, LONGEST_END):
-        await note_queue(database, {"0": seen(0, "ending")}, NOW + late)
+        await database.reconciler.reconcile({"0": seen(0, "ending")}, NOW + late)
         assert database.state.learners[0].state == RUNNING
-    await note_queue(database, {"0": seen(0, "ending")}, NOW + LONGEST_END + 1)
+    await database.reconciler.reconcile({"0": seen(0, "ending")}, NOW + LONGEST_END + 1)
     entry = database.state.learners[0]
     assert (entry.state, entry.fails) == (READY, 0)
     assert entry.last_end == "ENDLESS (it did not come to its end in 10 minutes)"
@@ -258,11 +265,11 @@ async def test_a_job_that_can_not_be_brought_to_its_end_is_not_waited_for(databa
 @in_a_loop
 async def test_a_job_that_begins_again_has_as_long_for_its_next_end(database, looks):
     working(database, 0)
-    await note_queue(database, {"0": seen(0, "ending")}, NOW)
+    await database.reconciler.reconcile({"0": seen(0, "ending")}, NOW)
     for later, phase in enumerate(looks, 1):
-        await note_queue(database, {"0": seen(0, phase)}, NOW + later)
-    await note_queue(database, {"0": seen(0, looks[-1])}, NOW + LONGEST_END + 1)
-    await note_queue(database, {"0": seen(0, "ending")}, NOW + LONGEST_END + 2)
+        await database.reconciler.reconcile({"0": seen(0, phase)}, NOW + later)
+    await database.reconciler.reconcile({"0": seen(0, looks[-1])}, NOW + LONGEST_END + 1)
+    await database.reconciler.reconcile({"0": seen(0, "ending")}, NOW + LONGEST_END + 2)
     assert list(database.state.jobs) == ["0"]
 
 
@@ -275,7 +282,7 @@ async def test_a_job_that_is_not_alive_in_the_queue_has_failed_at_its_learner(da
     working(database, 0)
     database.how_they_ended["0"] = JobEnd(state="OUT_OF_MEMORY", exit_code=137)
     database.run_folder.output_of("sweep-0", "0").write_text("1\n2\n3\n4\nKilled\n")
-    await note_queue(database, queue, NOW)
+    await database.reconciler.reconcile(queue, NOW)
     entry = database.state.learners[0]
     assert (entry.state, entry.fails) == (READY, 1)
     assert entry.error == "The job ended: OUT_OF_MEMORY, exit code 137."
@@ -289,9 +296,9 @@ async def test_what_a_killed_job_has_left_on_disk_is_removed(database):
     for number, folder in enumerate(folders):
         working(database, number)
         (folder / "profile").mkdir(parents=True)
-    await note_queue(database, {"1": seen(1)}, NOW)
+    await database.reconciler.reconcile({"1": seen(1)}, NOW)
     assert [folder.exists() for folder in folders] == [False, True]
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert not folders[1].parent.exists()
 
 
@@ -301,7 +308,7 @@ async def test_a_job_that_the_site_has_ended_was_no_failure(database):
     database.submit(1)
     lost = JobEnd(state="NODE_FAIL", is_no_fault=True)
     database.how_they_ended |= {"0": lost, "1": lost}
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert [entry.fails for entry in database.state.learners] == [0, 0, 0]
     assert database.state.totals.failed_starts_in_a_row == 0
     assert database.state.totals.ends == {"NODE_FAIL": 2}
@@ -310,7 +317,7 @@ async def test_a_job_that_the_site_has_ended_was_no_failure(database):
 @in_a_loop
 async def test_pending_jobs_that_somebody_has_cancelled_together_are_one_failed_start(database):
     database.submit(0, 1, 2)
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert len(database.gone()) == 3
     assert database.state.totals.failed_starts_in_a_row == 1
 
@@ -319,9 +326,11 @@ async def test_pending_jobs_that_somebody_has_cancelled_together_are_one_failed_
 async def test_jobs_that_have_run_or_written_something_are_failed_starts_each(database):
     database.submit(0, 1, 2)
     phases = ("running", "pending", "pending")
-    await note_queue(database, {str(i): seen(i, phase) for i, phase in enumerate(phases)}, NOW)
+    await database.reconciler.reconcile(
+        {str(i): seen(i, phase) for i, phase in enumerate(phases)}, NOW
+    )
     database.run_folder.output_of("sweep-1", "1").write_text("module: command not found\n")
-    await note_queue(database, {}, 2 * NOW)
+    await database.reconciler.reconcile({}, 2 * NOW)
     assert database.state.totals.failed_starts_in_a_row == 3
 
 
@@ -329,7 +338,7 @@ async def test_jobs_that_have_run_or_written_something_are_failed_starts_each(da
 async def test_the_scheduler_is_asked_once_how_all_of_them_ended(database):
     for number in range(3):
         working(database, number)
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert sorted(database.asked_for) == ["0", "1", "2"]
     assert len(database.gone()) == 3
 
@@ -337,7 +346,7 @@ async def test_the_scheduler_is_asked_once_how_all_of_them_ended(database):
 @in_a_loop
 async def test_a_job_of_whose_end_nothing_is_known_is_gone_all_the_same(database):
     working(database, 0)
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert database.gone()[0].end == "nothing is known of its end"
 
 
@@ -348,14 +357,14 @@ async def test_a_scheduler_that_cannot_tell_ends_does_not_keep_jobs_alive(databa
 
     database.ends = fail
     working(database, 0)
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert database.state.jobs == {}
 
 
 @in_a_loop
 async def test_a_job_that_was_submitted_after_the_question_is_not_missed(database):
     working(database, 0)
-    await note_queue(database, {}, database.now - 1)
+    await database.reconciler.reconcile({}, database.now - 1)
     assert database.states()[0] == RUNNING
     assert set(database.state.jobs) == {"0"}
 
@@ -367,7 +376,7 @@ async def test_a_job_that_ended_when_nothing_was_left_harms_nobody(database):
     for number in (1, 2):
         working(database, number)
     job.hello()
-    await note_queue(database, {"1": seen(1), "2": seen(2)}, NOW)
+    await database.reconciler.reconcile({"1": seen(1), "2": seen(2)}, NOW)
     assert database.states() == [DONE, RUNNING, RUNNING]
     (gone,) = database.gone()
     assert (gone.job_id, gone.output, gone.is_failed_start) == ("0", "", False)
@@ -377,7 +386,7 @@ async def test_a_job_that_ended_when_nothing_was_left_harms_nobody(database):
 async def test_a_job_that_never_said_hello_is_a_failed_start_with_its_output(database):
     database.submit(1)
     database.run_folder.output_of("sweep-1", "1").write_text("python: command not found\n")
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     (gone,) = database.gone()
     assert gone.is_failed_start
     assert database.state.learners[1].traceback == "python: command not found"
@@ -388,7 +397,7 @@ async def test_a_job_that_never_said_hello_is_a_failed_start_with_its_output(dat
 async def test_what_a_job_left_in_the_outbox_was_said_before_its_end(database):
     job = working(database, 0)
     database.in_the_outbox.append(job.done)
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert database.states()[0] == DONE
     assert database.state.learners[0].fails == 0
 
@@ -396,8 +405,8 @@ async def test_what_a_job_left_in_the_outbox_was_said_before_its_end(database):
 @in_a_loop
 async def test_a_job_that_is_gone_is_forgotten(database):
     job = working(database, 0)
-    await note_queue(database, {}, NOW)
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert len(database.gone()) == 1
     # Another job with its id, as there are with some schedulers, is no repetition of it.
     assert job.requests[0].seq == 1
@@ -410,7 +419,7 @@ async def test_jobs_that_are_cancelled_have_not_failed(database):
     working(database, 0)
     database.submit(1)
     database.handler.stop()
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({}, NOW)
     assert database.states() == [READY] * 3
     assert [entry.fails for entry in database.state.learners] == [0, 0, 0]
     assert database.state.learners[0].error == "The run was cancelled."
@@ -428,7 +437,7 @@ def test_who_is_gone_can_be_asked_without_consequences(database):
 
 
 def begin_submission(database, *numbers):
-    database.record(
+    database.record.append(
         events.Submitting(time=database.now, token="t", job_name="sweep", numbers=list(numbers))
     )
 
@@ -436,56 +445,56 @@ def begin_submission(database, *numbers):
 def test_jobs_whose_submission_had_no_answer_are_found_by_their_token(database):
     begin_submission(database, 0, 2)
     queue = {"7_0": seen(0), "7_2": seen(2), "8": seen(1, token="another's")}
-    find_submissions(database, queue, NOW)
+    database.reconciler.find_submissions(queue, NOW)
     assert {i: job.number for i, job in database.state.jobs.items()} == {"7_0": 0, "7_2": 2}
     assert database.state.submissions == {}
 
 
 def test_a_submission_that_is_missed_twice_never_was(database):
     begin_submission(database, 0)
-    find_submissions(database, {}, NOW)
+    database.reconciler.find_submissions({}, NOW)
     assert database.state.live_numbers() == {0}
-    find_submissions(database, {}, NOW)
+    database.reconciler.find_submissions({}, NOW)
     assert database.state.live_numbers() == set()
     assert isinstance(database.journal[-1], events.NotSubmitted)
 
 
 def test_jobs_of_a_submission_that_come_late_are_waited_for(database):
     begin_submission(database, 0, 1)
-    find_submissions(database, {"7": seen(0)}, NOW)
+    database.reconciler.find_submissions({"7": seen(0)}, NOW)
     assert database.state.live_numbers() == {0, 1}
     assert database.state.jobs == {}
-    find_submissions(database, {"7": seen(0), "8": seen(1)}, NOW)
+    database.reconciler.find_submissions({"7": seen(0), "8": seen(1)}, NOW)
     assert set(database.state.jobs) == {"7", "8"}
 
 
 def test_jobs_of_a_submission_that_never_come_are_submitted_again(database):
     begin_submission(database, 0, 1)
     for _ in range(2):
-        find_submissions(database, {"7": seen(0)}, NOW)
+        database.reconciler.find_submissions({"7": seen(0)}, NOW)
     assert set(database.state.jobs) == {"7"}
     assert database.state.live_numbers() == {0}
 
 
 def test_a_submission_that_is_under_way_is_left_alone(database):
     begin_submission(database, 0)
-    database.submitting.add("t")
+    database.reconciler.submitting.add("t")
     for _ in range(5):
-        find_submissions(database, {"7": seen(0)}, NOW)
+        database.reconciler.find_submissions({"7": seen(0)}, NOW)
     assert set(database.state.submissions) == {"t"}
 
 
 def test_a_submission_that_began_after_the_question_is_left_alone(database):
     begin_submission(database, 0)
     for _ in range(5):
-        find_submissions(database, {}, database.now - 1)
+        database.reconciler.find_submissions({}, database.now - 1)
     assert set(database.state.submissions) == {"t"}
 
 
 @in_a_loop
 async def test_a_job_that_was_found_by_its_token_is_not_missed_at_once(database):
     begin_submission(database, 0)
-    await note_queue(database, {"7": seen(0, "over")}, time.time())
+    await database.reconciler.reconcile({"7": seen(0, "over")}, time.time())
     assert set(database.state.jobs) == {"7"}
 
 
@@ -495,12 +504,14 @@ async def test_a_job_that_was_found_by_its_token_is_not_missed_at_once(database)
 @in_a_loop
 async def test_what_another_manager_submitted_by_a_clock_of_its_own_is_not_waited_for(database):
     working(database, 0)
-    database.record(events.Submitting(time=NOW, token="theirs", job_name="sweep", numbers=[1, 2]))
-    database.record(STARTED)
+    database.record.append(
+        events.Submitting(time=NOW, token="theirs", job_name="sweep", numbers=[1, 2])
+    )
+    database.record.append(STARTED)
     early = 1.0  # by the clock of this host
     assert [job.job_id for job in gone_jobs(database.state, {}, early)] == ["0"]
     queue = {"8": seen(1, token="theirs"), "9": seen(2, token="theirs")}
-    find_submissions(database, queue, early)
+    database.reconciler.find_submissions(queue, early)
     assert set(database.state.jobs) == {"0", "8", "9"}
 
 
@@ -511,7 +522,7 @@ async def test_what_another_manager_submitted_by_a_clock_of_its_own_is_not_waite
 async def test_a_pending_job_that_somebody_cancels_has_not_failed_to_start(database):
     database.submit(0, 1)
     database.how_they_ended = {str(i): JobEnd(state="CANCELLED") for i in range(2)}
-    database.state.job_runs(database.state.jobs["1"], 1.0)
-    await note_queue(database, {}, NOW)
+    await database.reconciler.reconcile({"0": seen(0, "pending"), "1": seen(1)}, NOW - 1)
+    await database.reconciler.reconcile({}, NOW)
     assert [record.is_failed_start for record in database.gone()] == [False, True]
     assert [entry.fails for entry in database.state.learners] == [0, 1, 0]

@@ -36,7 +36,7 @@ def managers(tmp_path, monkeypatch, local_spool):
         for _ in range(2)
     )
     writer.start()
-    looker.follow()
+    looker.record.follow()
     yield writer, looker
     writer.cancel()
     looker.cancel()
@@ -44,7 +44,7 @@ def managers(tmp_path, monkeypatch, local_spool):
 
 def write(manager, *records):
     for record in records:
-        event_loop.call(manager.record, record)
+        event_loop.call(manager.record.append, record)
     assert event_loop.run(manager.flushed(60))
 
 
@@ -54,7 +54,7 @@ def done(learner):
 
 def test_what_another_writes_is_seen(managers):
     writer, looker = managers
-    assert (looker.is_following, looker.n_done()) == (True, 0)
+    assert (looker.record.is_following, looker.n_done()) == (True, 0)
     write(writer, done(1))
     assert [row["is_done"] for row in looker.as_dicts()] == [False, True]
     assert (looker.n_done(), looker.n_unscheduled(), looker.is_done()) == (1, 1, False)
@@ -75,7 +75,7 @@ def test_who_asks_on_the_event_loop_does_not_wait_for_who_reads(managers, monkey
         return []
 
     monkeypatch.setattr(JournalFollower, "new_records", read_slowly)
-    looker.refresh()
+    looker.record.refresh()
     assert told == [0]
 
 
@@ -86,12 +86,12 @@ def test_what_is_read_while_a_manager_starts_does_not_count_twice(managers, monk
     write_pack = database_manager.write_pack
 
     def look_and_write(*args, **keywords):
-        looker.refresh()
+        looker.record.refresh()
         return write_pack(*args, **keywords)
 
     monkeypatch.setattr(database_manager, "write_pack", look_and_write)
     looker.start()
-    assert not looker.is_following
+    assert not looker.record.is_following
     assert looker.state.totals.submitted == 1
 
 
@@ -101,5 +101,5 @@ def test_who_could_not_start_goes_on_looking(managers):
     writer.cancel()
     with no_room_for_the_address():
         looker.start()
-    assert (looker.is_following, looker.n_done()) == (True, 1)
+    assert (looker.record.is_following, looker.n_done()) == (True, 1)
     assert looker.state.totals.submitted == 1

@@ -15,7 +15,7 @@ from tests.server_support.simulated import Simulation, Site
 def check_done(run):
     """Check that each learner was done, once, and the state knows."""
     n_learners = len(run.state.learners)
-    assert run.state.is_complete
+    assert run.state.learners.is_complete
     assert all(entry.state == "done" for entry in run.state.learners)
     assert set(run.n_done) == set(range(n_learners))
     assert set(run.n_done.values()) == {1}

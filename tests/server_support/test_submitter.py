@@ -16,7 +16,7 @@ from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support.submitter import Submitter
 from tests.asynchronous import in_a_loop
-from tests.server_support.playing import Manager
+from tests.server_support.playing import Manager, played_reconciler
 
 N_LEARNERS = 4
 
@@ -28,14 +28,15 @@ class Database(Manager):
         super().__init__([0] * N_LEARNERS)
         self.run_folder = RunFolder.at(folder)
         self.run_folder.create()
-        self.submitting = set()
+        self.reconciler = played_reconciler(self, self.run_folder)
+        self.submitting = self.reconciler.submitting
         #: Whether the disk takes what is recorded, one try after another; then it does.
         self.disk_takes_it = []
         self.has_lost_its_lock = False
         self.steps = []
 
-    def record(self, record):
-        super().record(record)
+    def _keep(self, record):
+        super()._keep(record)
         self.steps.append(type(record).__name__)
 
     async def flushed(self, patience=None):
@@ -128,10 +129,10 @@ async def test_jobs_that_ask_for_the_same_go_together_and_share_a_script(
 
 @in_a_loop
 async def test_a_paused_run_submits_nothing(submitter, database, scheduler):
-    database.record(events.Paused(time=database.now))
+    database.record.append(events.Paused(time=database.now))
     assert not await submitter.submit_missing(100)
     assert scheduler.batches == []
-    database.record(events.Resumed(time=database.now))
+    database.record.append(events.Resumed(time=database.now))
     await submitter.submit_missing(100)
     assert len(scheduler.batches) == 1
 

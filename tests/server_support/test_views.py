@@ -36,7 +36,7 @@ class WrittenRun(PlayedRun):
             log_folder=folder.logs,
             journal=folder.journal,
             goal=None,
-            max_fails=self.manager.state.max_fails,
+            max_fails=self.manager.state.learners.max_fails,
         )
         folder.settings.write_bytes(settings.to_bytes())
         write_pack(folder.pack, self.learners, self.fnames)
@@ -52,8 +52,8 @@ class WrittenRun(PlayedRun):
             n_learners=len(self.learners),
             fnames_digest="x",
         )
-        self.manager.record(began)
-        self.manager.record(
+        self.manager.record.append(began)
+        self.manager.record.append(
             events.ManagerStarted(time=now, host="here", pid=os.getpid(), version=version)
         )
         self.write()
@@ -203,9 +203,9 @@ def test_attempts_and_what_their_jobs_write_are_told(run, look):
 
 def test_a_pause_and_the_end_are_told(run, look):
     run.job(0).status(**{"npoints": 5, "npoints/s": 1.0, "cpu_usage": 90.0})
-    run.manager.record(events.Paused(time=run.manager.now))
+    run.manager.record.append(events.Paused(time=run.manager.now))
     assert look().info().is_paused
-    run.manager.record(events.RunEnded(time=run.manager.now, status="cancelled"))
+    run.manager.record.append(events.RunEnded(time=run.manager.now, status="cancelled"))
     run.state_word = "cancelled"
     info = look().info()
     assert (info.status, info.is_over, info.npoints) == ("cancelled", True, 5)

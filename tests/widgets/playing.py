@@ -13,7 +13,7 @@ from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.live_view import LiveView
 from adaptive_scheduler.server_support.monitor import Monitor
-from tests.server_support.playing import Job, Manager
+from tests.server_support.playing import Job, Manager, played_reconciler
 
 
 class HeardJob(Job):
@@ -41,11 +41,10 @@ class PlayedRun:
             handler=self.manager.handler,
             learners=self.learners,
             groups=[0] * n_learners,
-            queue={},
+            record=self.manager.record,
+            reconciler=played_reconciler(self.manager, self.run_folder),
             disk_trouble="",
             resolved=Project.here().resolve_all(self.fnames),
-            refresh=lambda: None,
-            is_following=False,
         )
         self.monitor = Monitor(self.database_manager, smart_goal(goal, self.learners), lambda _: 2)
         self.view = LiveView(self)
@@ -81,10 +80,10 @@ class PlayedRun:
         return 2
 
     def pause(self):
-        self.manager.record(events.Paused(time=0.0))
+        self.manager.record.append(events.Paused(time=0.0))
 
     def resume(self):
-        self.manager.record(events.Resumed(time=0.0))
+        self.manager.record.append(events.Resumed(time=0.0))
 
     def cleanup(self):
         self.calls.append("cleanup")

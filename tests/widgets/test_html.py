@@ -36,7 +36,7 @@ def test_figures_are_those_of_the_run(tmp_path):
     run = PlayedRun(tmp_path)
     job = run.job(0)
     job.status(**{"npoints": 50, "npoints/s": 5.0, "cpu_usage": 90.0})
-    run.database_manager.queue = {
+    run.database_manager.reconciler.queue = {
         "7": {"alive": True, "running": False, "reason": "Priority"},
         "8": {"alive": True, "running": True, "reason": "None"},
     }

@@ -54,7 +54,7 @@ def test_a_dashboard_that_is_closed_is_followed_by_nobody(run, make_dashboard):
     dashboard.close()
     assert not writer.is_alive()
     assert dashboard.widget.comm is None
-    assert len(run.manager.state._watchers) == 1  # of the monitor
+    assert len(run.manager.record.watched._watchers) == 1  # of the monitor
     assert other.is_alive
 
 
