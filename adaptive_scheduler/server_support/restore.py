@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+import msgspec
+
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.commands import to_retry_at_start
@@ -36,6 +38,7 @@ def open_journal(
     *,
     retry: Collection[int] | None,
     may_write: Callable[[], bool],
+    is_copy: bool = False,
 ) -> Journal:
     """Have `state` become what a journal says, and write down that a manager has started.
 
@@ -56,6 +59,9 @@ def open_journal(
         a run again has mended what made them fail.
     may_write
         See `Journal`.
+    is_copy
+        Whether it is a copy of another run's journal: what is done stays done, but the
+        run gets an id of its own, and the jobs are left to the original.
 
     Raises
     ------
@@ -67,7 +73,10 @@ def open_journal(
     n_records = _replay(path, apply, digest)
     journal = Journal(path, may_write=may_write)
     try:
-        if n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(state.learners)):
+        if is_copy and state.beginning is not None:
+            _part_from_original(state, state.beginning, time.time())
+            journal.compact(as_records(state, time.time()))
+        elif n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(state.learners)):
             _compact(journal, as_records(state, time.time()))
         records: list[events.AnyRecord] = []
         if n_records == 0:
@@ -133,6 +142,17 @@ def _check_digest(path: Path, beginning: events.RunBegan, digest: str) -> None:
             "Use another `job_name` or `folder`, or begin anew with `overwrite_db=True`: that "
             "keeps the old record aside and touches no data."
         )
+
+
+def _part_from_original(state: RunState, beginning: events.RunBegan, now: float) -> None:
+    """Give a run that was copied an id of its own, and no jobs."""
+    end = "it belongs to the run that this one was copied from"
+    for job_id in list(state.jobs):
+        state.apply(events.JobGone(time=now, job_id=job_id, end=end, is_no_fault=True))
+    for token in list(state.submissions):
+        state.apply(events.NotSubmitted(time=now, token=token, reason=end))
+    state.apply(events.JobsWereOver(time=now, ended={}, missed=[]))
+    state.apply(msgspec.structs.replace(beginning, run_id=secrets.token_hex(8)))
 
 
 def _compact(journal: Journal, records: Iterable[events.AnyRecord]) -> None:

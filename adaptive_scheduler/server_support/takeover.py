@@ -16,7 +16,9 @@ from adaptive_scheduler.server_support.event_loop import event_loop
 _PATIENCE = 5.0
 
 
-def take_lock(lock: RunFolderLock, folder: RunFolder, *, take_over: bool = False) -> None:
+def take_lock(
+    lock: RunFolderLock, folder: RunFolder, *, take_over: bool = False, is_copy: bool = False
+) -> None:
     """Take the lock of a run folder, if nobody who lives manages the run. Blocks.
 
     Of a process on this host, the kernel knows. Some file systems don't tell
@@ -29,6 +31,8 @@ def take_lock(lock: RunFolderLock, folder: RunFolder, *, take_over: bool = False
         What is to be taken.
     take_over
         Whether a manager on a host that can't be asked counts as dead.
+    is_copy
+        Whether the folder was copied: then the last holder that it names is the original's.
 
     Raises
     ------
@@ -37,7 +41,7 @@ def take_lock(lock: RunFolderLock, folder: RunFolder, *, take_over: bool = False
     """
 
     def may_follow(previous: Holder) -> bool:
-        if _is_here(previous):
+        if is_copy or _is_here(previous):
             return True
         lives = _lives(folder)
         return not lives and (lives is not None or take_over)
