@@ -15,7 +15,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler import RunManager
-from adaptive_scheduler.cli import looking, main
+from adaptive_scheduler.cli import commands, main
 from adaptive_scheduler.errors import RunFolderError, UntrustedFileError
 from adaptive_scheduler.learners.learner_files import fname_to_learner
 from adaptive_scheduler.learners.pack import Pack
@@ -150,7 +150,7 @@ def test_a_list_reads_no_folder_that_takes_the_place_of_ones_own(
         if not (place / "kept").exists():
             swap(place / "run-run", trapped)
 
-    monkeypatch.setattr(looking.os, "walk", walk_and_swap)
+    monkeypatch.setattr(commands.os, "walk", walk_and_swap)
     assert main(["list"]) == 0
     assert (place / "run-run").stat().st_uid != os.geteuid()
     assert not marker.exists()
