@@ -95,7 +95,7 @@ def set_traps(root, marker):
     for path in pickles:
         path.write_bytes(trap)
     pack = Pack(root / "learners.pack")
-    write_blobs(pack.path, pack._environment, pack.fnames, [trap] * len(pack))
+    write_blobs(pack.path, lambda: pack._environment, pack.fnames, [trap] * len(pack))
 
 
 def give_away(root):
