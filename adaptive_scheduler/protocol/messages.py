@@ -40,7 +40,7 @@ Figures: TypeAlias = Annotated[
 ]
 
 
-class JobIdentity(msgspec.Struct, frozen=True, array_like=True):
+class JobIdentity(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Which job this is: the scheduler's id and how often that was started again."""
 
     job_id: Name

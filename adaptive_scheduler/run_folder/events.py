@@ -13,7 +13,15 @@ from adaptive_scheduler.protocol.messages import JobIdentity
 FORMAT = 2
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+class Record(
+    # Nothing in a record refers to another one: no cycle is to be looked for.
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="event",
+    gc=False,
+):
     """Something that happened to a run. `time` is in seconds since the epoch."""
 
     time: float

@@ -211,26 +211,27 @@ class JournalFollower:
             which = _which_file(file)
             if which != self._file:
                 self._file, self._position = which, 0
+            if self._position == 0:
+                _check_format(self._path, which[1])
             file.seek(self._position)
             for line in file:
-                if not line.endswith(b"\n"):  # torn: its writer died, or is writing now
+                if line[-1:] != b"\n":  # torn: its writer died, or is writing now
                     return
-                record = self._read(line)
+                try:
+                    record = read_record(line)
+                except RunFolderError as error:
+                    raise self._unreadable(error) from error
                 self._position += len(line)
                 yield record
 
-    def _read(self, line: bytes) -> AnyRecord:
-        if self._position == 0:
-            _check_format(self._path, line)
-        try:
-            return read_record(line)
-        except RunFolderError as error:
-            number = self._path.read_bytes()[: self._position].count(b"\n") + 1
-            raise RunFolderError(
-                f"Line {number} of the journal '{self._path}' can't be read: {error} "
-                f"{_hint(self._file[1])}Move the file aside to begin the run anew; data files are "
-                "not touched by that."
-            ) from error
+    def _unreadable(self, error: RunFolderError) -> RunFolderError:
+        """Say which line can't be read: the one at which this reader stands."""
+        number = self._path.read_bytes()[: self._position].count(b"\n") + 1
+        return RunFolderError(
+            f"Line {number} of the journal '{self._path}' can't be read: {error} "
+            f"{_hint(self._file[1])}Move the file aside to begin the run anew; data files are "
+            "not touched by that."
+        )
 
 
 class _Head(msgspec.Struct):

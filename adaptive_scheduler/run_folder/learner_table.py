@@ -45,6 +45,7 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
 #: The byte that stands for each state in a table.
 _CODES = {state: code for code, state in enumerate(LEARNER_STATES)}
+_READY, _RUNNING, _DONE = _CODES[READY], _CODES[RUNNING], _CODES[DONE]
 
 
 def pause_after(fails: int) -> float:
@@ -81,8 +82,9 @@ class LearnerTable(Sequence[LearnerEntry]):
         self.groups = groups
         self.dependencies = dependencies
         self.max_fails = max_fails
-        self.counts: Counter[str] = Counter({READY: n_learners})
-        self._states = bytearray([_CODES[READY]]) * n_learners
+        self._states = bytearray([_READY]) * n_learners
+        self._counts = [0] * len(LEARNER_STATES)
+        self._counts[_READY] = n_learners
         self._attempts = array("q", bytes(8 * n_learners))
         self._fails = array("L", bytes(array("L").itemsize * n_learners))
         self._cancelled: set[int] = set()
@@ -141,6 +143,15 @@ class LearnerTable(Sequence[LearnerEntry]):
             known.trouble,
         )
 
+    @property
+    def counts(self) -> Counter[str]:
+        """How many learners are in each state."""
+        return Counter(dict(zip(LEARNER_STATES, self._counts, strict=True)))
+
+    def is_running(self, index: int) -> bool:
+        """Whether a job has a learner."""
+        return self._states[index] == _RUNNING
+
     def state_of(self, index: int) -> str:
         """Return the state of a learner."""
         return LEARNER_STATES[self._states[index]]
@@ -173,13 +184,14 @@ class LearnerTable(Sequence[LearnerEntry]):
     @property
     def is_complete(self) -> bool:
         """Whether every learner is done, given up or cancelled."""
-        over = self.counts[DONE] + self.counts[FAILED] + self.counts[CANCELLED]
-        return over == len(self)
+        counts = self.counts
+        return counts[DONE] + counts[FAILED] + counts[CANCELLED] == len(self)
 
     @property
     def n_unscheduled(self) -> int:
         """How many learners no job has, and that are neither done nor given up."""
-        return self.counts[WAITING] + self.counts[READY] + self.counts[DELAYED]
+        counts = self.counts
+        return counts[WAITING] + counts[READY] + counts[DELAYED]
 
     def ready_groups(self) -> Iterator[tuple[Hashable, Collection[int]]]:
         """Yield the groups that have ready learners, with these in the order to take them."""
@@ -246,7 +258,7 @@ class LearnerTable(Sequence[LearnerEntry]):
         self._fails[index] = 0
         self._cancelled.discard(index)
         self._touched.append(index)
-        if self.state_of(index) == DONE:
+        if self._states[index] == _DONE:
             return
         self._move(index, DONE)
         for other in self.dependents(index):
@@ -314,12 +326,15 @@ class LearnerTable(Sequence[LearnerEntry]):
         else:  # a pause need not outlive a compaction
             self._move(index, READY if state == DELAYED else state)
 
-    def hold(self, index: int, job: JobIdentity | None) -> None:
+    def hold(self, index: int, job: JobIdentity) -> None:
         """Set which job had a learner last."""
-        if job is None:
-            self._holders.pop(index, None)
-        else:
-            self._holders[index] = job
+        self._holders[index] = job
+
+    def forget_holder(self, index: int, job_id: str) -> None:
+        """Forget that a job had a learner last, if it was this one."""
+        holder = self._holders.get(index)
+        if holder is not None and holder.job_id == job_id:
+            del self._holders[index]
 
     def note(self, index: int, **facts: object) -> None:
         """Keep facts about a learner that decide nothing."""
@@ -347,16 +362,15 @@ class LearnerTable(Sequence[LearnerEntry]):
 
     def _move(self, index: int, state: str) -> None:
         """Change a learner's state; every change goes through here."""
-        before = self.state_of(index)
-        self.counts[before] -= 1
-        self.counts[state] += 1
+        before, after = self._states[index], _CODES[state]
+        self._counts[before] -= 1
+        self._counts[after] += 1
+        self._states[index] = after
         self._touched.append(index)
-        ready = self._ready[self.groups[index]]
-        if before == READY:
-            ready.remove(index)
-        if state == READY:
-            ready.add(index)
-        self._states[index] = _CODES[state]
+        if before == _READY:
+            self._ready[self.groups[index]].remove(index)
+        if after == _READY:
+            self._ready[self.groups[index]].add(index)
 
 
 _NO_HISTORY = LearnerHistory()

@@ -48,12 +48,12 @@ class ReadyQueue(Collection[int]):
         self._came_back[learner] = None
 
     def remove(self, learner: int) -> None:
-        """Take a learner out, wherever it is."""
-        if self._has_never_left(learner):
+        """Take a learner out that is in the queue."""
+        if learner in self._came_back:
+            del self._came_back[learner]
+        else:
             self._never_left[self._places[learner]] = 0
             self._n_never_left -= 1
-        else:
-            del self._came_back[learner]
 
     def _has_never_left(self, learner: int) -> bool:
         if not 0 <= learner < len(self._places):

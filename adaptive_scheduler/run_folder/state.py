@@ -211,15 +211,16 @@ class RunState:
         job.has_worked, job.is_interrupted = True, False
         self.leaving.discard(job.job_id)
         self.learners.start(index, record.number, record.job)
-        self.learners.note(
-            index,
-            job_name=record.job_name,
-            log_fname=record.log_fname,
-            host=record.host,
-            started=record.time,
-            ended=None,
-            trouble="",
-        )
+        if self._keep_history:
+            self.learners.note(
+                index,
+                job_name=record.job_name,
+                log_fname=record.log_fname,
+                host=record.host,
+                started=record.time,
+                ended=None,
+                trouble="",
+            )
 
     def _nothing_left(self, record: events.NothingLeft) -> None:
         self.leaving.add(self._job_of(record).job_id)
@@ -246,7 +247,7 @@ class RunState:
         )
 
     def _failed(self, record: events.Failed) -> None:
-        if self.learners.state_of(record.learner) == RUNNING:
+        if self.learners.is_running(record.learner):
             self._let_go(record.learner)
             self._fail(record.learner, record.time, record.error, record.traceback)
 
@@ -255,7 +256,7 @@ class RunState:
         self.learners.fail(index, now)
 
     def _released(self, record: events.Released) -> None:
-        if self.learners.state_of(record.learner) == RUNNING:
+        if self.learners.is_running(record.learner):
             job = self._let_go(record.learner)
             if job is not None:
                 job.is_interrupted = True
@@ -383,10 +384,10 @@ class RunState:
 
     def _let_go(self, index: int) -> JobEntry | None:
         """Take a learner from the job that has it, and return that."""
-        holder = self.learners.holder_of(index)
-        if holder is None or self.learners.state_of(index) != RUNNING:
+        if not self.learners.is_running(index):
             return None
-        job = self.jobs.get(holder.job_id)
+        holder = self.learners.holder_of(index)
+        job = None if holder is None else self.jobs.get(holder.job_id)
         if job is None or job.learner != index:
             return None
         job.learner = None
@@ -394,10 +395,8 @@ class RunState:
 
     def _forget_holder(self, job: JobEntry) -> None:
         """Forget, without a history, that a job had a learner to which it won't come back."""
-        if self._keep_history or job.last_learner is None or self.last_process(job) is None:
-            return
-        if self.learners.state_of(job.last_learner) != RUNNING:
-            self.learners.hold(job.last_learner, None)
+        if not self._keep_history and job.last_learner is not None:
+            self.learners.forget_holder(job.last_learner, job.job_id)
 
 
 def attempt_of(entry: LearnerEntry) -> Attempt:
