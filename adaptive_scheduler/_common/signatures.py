@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from inspect import Parameter
-from typing import Any, TypeVar
-
-Taker = TypeVar("Taker", bound=Callable[..., Any])
+from typing import Any
 
 
 def keywords_of(
     function: Callable[..., Any],
-    *,
-    without: Collection[str] = (),
-    defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Parameter]:
-    """Return the keyword-only parameters of a function or class.
-
-    Parameters
-    ----------
-    function
-        Whose.
-    without
-        Those that are left out.
-    defaults
-        Other defaults for some of them.
-    """
-    found = {
+    """Return the keyword-only parameters of a function or class."""
+    return {
         name: parameter
         for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is Parameter.KEYWORD_ONLY and name not in without
+        if parameter.kind is Parameter.KEYWORD_ONLY
     }
-    for name, default in (defaults or {}).items():
-        found[name] = found[name].replace(default=default)
-    return found
 
 
 def extended(function: Callable[..., Any], keywords: Mapping[str, Parameter]) -> inspect.Signature:
@@ -45,27 +27,3 @@ def extended(function: Callable[..., Any], keywords: Mapping[str, Parameter]) ->
         return signature
     more = [parameter for name, parameter in keywords.items() if name not in own]
     return signature.replace(parameters=[*own.values(), *more])
-
-
-def spelled_out(keywords: Mapping[str, Parameter]) -> Callable[[Taker], Taker]:
-    """Have a function or class with ``**keywords`` show these, in ``help`` and to editors."""
-
-    def decorate(taker: Taker) -> Taker:
-        shown: Any = taker
-        shown.__signature__ = extended(taker, keywords)
-        return taker
-
-    return decorate
-
-
-def check_keywords(name: str, given: Collection[str], known: Collection[str]) -> None:
-    """Check that a function knows the keywords that it was given.
-
-    Raises
-    ------
-    TypeError
-        If it doesn't, as Python would.
-    """
-    for keyword in given:
-        if keyword not in known:
-            raise TypeError(f"{name}() got an unexpected keyword argument '{keyword}'")

@@ -130,10 +130,10 @@ def _run_folders(top: Path) -> Iterator[Path]:
     """Yield the folders of the user's own runs: settings of others are never read."""
     for name, folders, files in os.walk(top):
         folder = Path(name)
-        if "settings.pickle" in files:
+        if "spec.json" in files:
             folders.clear()
             with suppress(OSError):
-                if (folder / "settings.pickle").stat().st_uid == os.getuid():
+                if (folder / "spec.json").stat().st_uid == os.getuid():
                     yield folder
         elif len(folder.relative_to(top).parts) >= _DEPTH:
             folders.clear()

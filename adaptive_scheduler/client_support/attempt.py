@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from adaptive_scheduler.executors.base import Workers
     from adaptive_scheduler.learners.pack import Pack
-    from adaptive_scheduler.run_folder.settings import JobSettings
+    from adaptive_scheduler.run_folder.spec import RunSpec
 
 #: Seconds before a manager that did not answer is called again, and the most that this grows to.
 _FIRST_CALL_PAUSE = 2.0
@@ -54,8 +54,8 @@ class AttemptRun:
         Which attempt this is.
     desk
         Where progress is told.
-    settings
-        What is the same for all jobs.
+    spec
+        What the run is.
     workers
         Who evaluates.
     place
@@ -71,7 +71,7 @@ class AttemptRun:
         pack: Pack,
         attempt: messages.Attempt,
         desk: Desk,
-        settings: JobSettings,
+        spec: RunSpec,
         *,
         workers: Workers,
         place: Place,
@@ -81,7 +81,7 @@ class AttemptRun:
         self._pack = pack
         self._attempt = attempt
         self._desk = desk
-        self._settings = settings
+        self._spec = spec
         self._workers = workers
         self._place = place
         self._run_id = run_id
@@ -142,8 +142,8 @@ class AttemptRun:
         self._saver = Saver(
             packed.learner,
             project.resolve(packed.fname),
-            interval=self._settings.save_interval,
-            dataframe_format=self._settings.dataframe_format,
+            interval=self._spec.save_interval,
+            dataframe_format=self._spec.saved_dataframe_format,
             may_save=self._desk.check_holding,
             place=self._place,
         )
@@ -159,7 +159,7 @@ class AttemptRun:
         executor.on_first_result = self._workers.note_first_result
         npoints_start = self._learner.npoints
         runner = start_runner(
-            self._learner, self._settings.goal, executor, self._settings.runner_kwargs
+            self._learner, self._spec.goal_function, executor, self._spec.runner_kwargs or {}
         )
         try:
             async with self._in_background(runner, npoints_start) as tasks:
@@ -221,7 +221,7 @@ class AttemptRun:
         while True:
             if time.monotonic() >= next_line:
                 figures = self._log_progress(runner, npoints_start)
-                next_line = time.monotonic() + self._settings.log_interval
+                next_line = time.monotonic() + self._spec.log_interval
             self._saver.news.clear()
             verdict = await self._desk.status(figures, self._saver.trouble)
             if verdict is Verdict.SUPERSEDED:

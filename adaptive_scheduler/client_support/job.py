@@ -23,12 +23,13 @@ from adaptive_scheduler.client_support.job_log import (
 )
 from adaptive_scheduler.client_support.manager_client import Desk
 from adaptive_scheduler.client_support.place import Place, PlaceGoneError
-from adaptive_scheduler.errors import RunFolderError
+from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.executors import open_workers
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.protocol.messages import Failed, JobIdentity
+from adaptive_scheduler.run_folder.functions import Functions
 from adaptive_scheduler.run_folder.journal import read_beginning
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.spec import RunSpec
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors import Spread
@@ -54,16 +55,16 @@ async def run_job(options: JobOptions) -> int:
     The code is 0 unless the last attempt has failed.
     """
     pack = Pack(options.run_folder / "learners.pack")
-    pack.extend_sys_path()  # the settings, too, may refer to the user's modules
-    settings = JobSettings.from_file(options.run_folder / "settings.pickle")
-    run_id = _run_id(settings.journal)
+    pack.extend_sys_path()  # goal and arguments, too, may refer to the user's modules
+    spec = read_spec(options.run_folder)
+    run_id = _run_id(spec.run_folder.journal)
     place = Place(options.run_folder)
     job = JobIdentity(options.job_id, options.restarts)
-    desk = Desk(options.run_folder, settings, job, options.number, len(pack), place=place)
-    handler = _open_log(settings.log_folder / f"{desk.job_name}-{options.job_id}.log")
+    desk = Desk(options.run_folder, spec, job, options.number, len(pack), place=place)
+    handler = _open_log(spec.run_folder.logs / f"{desk.job_name}-{options.job_id}.log")
     interrupted = _heed_signals()
     note("started", job_id=options.job_id, restarts=options.restarts, job_name=desk.job_name)
-    workers = open_workers(options.spread, settings.loky_start_method)
+    workers = open_workers(options.spread, spec.loky_start_method)
     workers.on_first_result = _note_start_up
     start_folder = Path.cwd()
     exit_code = 0
@@ -71,12 +72,12 @@ async def run_job(options: JobOptions) -> int:
         while not interrupted.done() and (attempt := await desk.next_attempt()) is not None:
             note("begins", learner=attempt.learner, attempt=attempt.number)
             _return_to(start_folder)
-            settings = _newest_settings(options.run_folder, settings)
+            spec = _newest_spec(options.run_folder, spec)
             run = AttemptRun(
                 pack,
                 attempt,
                 desk,
-                settings,
+                spec,
                 workers=workers,
                 place=place,
                 run_id=run_id,
@@ -123,13 +124,27 @@ def _run_id(journal: Path) -> str:
     return "" if beginning is None else beginning.run_id
 
 
-def _newest_settings(run_folder: Path, settings: JobSettings) -> JobSettings:
-    """Return the settings as they are now: a new manager may have brought another goal."""
+def read_spec(run_folder: Path) -> RunSpec:
+    """Read what a run is, with the functions that its jobs need.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run, or it can't be read.
+    UnpicklableError
+        If a function can't be loaded here.
+    """
+    spec = RunSpec.read(run_folder)
+    return Functions.read(spec.run_folder.functions).complete(spec, of="jobs")
+
+
+def _newest_spec(run_folder: Path, spec: RunSpec) -> RunSpec:
+    """Return what the run is now: a new manager may have brought another goal."""
     try:
-        return JobSettings.from_file(run_folder / "settings.pickle")
-    except RunFolderError as error:
-        note("the settings can't be read again", level=logging.WARNING, error=str(error))
-        return settings
+        return read_spec(run_folder)
+    except AdaptiveSchedulerError as error:
+        note("the run's spec can't be read again", level=logging.WARNING, error=str(error))
+        return spec
 
 
 def _return_to(folder: Path) -> None:

@@ -23,7 +23,7 @@ from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder.settings import JobSettings
+    from adaptive_scheduler.run_folder.spec import RunSpec
 
 #: Seconds after which a job finds out whether anybody listens.
 _LITTLE_PATIENCE = 3.0
@@ -53,7 +53,7 @@ class Desk:
     ----------
     folder
         The run folder.
-    settings
+    spec
         What is the same for all jobs.
     job, number
         Who this job is.
@@ -66,7 +66,7 @@ class Desk:
     def __init__(
         self,
         folder: Path,
-        settings: JobSettings,
+        spec: RunSpec,
         job: messages.JobIdentity,
         number: int,
         n_learners: int,
@@ -75,11 +75,11 @@ class Desk:
     ) -> None:
         self.job = job
         self.number = number
-        self.job_name = f"{settings.job_name}-{number}"
+        self.job_name = f"{spec.job_name}-{number}"
         self.holding: messages.Attempt | None = None
         self.is_heard = True
-        self._settings = settings
-        self._run = FollowedRun(settings, n_learners)
+        self._spec = spec
+        self._run = FollowedRun(spec, n_learners)
         self._place = place
         self._connection = ManagerConnection(folder / "connection.json")
         self._outbox = Outbox(folder / "outbox")
@@ -89,7 +89,7 @@ class Desk:
         self._fence = self._new_fence()
 
     def _new_fence(self) -> Fence:
-        return Fence(self._settings.journal, self._outbox, self.job)
+        return Fence(self._spec.run_folder.journal, self._outbox, self.job)
 
     def _hello(self, holding: messages.Attempt | None) -> messages.Hello:
         return messages.Hello(
@@ -98,7 +98,7 @@ class Desk:
             number=self.number,
             host=socket.gethostname(),
             pid=os.getpid(),
-            log_fname=str(self._settings.log_folder / f"{self.job_name}-{self.job.job_id}.log"),
+            log_fname=str(self._spec.run_folder.logs / f"{self.job_name}-{self.job.job_id}.log"),
             holding=holding,
             version=__version__,
         )

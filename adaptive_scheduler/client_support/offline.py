@@ -11,7 +11,7 @@ from adaptive_scheduler.run_folder.models import DELAYED, READY, RUNNING
 from adaptive_scheduler.run_folder.state import RunState
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder.settings import JobSettings
+    from adaptive_scheduler.run_folder.spec import RunSpec
 
 
 class FollowedRun:
@@ -21,18 +21,18 @@ class FollowedRun:
 
     Parameters
     ----------
-    settings
-        What is the same for all jobs.
+    spec
+        The parameters of the run.
     n_learners
         How many learners there are.
     """
 
-    def __init__(self, settings: JobSettings, n_learners: int) -> None:
-        self._follower = JournalFollower(settings.journal)
+    def __init__(self, spec: RunSpec, n_learners: int) -> None:
+        self._follower = JournalFollower(spec.run_folder.journal)
         self._state = RunState(
-            settings.groups or [0] * n_learners,
-            dependencies=settings.dependencies,
-            max_fails=settings.max_fails,
+            spec.groups or [0] * n_learners,
+            dependencies=spec.dependencies or {},
+            max_fails=spec.max_fails_per_job,
             keep_history=False,
         )
 

@@ -9,20 +9,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 
-from adaptive_scheduler._common.signatures import check_keywords, keywords_of, spelled_out
+from adaptive_scheduler._common.faces import Face
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.futures.run import CallRun, PackedCall
 from adaptive_scheduler.futures.scheduler import check_wishes, cores_of, scheduler_for
 from adaptive_scheduler.futures.service import CallService
 from adaptive_scheduler.futures.task import SlurmTask
+from adaptive_scheduler.run_folder.checks import check_count, check_job_name
+from adaptive_scheduler.run_folder.options import ExecutorOptions
+from adaptive_scheduler.run_folder.spec import NO_KEYWORDS, RunSpec
 from adaptive_scheduler.server_support.run_manager import RunManager
-from adaptive_scheduler.server_support.validation import (
-    check_count,
-    check_job_name,
-    check_scheduler,
-)
+from adaptive_scheduler.server_support.validation import check_scheduler
 
 if TYPE_CHECKING:
     from typing import Self
@@ -38,23 +37,26 @@ __all__ = ["SlurmExecutor", "SlurmTask"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Defaults that differ from those of `RunManager`. Results arrive when a job has
-#: saved them, and a call that kills its job fails soon.
-_DEFAULTS: Final = {
-    "cleanup_first": True,
-    "log_interval": 60,
-    "max_fails_per_job": 5,
-    "quiet": True,
-    "save_interval": 10,
-}
-#: Keywords of `RunManager` that the executor decides on.
-_OURS: Final = frozenset(
-    {"job_name", "folder", "db_fname", "move_old_logs_to", "dependencies", "initializers"}
+_FACE: Final = Face(
+    "SlurmExecutor",
+    RunSpec,
+    hidden={
+        # The executor decides on these.
+        *("job_name", "folder", "db_fname", "move_old_logs_to", "dependencies", "initializers"),
+        *NO_KEYWORDS,
+    },
+    # Results arrive when a job has saved them, and a call that kills its job fails soon.
+    defaults={
+        "cleanup_first": True,
+        "log_interval": 60,
+        "max_fails_per_job": 5,
+        "quiet": True,
+        "save_interval": 10,
+    },
 )
-_RUN_MANAGER_KEYWORDS: Final = keywords_of(RunManager, without=_OURS, defaults=_DEFAULTS)
 
 
-@spelled_out(_RUN_MANAGER_KEYWORDS)
+@_FACE
 class SlurmExecutor(Executor):
     """Calls functions in jobs of a cluster, or of this machine.
 
@@ -83,10 +85,8 @@ class SlurmExecutor(Executor):
     scheduler
         Where the jobs run; it says what they ask for, then. By default the
         scheduler that this machine has: `SLURM`, `PBS`, or else `Local`.
-    **run_manager_kwargs
-        All others are keywords of `RunManager`, with its defaults but for
-        ``cleanup_first=True``, ``quiet=True``, ``save_interval=10``,
-        ``log_interval=60`` and ``max_fails_per_job=5``.
+    **options
+        See `RunSpec`.
 
     Attributes
     ----------
@@ -119,10 +119,10 @@ class SlurmExecutor(Executor):
         extra_scheduler_kwargs: Mapping[str, Any] | None = None,
         size_per_learner: int | None = None,
         scheduler: BaseScheduler | None = None,
-        **run_manager_kwargs: Any,
+        **options: Unpack[ExecutorOptions],
     ) -> None:
-        check_keywords("SlurmExecutor", run_manager_kwargs, _RUN_MANAGER_KEYWORDS)
-        check_job_name(name)
+        said = _FACE.read(options)
+        check_job_name("name", name)
         if size_per_learner is not None:
             check_count("size_per_learner", size_per_learner)
         wishes = {
@@ -144,7 +144,7 @@ class SlurmExecutor(Executor):
             "extra_scheduler_kwargs": extra_scheduler_kwargs,
             "size_per_learner": size_per_learner,
             "scheduler": scheduler,
-            **run_manager_kwargs,
+            **options,
         }
         self.name = name
         self.size_per_learner = size_per_learner
@@ -154,11 +154,7 @@ class SlurmExecutor(Executor):
             check_scheduler(scheduler)
             check_wishes(wishes, extra_scheduler_kwargs or {}, SlurmExecutor)
         self.scheduler: BaseScheduler = scheduler
-        self._run_keywords = {
-            **_DEFAULTS,
-            **run_manager_kwargs,
-            **(extra_run_manager_kwargs or {}),
-        }
+        self._run_keywords = {**said, **(extra_run_manager_kwargs or {})}
         stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.folder = Path(folder or f"{name}-futures").expanduser().absolute() / stamp
         self.run_managers: list[RunManager] = []

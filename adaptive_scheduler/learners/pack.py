@@ -24,7 +24,6 @@ from adaptive_scheduler.learners.pickling import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Self
 
     from adaptive import BaseLearner
 
@@ -66,7 +65,7 @@ class Pack:
     """A pack on disk.
 
     Whenever something is read, the file is opened anew: a pack that another
-    one took the place of is read as it is now. `held_open` reads all from one.
+    one took the place of is read as it is now.
 
     Parameters
     ----------
@@ -74,6 +73,8 @@ class Pack:
         The file that `write_pack` wrote.
     trust
         Read it even if another user may have written it: that runs their code.
+    file
+        The same file as `open_pack` has opened it, to read all from that.
 
     Raises
     ------
@@ -83,29 +84,21 @@ class Pack:
         Another user may have written it. Reading raises this, too.
     """
 
-    def __init__(self, path: str | Path, *, trust: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, trust: bool = False, file: PackFile | None = None
+    ) -> None:
         self.path = Path(path)
         self._trust = trust
-        self._held: PackFile | None = None
+        self._file = file
         #: Tells the environment whose source lines are known to this process.
         self._shown: int | None = None
-        with self._opened() as file:
-            self._n_learners = file.n_blobs
-
-    @contextmanager
-    def held_open(self) -> Iterator[Self]:
-        """Open the file once for all that is read in the block, also if another takes its place."""
-        with open_pack(self.path, trust=self._trust) as file:
-            self._held, self._n_learners = file, file.n_blobs
-            try:
-                yield self
-            finally:
-                self._held = None
+        with self._opened() as opened:
+            self._n_learners = opened.n_blobs
 
     @contextmanager
     def _opened(self) -> Iterator[PackFile]:
-        if self._held is not None:
-            yield self._held
+        if self._file is not None:
+            yield self._file
             return
         with open_pack(self.path, trust=self._trust) as file:
             yield file

@@ -80,9 +80,14 @@ class RunFolder:
         return self.root / "learners.pack"
 
     @property
-    def settings(self) -> Path:
-        """How jobs run their learners."""
-        return self.root / "settings.pickle"
+    def spec(self) -> Path:
+        """What the run is: see `RunSpec`."""
+        return self.root / "spec.json"
+
+    @property
+    def functions(self) -> Path:
+        """What belongs to it and JSON can't hold: see `Functions`."""
+        return self.root / "functions.pickle"
 
     @property
     def history(self) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
-from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
+from adaptive_scheduler.learners.pack import replace_learner, write_pack
 from adaptive_scheduler.learners.paths import AnyFname, Project, ResolvedFname, given_name
 from adaptive_scheduler.protocol import keys, messages
 from adaptive_scheduler.protocol.addresses import (
@@ -87,8 +87,8 @@ class DatabaseManager(BaseManager):
         What the run keeps on disk, and where.
     max_log_lines
         How many lines of the output of a failed job are kept.
-    known_pack
-        The learners as they lie in the run folder, if the run is picked up there.
+    has_pack
+        Whether the learners lie in the run folder already.
     project
         The folder from which relative names start, by default the working directory
         as it is now.
@@ -118,7 +118,7 @@ class DatabaseManager(BaseManager):
         with_progress_bar: bool = True,
         run_folder: RunFolder | None = None,
         max_log_lines: int = 500,
-        known_pack: Pack | None = None,
+        has_pack: bool = False,
         project: Project | None = None,
     ) -> None:
         self.project = project or Project.here()
@@ -145,7 +145,7 @@ class DatabaseManager(BaseManager):
         self.initializers = initializers
         self.with_progress_bar = with_progress_bar
         self.max_log_lines = max_log_lines
-        self._known_pack = known_pack
+        self._has_pack = has_pack
         self._retry_at_start: Collection[int] | None = None
         self._may_take_over = False
         self._lock = RunFolderLock(self.run_folder)
@@ -274,7 +274,7 @@ class DatabaseManager(BaseManager):
             if self.overwrite_db:
                 keep_aside(self.run_folder)
             self.record.open(self._digest, retry=self._retry_at_start, may_write=self._lock.is_ours)
-            if self._known_pack is None:
+            if not self._has_pack:
                 write_pack(
                     self.run_folder.pack,
                     self.learners,

@@ -26,7 +26,7 @@ from adaptive_scheduler.run_folder.lock import Holder, living_holder
 from adaptive_scheduler.run_folder.log_lines import last_status
 from adaptive_scheduler.run_folder.models import DONE, RUNNING, LearnerEntry
 from adaptive_scheduler.run_folder.outbox import Outbox
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.run_folder.state import RunState
 from adaptive_scheduler.run_folder.watched_state import WatchedState
 from adaptive_scheduler.server_support.info import RunInfo, make_info
@@ -63,8 +63,8 @@ class FolderView:
 
     Attributes
     ----------
-    settings
-        What was fixed when the run was begun.
+    spec
+        What the run is.
 
     Raises
     ------
@@ -77,15 +77,12 @@ class FolderView:
         root: str | Path,
         send: Callable[[Command, Sequence[int] | None], str] | None = None,
     ) -> None:
-        root = Path(root).expanduser().absolute()
-        self.settings = JobSettings.from_file(root / "settings.pickle")
-        self._folder = RunFolder.at(
-            root, logs=self.settings.log_folder, journal=self.settings.journal
-        )
+        self.spec = RunSpec.read(root, trust=True)  # it is looked at, and holds no code
+        self._folder = self.spec.run_folder
         self._send = send
         self._lock = threading.Lock()
         self._follower = JournalFollower(self._folder.journal)
-        self._record = _Record(self.settings, 0)
+        self._record = _Record(self.spec, 0)
         self._reports: list[Path] = []
         self._history = History()
         self._holder: Holder | None = None
@@ -206,7 +203,7 @@ class FolderView:
             records = list(self._follower.new_records())
         for record in records:
             if isinstance(record, events.RunBegan):  # another file has taken the journal's place
-                self._record = _Record(self.settings, record.n_learners)
+                self._record = _Record(self.spec, record.n_learners)
                 self._reports = []
             self._record.apply(record)
         self._read_outbox()
@@ -233,7 +230,7 @@ class FolderView:
         info = make_info(
             self.state,
             self._record.figures,
-            name=self.settings.job_name,
+            name=self.spec.job_name,
             folder=str(self._folder.root),
             status=status,
             as_of=as_of,
@@ -268,17 +265,17 @@ class _Record:
 
     Parameters
     ----------
-    settings
-        Of the run.
+    spec
+        What the run is.
     n_learners
         How many there are.
     """
 
-    def __init__(self, settings: JobSettings, n_learners: int) -> None:
+    def __init__(self, spec: RunSpec, n_learners: int) -> None:
         self.state = RunState(
-            settings.groups or [0] * n_learners,
-            dependencies=settings.dependencies,
-            max_fails=settings.max_fails,
+            spec.groups or [0] * n_learners,
+            dependencies=spec.dependencies or {},
+            max_fails=spec.max_fails_per_job,
         )
         self.figures = LearnerFigures(n_learners)
         self.changes = ChangeLog()

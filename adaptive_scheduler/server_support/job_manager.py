@@ -8,21 +8,20 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from adaptive_scheduler._common import by_value
+from adaptive_scheduler._common.faces import Face
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
     MaxRestartsReachedError,
     SchedulerUnavailableError,
 )
-from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
-from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
-from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
 from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder.functions import Functions
 from adaptive_scheduler.run_folder.layout import unwritable_error, write_private
-from adaptive_scheduler.run_folder.settings import JobSettings, digest_of, numbered
+from adaptive_scheduler.run_folder.options import JobManagerOptions
+from adaptive_scheduler.run_folder.spec import RunSpec, parameters_of
 from adaptive_scheduler.scheduler.base import BaseScheduler
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.crash_report import failed_starts_report
@@ -32,13 +31,7 @@ from adaptive_scheduler.server_support.planning import leftover_jobs, unheard_jo
 from adaptive_scheduler.server_support.queue_poller import SharedQueue
 from adaptive_scheduler.server_support.submitter import Submitter
 from adaptive_scheduler.server_support.unwanted import UnwantedJobs
-from adaptive_scheduler.server_support.validation import (
-    check_choice,
-    check_count,
-    check_interval,
-    check_runner_kwargs,
-    common_beginning,
-)
+from adaptive_scheduler.server_support.validation import common_beginning
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
@@ -51,6 +44,17 @@ _LOCAL_INTERVAL = 2.0
 _FAREWELL = 10.0
 
 
+#: The parameters of a run that are its own here, with their names and defaults.
+JOB_FACE: Final = Face(
+    "JobManager",
+    RunSpec,
+    shown=parameters_of("jobs", "job_manager"),
+    defaults={"job_manager_interval": 30, "log_interval": 60, "save_dataframe": True},
+    names={"job_manager_interval": "interval"},
+)
+
+
+@JOB_FACE
 class JobManager(BaseManager):
     """Submits jobs, watches the queue, and submits again what failed.
 
@@ -66,28 +70,16 @@ class JobManager(BaseManager):
         Where the jobs run.
     interval
         Seconds between two looks at the queue; fewer where it is on this machine.
-    max_simultaneous_jobs
-        How many jobs may be in the queue, pending or running.
-    max_fails_per_job
-        Failures in a row after which a learner is given up, and starts in a
-        row without a sign of life after which the run is.
-    save_dataframe, dataframe_format
-        Whether jobs save data as dataframes, too, and how.
-    loky_start_method
-        How loky starts its workers.
-    log_interval, save_interval
-        Seconds between lines in a job's log, and between its saves.
-    runner_kwargs
-        Further arguments for `adaptive.Runner`.
-    goal
-        When a learner is done, see `smart_goal`.
-    goal_digest
-        What the goal is told from others by, if it was read from the run folder.
-    remembered
-        What who picks the run up has to know besides what the jobs know.
+    spec
+        All parameters of the run, where a `RunManager` has declared them;
+        nothing else is given then.
+    **options
+        See `RunSpec`.
 
     Raises
     ------
+    TypeError
+        If there is no such keyword.
     InvalidInputError
         If a value can't be.
     """
@@ -99,63 +91,29 @@ class JobManager(BaseManager):
         scheduler: BaseScheduler,
         interval: float = 30,
         *,
-        max_simultaneous_jobs: int = 100,
-        max_fails_per_job: int = 50,
-        save_dataframe: bool = True,
-        dataframe_format: _DATAFRAME_FORMATS = "pickle",
-        loky_start_method: LOKY_START_METHODS = "loky",
-        log_interval: float = 60,
-        save_interval: float = 300,
-        runner_kwargs: Mapping[str, Any] | None = None,
-        goal: GoalTypes = None,
-        goal_digest: str | None = None,
-        remembered: bytes = b"",
+        spec: RunSpec | None = None,
+        **options: Unpack[JobManagerOptions],
     ) -> None:
         super().__init__()
-        check_goal(goal)
-        check_interval("interval", interval)
-        check_interval("log_interval", log_interval)
-        check_interval("save_interval", save_interval)
-        check_count("max_simultaneous_jobs", max_simultaneous_jobs)
-        check_count("max_fails_per_job", max_fails_per_job)
-        check_choice("loky_start_method", loky_start_method, get_args(LOKY_START_METHODS))
-        check_choice("dataframe_format", dataframe_format, get_args(_DATAFRAME_FORMATS))
-        check_runner_kwargs(runner_kwargs or {})
         self.name = common_beginning(job_names, len(database_manager.learners))
         self.job_names = list(job_names)
         self.database_manager = database_manager
         self.scheduler = scheduler
-        self.interval = interval
-        self.max_simultaneous_jobs = max_simultaneous_jobs
-        self.max_fails_per_job = max_fails_per_job
-        database_manager.state.limit_fails(max_fails_per_job)
-        self.workdir = database_manager.project.folder
-        folder = database_manager.run_folder
-        goal_function = smart_goal(goal, database_manager.learners)
-        self.settings = JobSettings(
-            job_name=self.name,
-            log_folder=folder.logs,
-            journal=folder.journal,
-            goal=goal_function,
-            goal_digest=goal_digest or digest_of(goal_function),
-            runner_kwargs=dict(runner_kwargs or {}),
-            save_interval=save_interval,
-            log_interval=log_interval,
-            loky_start_method=loky_start_method,
-            dataframe_format=dataframe_format if save_dataframe else None,
-            groups=numbered(database_manager.groups),
-            dependencies=database_manager.dependencies,
-            max_fails=max_fails_per_job,
-            scheduler=by_value.dumps(scheduler),
-            manager=remembered,
+        #: What the run is, from the declaration of its parameters on.
+        self.spec = spec or _spec_of(
+            self.name, database_manager, JOB_FACE.read({"interval": interval, **options})
         )
-        self.settings.to_bytes()  # what can't travel is said now
+        self.interval = self.spec.job_manager_interval
+        self.max_simultaneous_jobs = self.spec.max_simultaneous_jobs
+        self.max_fails_per_job = self.spec.max_fails_per_job
+        database_manager.state.limit_fails(self.max_fails_per_job)
+        self._functions = Functions.of(self.spec, scheduler)  # what can't travel is said now
         self._woken = asyncio.Event()
         self._is_settled = asyncio.Event()
         self._has_ended = False
         self._is_stopping = False
         self._submitter = Submitter(
-            self.name, database_manager, scheduler, self.workdir, self._note_trouble
+            self.name, database_manager, scheduler, self.spec.project.folder, self._note_trouble
         )
         self._queue = SharedQueue()
         self._next_look = 0.0
@@ -220,7 +178,10 @@ class JobManager(BaseManager):
     def _setup(self) -> None:
         folder = self.database_manager.run_folder
         try:
-            write_private(folder.settings, self.settings.to_bytes())
+            write_private(folder.functions, self._functions.to_bytes())
+            run_id = self.database_manager.state.run_id
+            self.spec = self.spec.begun(run_id, self.scheduler.as_data())
+            write_private(folder.spec, self.spec.to_json())
         except OSError as error:
             raise unwritable_error(folder, error) from error
         event_loop.call(self._attach)
@@ -351,3 +312,21 @@ class JobManager(BaseManager):
                 await asyncio.to_thread(self.scheduler.cancel_ids, left)
             except SchedulerUnavailableError as error:
                 self._note_trouble(error)
+
+
+def _spec_of(name: str, database_manager: DatabaseManager, options: dict[str, Any]) -> RunSpec:
+    """Declare a run of managers that were made one by one."""
+    its_own = {
+        "job_name": name,
+        "url": database_manager.url,
+        "dependencies": database_manager.dependencies,
+        "max_log_lines": database_manager.max_log_lines,
+        "kill_on_error": None,
+    }
+    return RunSpec.of(
+        database_manager.scheduler,
+        database_manager.learners,
+        {**its_own, **options},
+        run_folder=database_manager.run_folder,
+        project=database_manager.project,
+    )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Unpack
 
+from adaptive_scheduler._common.faces import Face
 from adaptive_scheduler._common.tail import START, Position, read_new_lines
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.run_folder.options import KillManagerOptions
+from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.logs import matches
 from adaptive_scheduler.server_support.ownership import known_as_ours
-from adaptive_scheduler.server_support.validation import check_count, check_interval
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
@@ -23,6 +25,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+#: The parameters of a run that are its own here, with their names and defaults.
+KILL_FACE: Final = Face(
+    "KillManager",
+    RunSpec,
+    shown={"kill_on_error", "kill_interval", "max_cancel_tries", "move_killed_output_to"},
+    defaults={"kill_interval": 600},
+    names={
+        "kill_on_error": "error",
+        "kill_interval": "interval",
+        "move_killed_output_to": "move_to",
+    },
+)
+
+
+@KILL_FACE
 class KillManager(BaseManager):
     """Reads what is new in the output of running jobs, and cancels those that match.
 
@@ -32,18 +49,13 @@ class KillManager(BaseManager):
         Where the jobs run.
     database_manager
         Who has which learner.
-    error
-        A string to look for in each line, or a function of all lines of a
-        job's output that says whether to cancel it.
-    interval
-        Seconds between two looks.
-    max_cancel_tries
-        How often to ask the scheduler to cancel a job.
-    move_to
-        A folder for the output of cancelled jobs; None leaves it where it is.
+    **options
+        See `RunSpec`.
 
     Raises
     ------
+    TypeError
+        If there is no such keyword.
     InvalidInputError
         If a value can't be.
     """
@@ -52,26 +64,19 @@ class KillManager(BaseManager):
         self,
         scheduler: BaseScheduler,
         database_manager: DatabaseManager,
-        *,
-        error: str | Callable[[list[str]], bool] = "srun: error:",
-        interval: float = 600,
-        max_cancel_tries: int = 5,
-        move_to: str | Path | None = None,
+        **options: Unpack[KillManagerOptions],
     ) -> None:
         super().__init__()
-        check_interval("kill_interval", interval)
-        check_count("max_cancel_tries", max_cancel_tries)
-        if not isinstance(error, str) and not callable(error):
-            raise InvalidInputError(
-                "`kill_on_error` is a string to look for in the output of jobs, or a function of "
-                f"its lines, not {error!r}."
-            )
+        spec = RunSpec(run_folder=database_manager.run_folder, **KILL_FACE.read(options))
+        if spec.kill_on_error is None:
+            raise InvalidInputError("`error` is None: there is nothing to look for.")
         self.scheduler = scheduler
         self.database_manager = database_manager
-        self.error = error
-        self.interval = interval
-        self.max_cancel_tries = max_cancel_tries
-        self.move_to = None if move_to is None else Path(move_to)
+        self.error = spec.kill_on_error
+        self.interval = spec.kill_interval
+        self.max_cancel_tries = spec.max_cancel_tries
+        to = spec.move_killed_output_to
+        self.move_to = None if to is None else Path(to)
         #: Ids of the jobs that were cancelled.
         self.cancelled: list[str] = []
         #: How often the output of all jobs was looked at.

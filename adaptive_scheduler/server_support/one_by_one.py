@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.run_folder.checks import check_interval
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.validation import check_interval
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cloudpickle
-
 from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import (
     AdaptiveSchedulerError,
@@ -24,6 +22,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.commands import checked, in_words, records_of
 from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.run_folder.lock import RunFolderLock
+from adaptive_scheduler.scheduler.registry import from_data
 from adaptive_scheduler.server_support.folder_view import FolderView
 from adaptive_scheduler.server_support.ownership import jobs_to_end, owned
 from adaptive_scheduler.server_support.planning import jobs_to_cancel
@@ -31,7 +30,6 @@ from adaptive_scheduler.server_support.takeover import take_lock
 
 if TYPE_CHECKING:
     from adaptive_scheduler.protocol.messages import Command
-    from adaptive_scheduler.scheduler.base import BaseScheduler
 
 #: Seconds that a living manager gets to answer.
 _PATIENCE = 10.0
@@ -148,7 +146,7 @@ def _act(view: FolderView, command: Command, learners: Sequence[int] | None) -> 
 
 
 def _cancel_all_jobs(view: FolderView) -> int:
-    scheduler = _scheduler_of(view)
+    scheduler = from_data(view.spec.scheduler)
     jobs = jobs_to_end(view.state, scheduler.queue())
     if jobs:
         scheduler.cancel_ids(sorted(jobs))
@@ -157,17 +155,12 @@ def _cancel_all_jobs(view: FolderView) -> int:
 
 def _cancel_unwanted_jobs(view: FolderView, now: float) -> None:
     """Have jobs end that are there for cancelled learners."""
-    scheduler = _scheduler_of(view)
+    scheduler = from_data(view.spec.scheduler)
     ours = owned(view.state, scheduler.queue())
     started = {job_id for job_id, seen in ours.items() if seen["running"]}
     if ids := [job_id for job_id in jobs_to_cancel(view.state, started) if job_id in ours]:
         _append(view, [events.JobsCancelled(time=now, job_ids=ids)])
         scheduler.cancel_ids(ids)
-
-
-def _scheduler_of(view: FolderView) -> BaseScheduler:
-    scheduler: BaseScheduler = cloudpickle.loads(view.settings.scheduler)
-    return scheduler
 
 
 def _append(view: FolderView, records: Iterable[events.AnyRecord]) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Collection, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import (
     MaxRestartsReachedError,
@@ -21,7 +21,7 @@ from adaptive_scheduler.learners.goals import GoalTypes
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.models import DONE, FAILED, READY
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.server_support.cleaning import put_logs_away
 from adaptive_scheduler.server_support.crash_report import given_up_report
 from adaptive_scheduler.server_support.event_loop import event_loop
@@ -45,10 +45,8 @@ class RunLife(RunWaiting):
     """The side of a `RunManager` that brings its managers to life, and to their end."""
 
     goal: GoalTypes
-    check_goal_on_start: bool
-    cleanup_first: bool
+    spec: RunSpec
     monitor: Monitor
-    _database_options: dict[str, Any]
     _take_over: bool
     _retry_at_start: Collection[int] | None
     _is_to_end: asyncio.Event
@@ -103,7 +101,7 @@ class RunLife(RunWaiting):
 
     def _begin_again(self) -> None:
         """Make everything anew that has come to its end."""
-        self._database_options["overwrite_db"] = False
+        self.spec = self.spec.continued()
         self._make_managers()
         self.task = None
 
@@ -117,10 +115,10 @@ class RunLife(RunWaiting):
         event_loop.take_over(self.run_folder.root, self)
         try:
             self.database_manager.start(retry=self._retry_at_start, take_over=self._take_over)
-            if self.cleanup_first:
+            if self.spec.cleanup_first:
                 self._cancel_leftovers()
             event_loop.call(self._note_reopened, self._no_longer_done())
-            if self.check_goal_on_start:
+            if self.spec.check_goal_on_start:
                 event_loop.call(self._note_done, self._already_done())
             self.job_manager.start()
             event_loop.call(self._listen)
@@ -146,18 +144,18 @@ class RunLife(RunWaiting):
 
     def _no_longer_done(self) -> list[int]:
         """Return the learners that are done by the goal of the last time, and not by this one."""
-        database, settings = self.database_manager, self.job_manager.settings
+        database, spec = self.database_manager, self.spec
         done = event_loop.call(
             lambda: [e.index for e in database.state.learners if e.state == DONE]
         )
         if not done:
             return []
-        with contextlib.suppress(RunFolderError):  # there are no settings of an earlier time
-            before = JobSettings.from_file(self.run_folder.settings)
-            if before.goal_digest == settings.goal_digest:
+        with contextlib.suppress(RunFolderError):  # there is no spec of an earlier time
+            before = RunSpec.read(self.run_folder.root)
+            if before.goal_digest == spec.goal_digest:
                 return []
         pack = Pack(self.run_folder.pack)
-        return list(not_done_on_disk(pack, database.resolved, settings.goal, done))
+        return list(not_done_on_disk(pack, database.resolved, spec.goal_function, done))
 
     def _note_reopened(self, indices: Sequence[int]) -> None:
         for index in indices:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from adaptive_scheduler._common.signatures import check_keywords, keywords_of, spelled_out
+from adaptive_scheduler._common.faces import Face
+from adaptive_scheduler.run_folder.options import SlurmRunOptions
+from adaptive_scheduler.run_folder.spec import NO_KEYWORDS, RunSpec
 from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
 from adaptive_scheduler.server_support.run_manager import RunManager
 
@@ -17,14 +19,16 @@ if TYPE_CHECKING:
     from adaptive_scheduler.learners.paths import FnameTypes
     from adaptive_scheduler.scheduler.resources import PerLearner
 
-#: Defaults that differ from those of `RunManager`.
-_DEFAULTS: Final = {"cleanup_first": True, "save_dataframe": True}
-#: Keywords of `RunManager` that follow from `name` and `folder`.
-_FOLLOWING: Final = frozenset({"job_name", "folder", "db_fname", "move_old_logs_to"})
-_RUN_MANAGER_KEYWORDS: Final = keywords_of(RunManager, without=_FOLLOWING, defaults=_DEFAULTS)
+_FACE: Final = Face(
+    "slurm_run",
+    RunSpec,
+    # These follow from `name` and `folder`.
+    hidden={"job_name", "folder", "db_fname", "move_old_logs_to", *NO_KEYWORDS},
+    defaults={"cleanup_first": True, "save_dataframe": True},
+)
 
 
-@spelled_out(_RUN_MANAGER_KEYWORDS)
+@_FACE
 def slurm_run(
     learners: Sequence[BaseLearner],
     fnames: Sequence[FnameTypes],
@@ -42,7 +46,7 @@ def slurm_run(
     extra_env_vars: PerLearner[list[str] | None] = None,
     extra_run_manager_kwargs: Mapping[str, Any] | None = None,
     extra_scheduler_kwargs: Mapping[str, Any] | None = None,
-    **run_manager_kwargs: Any,
+    **options: Unpack[SlurmRunOptions],
 ) -> RunManager:
     """Return a run of jobs of Slurm, which is to be started.
 
@@ -65,9 +69,8 @@ def slurm_run(
         Further arguments for `RunManager`; they win over all others.
     extra_scheduler_kwargs
         Further arguments for `SLURM`, such as ``{"time": "02:00:00"}``.
-    **run_manager_kwargs
-        All others are keywords of `RunManager`, with its defaults but for
-        ``cleanup_first=True`` and ``save_dataframe=True``.
+    **options
+        See `RunSpec`.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def slurm_run(
     InvalidInputError
         If anything that was given can't work.
     """
-    check_keywords("slurm_run", run_manager_kwargs, _RUN_MANAGER_KEYWORDS)
+    said = _FACE.read(options)
     scheduler = SLURM(
         **{
             "partition": partition,
@@ -98,8 +101,7 @@ def slurm_run(
         **{
             "job_name": name,
             "folder": Path(folder) / f"{name}-run",
-            **_DEFAULTS,
-            **run_manager_kwargs,
+            **said,
             **(extra_run_manager_kwargs or {}),
         },
     )

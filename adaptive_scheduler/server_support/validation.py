@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,28 +15,13 @@ from adaptive_scheduler.learners.paths import (
     fname_to_paths,
     given_name,
 )
+from adaptive_scheduler.run_folder.checks import check_job_name
 from adaptive_scheduler.scheduler.base import BaseScheduler
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
 
 Item = TypeVar("Item")
-
-#: Names that every scheduler takes: PBS allows these characters, up to 230 of them.
-_JOB_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,199}")
-#: Arguments of adaptive's runner that are not the user's.
-_OURS = frozenset(
-    {
-        "duration_goal",
-        "end_time_goal",
-        "executor",
-        "goal",
-        "ioloop",
-        "learner",
-        "loss_goal",
-        "npoints_goal",
-    }
-)
 
 
 def checked_list(name: str, values: Iterable[Item]) -> list[Item]:
@@ -175,59 +158,6 @@ def check_folders(folders: Iterable[Path], what_for: str) -> None:
             )
 
 
-def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Check that a value is one of those that there are.
-
-    Raises
-    ------
-    InvalidInputError
-        If it isn't.
-    """
-    if value not in choices:
-        words = ", ".join(map(repr, choices))
-        raise InvalidInputError(f"`{name}` is one of {words}, not {value!r}.")
-
-
-def check_runner_kwargs(runner_kwargs: Mapping[str, object]) -> None:
-    """Check that these are arguments of `adaptive.Runner`, and left to the user.
-
-    Raises
-    ------
-    InvalidInputError
-        If one isn't.
-    """
-    from adaptive import AsyncRunner
-
-    known = inspect.signature(AsyncRunner.__init__).parameters.keys() - {"self"}
-    for name in runner_kwargs:
-        if name in _OURS:
-            raise InvalidInputError(
-                f"`runner_kwargs` can't set {name!r}: a run sets it, from its own `goal` and the "
-                "scheduler's `executor_type`."
-            )
-        if name not in known:
-            left = ", ".join(sorted(known - _OURS))
-            raise InvalidInputError(
-                f"`runner_kwargs` has {name!r}, which adaptive's runner does not know. It knows "
-                f"{left}."
-            )
-
-
-def check_job_name(name: object) -> None:
-    """Check that schedulers take `name` as the beginning of a job's name.
-
-    Raises
-    ------
-    InvalidInputError
-        If they don't.
-    """
-    if not isinstance(name, str) or not _JOB_NAME.fullmatch(name):
-        raise InvalidInputError(
-            f"The job name {name!r} can't be used: it begins with a letter or '_', goes on with "
-            "letters, digits and any of '_.+-', without spaces, and has at most 200 characters."
-        )
-
-
 def common_beginning(job_names: Sequence[str], n_learners: int) -> str:
     """Return what the names of all jobs begin with.
 
@@ -246,29 +176,5 @@ def common_beginning(job_names: Sequence[str], n_learners: int) -> str:
         )
     if len(job_names) > n_learners:
         raise InvalidInputError(f"There are {len(job_names)} job names for {n_learners} learners.")
-    check_job_name(name)
+    check_job_name("job_names", name)
     return name
-
-
-def check_interval(name: str, seconds: object) -> None:
-    """Check that a number of seconds is positive.
-
-    Raises
-    ------
-    InvalidInputError
-        If it isn't.
-    """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise InvalidInputError(f"`{name}` is a positive number of seconds, not {seconds!r}.")
-
-
-def check_count(name: str, count: object) -> None:
-    """Check that a number is whole and positive.
-
-    Raises
-    ------
-    InvalidInputError
-        If it isn't.
-    """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise InvalidInputError(f"`{name}` is a positive whole number, not {count!r}.")

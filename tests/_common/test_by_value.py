@@ -23,7 +23,10 @@ from adaptive_scheduler.learners.caching import LRUCachedCallable
 from adaptive_scheduler.learners.learner_files import cloudpickle_learners, fname_to_learner_fname
 from adaptive_scheduler.learners.pack import Pack, replace_learner, write_pack
 from adaptive_scheduler.learners.wrapped import WrappedFunction
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.functions import Functions
+from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.run_folder.spec import RunSpec
+from adaptive_scheduler.scheduler import Local
 from tests.executors.opening import users_script
 
 #: What code of notebooks and scripts is said to come from.
@@ -323,10 +326,17 @@ def test_points_and_results_that_are_functions(cell, name, tmp_path):
 
 
 def test_the_goal_of_a_run(cell, name, tmp_path):
-    path = tmp_path / "settings"
-    settings = JobSettings(job_name="a", log_folder=path, journal=path, goal=cell.measure)
-    path.write_bytes(settings.to_bytes())
-    assert shows_source(traceback_elsewhere(path, "pickle.load(open(path, 'rb')).goal(-1)"), name)
+    path = tmp_path / "functions.pickle"
+    spec = RunSpec(run_folder=RunFolder.at(tmp_path), goal=cell.measure)
+    path.write_bytes(Functions.of(spec, Local()).to_bytes())
+    (tmp_path / "spec.json").write_bytes(spec.to_json())
+    job = (
+        "from pathlib import Path\n"
+        "from adaptive_scheduler.client_support.job import read_spec\n"
+        "read_spec(Path(path).parent).goal(-1)"
+    )
+    path.chmod(0o600)
+    assert shows_source(traceback_elsewhere(path, job), name)
 
 
 def test_calls_and_functions_among_their_arguments(cell, name, tmp_path):

@@ -22,7 +22,7 @@ from adaptive_scheduler.run_folder.journal import read_journal
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.models import DONE, READY, RUNNING
 from adaptive_scheduler.run_folder.outbox import Outbox
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.spec import RunSpec
 from tests import journals
 from tests.asynchronous import in_a_loop
 from tests.server_support.playing import Manager, check_consistency
@@ -41,12 +41,7 @@ class Run:
         self.folder = RunFolder.at(root)
         self.folder.create()
         self.n_learners = n_learners
-        self.settings = JobSettings(
-            job_name="sweep",
-            log_folder=self.folder.logs,
-            journal=self.folder.journal,
-            goal=bool,
-        )
+        self.spec = RunSpec(job_name="sweep", run_folder=self.folder)
         self.outbox = Outbox(self.folder.outbox)
 
     def be_patient(self, *, is_patient):
@@ -84,7 +79,7 @@ class Run:
         identity = messages.JobIdentity(job_id or str(number), restarts)
         desk = Desk(
             self.folder.root,
-            self.settings,
+            self.spec,
             identity,
             number,
             self.n_learners,

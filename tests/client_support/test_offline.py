@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from adaptive_scheduler.client_support.offline import (
@@ -11,7 +9,8 @@ from adaptive_scheduler.client_support.offline import (
 )
 from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.run_folder.spec import RunSpec
 from tests import journals
 from tests.server_support.playing import Job, Manager
 
@@ -26,13 +25,14 @@ def write(path, records):
     journals.write(path, *records)
 
 
+def spec_of(journal, **options):
+    return RunSpec(run_folder=RunFolder.at("/run", journal=journal), **options)
+
+
 def free(path, manager, number=0, **options):
     """Return the learners that a job may take after what has happened, and their attempts."""
     write(path, manager.journal)
-    job_settings = JobSettings(
-        job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool, **options
-    )
-    run = FollowedRun(job_settings, len(manager.state.learners))
+    run = FollowedRun(spec_of(path, **options), len(manager.state.learners))
     return [(a.learner, a.number) for a in run.free_attempts(number)]
 
 
@@ -121,15 +121,15 @@ def test_what_has_failed_too_often_is_not_free(path, is_compacted):
     for _ in range(2):
         job.hello(Attempt(0, manager.state.learners[0].attempt + 1))
         job.failed()
-    assert free(path, manager, max_fails=3) == [(0, 3), (1, 1)]
+    assert free(path, manager, max_fails_per_job=3) == [(0, 3), (1, 1)]
     job.hello(Attempt(0, 3))
     if is_compacted:
         manager.journal, _ = manager.compacted()
     manager.job_gone("0")  # that is a failure, too
     assert manager.states() == ["failed", "ready"]
-    assert free(path, manager, max_fails=3) == [(1, 1)]
+    assert free(path, manager, max_fails_per_job=3) == [(1, 1)]
     manager.record.append(events.Retried(time=1.0, learner=0))
-    assert free(path, manager, max_fails=3) == [(0, 4), (1, 1)]
+    assert free(path, manager, max_fails_per_job=3) == [(0, 4), (1, 1)]
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])
@@ -142,8 +142,7 @@ def test_what_the_user_has_cancelled_is_not_free_until_it_is_retried(path, is_co
     if is_compacted:
         manager.journal, _ = manager.compacted()
     assert free(path, manager) == [(2, 1)]
-    job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
-    assert FollowedRun(job_settings, 3).given_attempt(job.identity) is None
+    assert FollowedRun(spec_of(path), 3).given_attempt(job.identity) is None
     manager.job_gone("0")
     assert free(path, manager) == [(2, 1)]
     for learner in (0, 1):
@@ -167,7 +166,7 @@ def test_a_job_that_never_began_counts_against_its_own_learner(path):
     manager.submit(0, 1)
     manager.job_gone("0")
     assert manager.states() == ["failed", "ready"]
-    assert free(path, manager, max_fails=1) == [(1, 1)]
+    assert free(path, manager, max_fails_per_job=1) == [(1, 1)]
 
 
 def test_a_job_knows_what_it_was_given_though_it_did_not_hear_so(path):
@@ -175,8 +174,7 @@ def test_a_job_knows_what_it_was_given_though_it_did_not_hear_so(path):
     manager.submit(0, 1)
     Job(manager, 1).hello()
     write(path, manager.journal)
-    job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
-    run = FollowedRun(job_settings, 2)
+    run = FollowedRun(spec_of(path), 2)
     assert run.given_attempt(JobIdentity("1")) == Attempt(1, 1)
     assert run.given_attempt(JobIdentity("1", 1)) is None  # the first may live on
     assert run.given_attempt(JobIdentity("0")) is None
@@ -188,8 +186,7 @@ def test_an_attempt_that_the_manager_has_given_out_is_known(path):
     manager = Manager([0, 0])
     Job(manager, 0).hello()
     write(path, manager.journal)
-    job_settings = JobSettings(job_name="sweep", log_folder=Path("/logs"), journal=path, goal=bool)
-    run = FollowedRun(job_settings, 2)
+    run = FollowedRun(spec_of(path), 2)
     assert run.was_assigned(Attempt(0, 1))
     assert not run.was_assigned(Attempt(0, 2))
     assert not run.was_assigned(Attempt(1, 1))
@@ -214,7 +211,7 @@ def test_a_job_that_is_alone_counts_failures_as_the_manager_does(path, story, is
         else:
             {"ask": job.hello, "failed": job.failed, "done": job.done}[step]()
     assert manager.states() == ["ready" if is_free else "failed"]
-    assert bool(free(path, manager, max_fails=2)) == is_free
+    assert bool(free(path, manager, max_fails_per_job=2)) == is_free
 
 
 def test_a_job_is_known_by_its_id_whatever_process_of_it_asks(path):

@@ -31,7 +31,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.journal import read_journal
 from adaptive_scheduler.run_folder.models import DONE
 from adaptive_scheduler.run_folder.outbox import Outbox
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.run_folder.state import RunState
 from tests.asynchronous import in_a_loop
 from tests.end_to_end.mortal import END, N_LEARNERS
@@ -131,10 +131,8 @@ class Jobs:
     async def _run(self, job_id):
         folder = self.folder / "run"
         number = int(job_id.rpartition("_")[2])
-        settings = JobSettings.from_file(folder / "settings.pickle")
-        desk = Desk(
-            folder, settings, messages.JobIdentity(job_id), number, N_LEARNERS, place=Place(folder)
-        )
+        spec, place = RunSpec.read(folder), Place(folder)
+        desk = Desk(folder, spec, messages.JobIdentity(job_id), number, N_LEARNERS, place=place)
         try:
             while (attempt := await desk.next_attempt()) is not None:
                 self.computed.append(attempt.learner)

@@ -16,7 +16,7 @@ import pytest
 
 from adaptive_scheduler import RunManager
 from adaptive_scheduler.cli import commands, main
-from adaptive_scheduler.errors import RunFolderError, UntrustedFileError
+from adaptive_scheduler.errors import UnpicklableError, UntrustedFileError
 from adaptive_scheduler.learners.learner_files import fname_to_learner
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.pack_file import write_blobs
@@ -117,7 +117,7 @@ def swap(one, other):
 
 
 def test_the_traps_work(trapped, marker):
-    with pytest.raises(RunFolderError, match="no settings"):
+    with pytest.raises(UnpicklableError, match="can't be loaded"):
         RunManager.attach(trapped, trust=True)
     assert marker.exists()
 

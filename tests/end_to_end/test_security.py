@@ -127,7 +127,7 @@ def test_the_secret_keys_are_in_one_file_and_nowhere_else(run, open_place):
     holding = [path.name for path in files if keys.secret.encode() in content(path)]
     assert holding == ["connection.json"]
     assert not any(manager.secret.encode() in content(path) for path in files)
-    private = [folder.connection, folder.settings, folder.lock, folder.journal]
+    private = [folder.connection, folder.spec, folder.functions, folder.lock, folder.journal]
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
     folders = [folder.root, folder.logs, folder.scripts, folder.outbox]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}

@@ -29,7 +29,7 @@ from adaptive_scheduler.learners.pack import (
     replace_learner,
     write_pack,
 )
-from adaptive_scheduler.learners.pack_file import write_blobs
+from adaptive_scheduler.learners.pack_file import open_pack, write_blobs
 from adaptive_scheduler.learners.storage import DataFiles
 
 
@@ -79,17 +79,17 @@ def test_a_pack_that_others_can_write_is_not_read_unless_that_is_wanted(path):
 
 def test_a_pack_is_opened_once_for_all_that_is_read_from_it(path, monkeypatch):
     write_pack(path, [line(1.0), line(2.0)], ["a", "b"])
-    pack = Pack(path)
     opened = []
     true_open = os.open
     monkeypatch.setattr(os, "open", lambda *words: opened.append(words) or true_open(*words))
-    with pack.held_open():
+    with open_pack(path) as file:
+        pack = Pack(path, file=file)
         write_pack(path, [line(3.0)], ["c"])  # another one takes its place
         opened.clear()
         assert [pack.read(i).fname for i in range(len(pack))] == pack.fnames == ["a", "b"]
         assert pack.folder == Path.cwd()
         assert not opened
-    assert pack.fnames == ["c"]
+    assert Pack(path).fnames == ["c"]
 
 
 # What goes in comes out.

@@ -30,7 +30,8 @@ def test_everything_lies_in_the_run_folder(tmp_path):
             folder.journal,
             folder.connection,
             folder.pack,
-            folder.settings,
+            folder.spec,
+            folder.functions,
             folder.outbox,
             folder.lock,
         )
@@ -42,7 +43,8 @@ def test_everything_lies_in_the_run_folder(tmp_path):
         "journal.jsonl",
         "connection.json",
         "learners.pack",
-        "settings.pickle",
+        "spec.json",
+        "functions.pickle",
         "outbox",
         "lock",
     }

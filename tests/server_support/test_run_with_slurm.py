@@ -93,9 +93,9 @@ def test_further_arguments_win(learners):
 
 
 def test_data_is_saved_as_dataframes_too_unless_it_is_not_wanted(learners):
-    assert slurm_run(learners, FNAMES).job_manager.settings.dataframe_format == "pickle"
+    assert slurm_run(learners, FNAMES).spec.saved_dataframe_format == "pickle"
     run = slurm_run(learners, FNAMES, save_dataframe=False)
-    assert run.job_manager.settings.dataframe_format is None
+    assert run.spec.saved_dataframe_format is None
 
 
 @pytest.mark.parametrize("keyword", ["goall", "job_name", "db_fname", "scheduler"])

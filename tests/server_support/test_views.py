@@ -17,7 +17,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.run_folder.lock import RunFolderLock
 from adaptive_scheduler.run_folder.outbox import Outbox
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.server_support.folder_view import FolderView
 from adaptive_scheduler.server_support.info import THIS_PROCESS, as_text
 from adaptive_scheduler.version import __version__
@@ -31,14 +31,12 @@ class WrittenRun(PlayedRun):
         super().__init__(tmp_path, **keywords)
         folder = self.run_folder
         folder.create()
-        settings = JobSettings(
+        spec = RunSpec(
             job_name=self.job_name,
-            log_folder=folder.logs,
-            journal=folder.journal,
-            goal=None,
-            max_fails=self.manager.state.learners.max_fails,
+            run_folder=folder,
+            max_fails_per_job=self.manager.state.learners.max_fails,
         )
-        folder.settings.write_bytes(settings.to_bytes())
+        folder.spec.write_bytes(spec.to_json())
         write_pack(folder.pack, self.learners, self.fnames)
         self.lock = RunFolderLock(folder)
         self.lock.acquire()
