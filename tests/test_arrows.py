@@ -37,8 +37,9 @@ EXCEPTIONS = {
     # Methods that display import it when they are called.
     ("server_support.multi_run_manager", "widgets"),
     ("server_support.run_report", "widgets"),
-    # How loky starts its workers is one of the settings.
-    ("run_folder.settings", "executors"),
+    # How loky starts its workers is one of the parameters of a run.
+    ("run_folder.options", "executors"),
+    ("run_folder.spec", "executors"),
 }
 #: What those who show a run may know of the manager's side, and what for.
 SHOWN = {
