@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,8 +11,9 @@ from adaptive_scheduler.client_support.offline import FollowedRun
 from adaptive_scheduler.protocol.messages import Attempt
 from adaptive_scheduler.run_folder import commands, events
 from adaptive_scheduler.run_folder.journal import JournalFollower, read_journal
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.models import DELAYED, READY, RUNNING
-from adaptive_scheduler.run_folder.settings import JobSettings
+from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.run_folder.state import RunState
 from tests.journals import BEGAN, STARTED, open_journal
 from tests.server_support.playing import Job, Manager, everything
@@ -48,15 +48,13 @@ class Readers:
         self.manager.state.apply(BEGAN)
         self.jobs = [Job(self.manager, number) for number in range(N)]
         self.n_written = 0
-        job_settings = JobSettings(
-            job_name="sweep",
-            log_folder=Path("/logs"),
-            journal=path,
-            goal=bool,
+        spec = RunSpec(
+            run_folder=RunFolder.at("/run", journal=path),
             groups=GROUPS,
-            **OPTIONS,
+            dependencies=OPTIONS["dependencies"],
+            max_fails_per_job=OPTIONS["max_fails"],
         )
-        self.alone = FollowedRun(job_settings, N)
+        self.alone = FollowedRun(spec, N)
         self.looking, self.follower = RunState(GROUPS, **OPTIONS), JournalFollower(path)
 
     def close(self):
