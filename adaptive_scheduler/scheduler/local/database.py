@@ -21,6 +21,19 @@ from adaptive_scheduler.scheduler.local.spool import Message
 REMEMBERED_ENDS = 20_000
 #: How many submissions are remembered, so that one which is sent again is not done again.
 _REMEMBERED_SUBMISSIONS = 1_000
+#: Errors that say nothing about what is in the file: the disk is full, slow or does not work.
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 #: The first number of a batch is smaller.
 _MAX_FIRST = 10**10
 #: The largest number that SQLite keeps.
@@ -124,9 +137,10 @@ class Database:
         self.damaged: Path | None = None
         try:
             self._connection = _connect(path)
-        except sqlite3.OperationalError:
-            raise  # trouble with the disk says nothing about the content
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, ValueError) as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+            if code & 0xFF in _PASSING:  # the rest of the code says more about it
+                raise
             self.damaged = _put_aside(path)
             self._connection = _connect(path)
 
@@ -254,7 +268,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
     Raises
     ------
-    sqlite3.DatabaseError
+    sqlite3.DatabaseError, ValueError
         If it is not.
     """
     connection = sqlite3.connect(path)
@@ -266,9 +280,13 @@ def _connect(path: Path) -> sqlite3.Connection:
             # Far from the numbers of a database that was here before, which nobody knows.
             before_first = secrets.randbelow(_MAX_FIRST)
             connection.executescript(_SCHEMA.format(before_first=before_first))
+        for row in connection.execute("SELECT shown, launch FROM batch"):
+            _ = [json.loads(text) for text in row]  # SQLite does not look into texts
+        for (text,) in connection.execute("SELECT how FROM ended"):
+            json.loads(text)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-    except sqlite3.Error:
+    except (sqlite3.Error, ValueError):
         connection.close()
         raise
     return connection

@@ -126,8 +126,9 @@ def test_the_file_does_not_grow_for_ever(database, path):
         lambda content: content[: len(content) // 2],
         lambda content: content[:4096] + b"\0" * 4096 + content[8192:],
         lambda content: content[:100] + b"\xff" * 3000 + content[3100:],
+        lambda content: content.replace(b'"token": "token"', b'"token": "tok\0n"'),
     ],
-    ids=["another file", "cut off", "a page of zeros", "garbage"],
+    ids=["another file", "cut off", "a page of zeros", "garbage", "a text that is no JSON"],
 )
 def test_a_damaged_file_is_kept_and_another_one_begun(path, damage):
     database = Database(path)
