@@ -219,6 +219,25 @@ def belongs_to_us(path: Path) -> bool:
     return status.st_uid == os.geteuid() or _is_below_trusted_folder(path, status)
 
 
+def who_can_replace(path: Path) -> str:
+    """Name another user who can put something else in the place of a file or folder.
+
+    Who can write into a folder can rename what is in it, unless the folder is sticky, as
+    ``/tmp`` is. The empty string if nobody else can, or where all is trusted.
+    """
+    path = path.absolute()
+    real = Path(os.path.realpath(path))
+    if _is_below_trusted_folder(path, path.stat()):
+        return ""
+    for folder in dict.fromkeys([*path.parents, *real.parents]):
+        status = folder.stat()
+        if not _is_owned(status):
+            return user_name(status.st_uid)
+        if not status.st_mode & stat.S_ISVTX and (who := _other_writers(status)):
+            return who
+    return ""
+
+
 def may_be_anothers(folder: Path) -> bool:
     """Whether another user owns a folder, or can put files into it; true of a link, too."""
     status = folder.lstat()
@@ -254,6 +273,17 @@ def _is_below_trusted_folder(path: str | os.PathLike[str], status: os.stat_resul
     except OSError:
         return False
     return is_that_file and any(real.is_relative_to(folder) for folder in folders)
+
+
+def inherited_trust() -> dict[str, str]:
+    """Return the variable that jobs need to trust what this process trusts, if it is set.
+
+    Raises
+    ------
+    InvalidInputError
+        It names a folder by a relative path.
+    """
+    return {TRUST_VARIABLE: os.environ[TRUST_VARIABLE]} if _trusted_folders() else {}
 
 
 def _trusted_folders() -> list[str]:

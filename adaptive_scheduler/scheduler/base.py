@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import adaptive_scheduler
 from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler._common.signatures import extended, keywords_of
+from adaptive_scheduler._common.trusted import inherited_trust, read_trusted
 from adaptive_scheduler.errors import (
     InvalidInputError,
     SchedulerError,
@@ -525,6 +526,7 @@ class BaseScheduler(abc.ABC):
             resources=wanted,
             python_executable=self.python_executable,
             options=self._with_launcher(options or {}, wanted),
+            environment=inherited_trust(),
             launch=self.launch(wanted),
         )
 
@@ -595,7 +597,7 @@ class BaseScheduler(abc.ABC):
         OSError
             If it can't be written.
         """
-        with atomic_write(self.batch_fname(name), encoding="utf-8") as file:
+        with atomic_write(self.batch_fname(name), encoding="utf-8", permissions=0o644) as file:
             file.write(self.job_script(options, index=index))
 
     def start_job(self, name: str, *, index: int | None = None) -> str:
@@ -605,13 +607,15 @@ class BaseScheduler(abc.ABC):
         ------
         InvalidInputError
             If there is no such script, or `name` is not a job's full name.
+        UntrustedFileError
+            If another user may have written the script.
         SubmissionRejectedError, SchedulerUnavailableError
             As `submit`.
         """
         prefix, number = number_of(name)
         path = self.batch_fname(name).absolute()
         try:
-            script = path.read_text(encoding="utf-8")
+            script = read_trusted(path, follow_link=True).decode()
         except FileNotFoundError as error:
             raise InvalidInputError(
                 f"There is no job script {path}: call `write_job_script({name!r}, ...)` first."

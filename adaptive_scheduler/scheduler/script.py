@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from adaptive_scheduler.errors import InvalidInputError
@@ -57,6 +58,7 @@ def render_script(
     resources: Resources,
     python_executable: str,
     options: Mapping[str, object],
+    environment: Mapping[str, str] = MappingProxyType({}),
     launch: Launch | None = None,
 ) -> str:
     """Return a job script: options for the scheduler, environment, program.
@@ -78,6 +80,8 @@ def render_script(
         Options of ``run_learner`` by name, with ``_`` or ``-`` between words.
         Their values are passed on whatever characters are in them; one that
         is None is left out.
+    environment
+        Variables that the job needs, whatever else the scheduler hands on.
     launch
         How the program is started; by default as it is.
 
@@ -103,6 +107,7 @@ def render_script(
     sections = [
         ["#!/bin/bash", *head],
         ["# Threads for each evaluation.", *exports(threads)],
+        exports(f"{name}={_quoted(value)}" for name, value in environment.items()),
         exports(resources.extra_env_vars),
         [resources.extra_script.rstrip()] if resources.extra_script.strip() else [],
         ["# The program takes the place of the shell: signals reach it at once."],

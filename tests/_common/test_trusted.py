@@ -12,9 +12,11 @@ import pytest
 from adaptive_scheduler._common import trusted
 from adaptive_scheduler._common.trusted import (
     TRUST_VARIABLE,
+    may_be_anothers,
     open_data,
     open_trusted,
     read_trusted,
+    who_can_replace,
 )
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError, UntrustedFileError
 from tests.end_to_end.other_users import OTHER_USER, as_other_user
@@ -231,3 +233,47 @@ def test_a_data_file_may_be_a_link_and_its_status_is_known(others_file, monkeypa
     with open_data(link) as opened:
         assert opened.writers == ""
         assert opened.status.st_ino == others_file.stat().st_ino
+
+
+# Folders.
+
+
+def test_who_can_put_another_folder_in_its_place(tmp_path):
+    place = tmp_path / "place"
+    folder = place / "in" / "folder"
+    folder.mkdir(parents=True)
+    assert who_can_replace(folder) == ""
+    for mode, who in ((0o777, "anybody"), (0o1777, ""), (0o755, "")):
+        place.chmod(mode)
+        assert who_can_replace(folder) == who
+    place.chmod(0o777)
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    assert who_can_replace(tmp_path / "link") == "anybody"
+    (place / "link").symlink_to(tmp_path, target_is_directory=True)
+    assert who_can_replace(place / "link" / "place") == "anybody"
+    folder.chmod(0o777)
+    place.chmod(0o755)
+    assert who_can_replace(folder) == ""  # what is in it is another matter
+
+
+def test_the_owner_of_a_folder_above_can_replace_what_is_in_it(tmp_path, monkeypatch):
+    if os.geteuid() != 0:
+        pytest.skip("Only root can give files away.")
+    (tmp_path / "theirs" / "mine").mkdir(parents=True)
+    os.chown(tmp_path / "theirs", OTHER_UID, -1)
+    (tmp_path / "theirs").chmod(0o1755)
+    assert who_can_replace(tmp_path / "theirs" / "mine") == OTHER_USER
+    monkeypatch.setenv(TRUST_VARIABLE, str(tmp_path))
+    assert who_can_replace(tmp_path / "theirs" / "mine") == ""
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_anothers"), [(0o700, False), (0o755, False), (0o775, True), (0o757, True)]
+)
+def test_whose_a_folder_is(tmp_path, mode, is_anothers):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(mode)
+    assert may_be_anothers(folder) == is_anothers
+    (tmp_path / "link").symlink_to(folder)
+    assert may_be_anothers(tmp_path / "link")

@@ -20,7 +20,6 @@ from adaptive_scheduler.errors import UnpicklableError, UntrustedFileError
 from adaptive_scheduler.learners.learner_files import fname_to_learner
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.pack_file import write_blobs
-from tests.cluster.processes import find, kill_all
 from tests.end_to_end.gates import FIRST, N_POINTS, Gates
 from tests.end_to_end.looking import said
 from tests.end_to_end.other_users import OTHER_USER, as_other_user
@@ -65,10 +64,7 @@ def place(monkeypatch, local_spool):
         place.chmod(0o777)
         monkeypatch.chdir(place)
         monkeypatch.setenv("SCHEDULER_SYSTEM", "LOCAL")
-        monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(place / "spool"))
         yield place
-        mine = f"ADAPTIVE_SCHEDULER_LOCAL_DIR={place / 'spool'}".encode()
-        kill_all(lambda: find(lambda environment: mine in environment))
 
 
 @pytest.fixture
@@ -95,7 +91,8 @@ def set_traps(root, marker):
     for path in pickles:
         path.write_bytes(trap)
     pack = Pack(root / "learners.pack")
-    write_blobs(pack.path, lambda: pack._environment, pack.fnames, [trap] * len(pack))
+    environment = pack._environment
+    write_blobs(pack.path, lambda: environment, pack.fnames, [trap] * len(pack))
 
 
 def give_away(root):

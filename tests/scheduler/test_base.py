@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from adaptive_scheduler.errors import (
     InvalidInputError,
     SchedulerUnavailableError,
     SubmissionRejectedError,
+    UntrustedFileError,
 )
 from adaptive_scheduler.scheduler import BaseScheduler, cancelling
 from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
@@ -187,6 +189,30 @@ def test_starting_a_job_by_name_submits_the_script_that_was_written(tmp_path):
     assert batch.resources.cores == 3
     assert batch.script == scheduler.job_script({"a": "π"}, index=1)
     assert batch.script_path.read_text() == batch.script
+
+
+def test_a_script_that_another_user_may_have_written_is_not_submitted(tmp_path):
+    scheduler = Imagined(batch_folder=tmp_path)
+    before = os.umask(0)
+    try:
+        scheduler.write_job_script("sweep-1", {})
+    finally:
+        os.umask(before)
+    assert scheduler.start_job("sweep-1") == "id-1"
+    scheduler.batch_fname("sweep-1").chmod(0o664)
+    with pytest.raises(UntrustedFileError, match=r"sweep-1\.job was not read"):
+        scheduler.start_job("sweep-1")
+
+
+def test_jobs_trust_what_this_process_trusts(monkeypatch):
+    monkeypatch.delenv("ADAPTIVE_SCHEDULER_TRUST", raising=False)
+    assert "ADAPTIVE_SCHEDULER_TRUST" not in Imagined().job_script({})
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_TRUST", "/fuse/it's mine")
+    line = """export ADAPTIVE_SCHEDULER_TRUST='/fuse/it'"'"'s mine'\n"""
+    assert line in Imagined().job_script({})
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_TRUST", "mine")
+    with pytest.raises(InvalidInputError, match="absolute"):
+        Imagined().job_script({})
 
 
 @pytest.mark.parametrize("name", ["sweep", "sweep-", "-1", "sweep-x", "sweep-1.5", ""])

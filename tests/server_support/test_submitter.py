@@ -101,6 +101,17 @@ async def test_what_is_wanted_is_on_disk_before_it_is_asked_for(submitter, datab
 
 
 @in_a_loop
+async def test_a_script_that_was_changed_on_disk_is_not_submitted(submitter, scheduler):
+    """Somebody may have put another run folder in the place of this one."""
+    await submitter.submit_missing(2)
+    (first,) = scheduler.batches
+    first.script_path.write_text("echo 'whatever they want'")
+    await submitter.submit_missing(4)
+    assert [batch.script for batch in scheduler.batches] == [first.script] * 2
+    assert "run_learner" in first.script
+
+
+@in_a_loop
 async def test_only_the_first_jobs_of_a_run_are_worth_a_look_out_of_turn(submitter):
     assert await submitter.submit_missing(2)
     assert not await submitter.submit_missing(4)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from adaptive_scheduler._common.trusted import who_can_replace
 from adaptive_scheduler.errors import SchedulerUnavailableError
 
 #: What one program writes for another: an object of JSON.
@@ -140,7 +141,7 @@ def open_spool(environment: Mapping[str, str] = os.environ) -> Spool:
     Raises
     ------
     SchedulerUnavailableError
-        If it can't be made, or belongs to somebody else.
+        If it can't be made, belongs to somebody else, or could be replaced by them.
     """
     failures = []
     for root in _roots(environment):
@@ -194,6 +195,8 @@ def _private_folder(folder: Path) -> Path:
         raise NotADirectoryError(0, "not a folder")
     if found.st_uid != os.getuid():
         raise PermissionError(0, "it belongs to somebody else")
+    if who := who_can_replace(folder):  # and have their scripts run by the daemon
+        raise PermissionError(0, f"{who} can put another folder in its place")
     if stat.S_IMODE(found.st_mode) & 0o077:
         folder.chmod(0o700)
     return folder

@@ -148,6 +148,8 @@ def submit_command(batch: Batch, jobs: JobArray, options: Iterable[str]) -> list
 
     All options are given here, whether or not the script has them, too: the
     command line wins over the environment, and the environment over the script.
+    The command reads the script from its input: what lies in the run folder by
+    then may be another user's.
 
     Parameters
     ----------
@@ -175,7 +177,7 @@ def submit_command(batch: Batch, jobs: JobArray, options: Iterable[str]) -> list
         f"--comment={_comment(batch, jobs, words)}",
         f"--chdir={batch.workdir}",
         f"--output={_output(batch, jobs)}",
-        str(batch.script_path),
+        "/dev/stdin",  # the script, which may get arguments only if it is named
         str(jobs.shift),
     ]
 

@@ -198,6 +198,10 @@ class SLURM(BaseScheduler):
         """Return the call of sbatch that submits some jobs of a batch."""
         return commands.submit_command(batch, jobs, self._options(batch.resources))
 
+    def submit_input(self, batch: Batch, jobs: JobArray) -> str:  # noqa: ARG002  the same for all
+        """Return the script that sbatch reads."""
+        return batch.script
+
     def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
         """Return how jobs have ended; those of which nothing is known are left out."""
         found: dict[str, JobEnd] = {}

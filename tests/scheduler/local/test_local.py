@@ -539,6 +539,15 @@ def test_the_folder_of_somebody_else_is_not_used(local_spool):
         Local().queue()
 
 
+def test_a_spool_in_whose_place_others_can_put_another_is_not_used(local_spool):
+    local_spool.mkdir()
+    local_spool.chmod(0o777)
+    with pytest.raises(SchedulerUnavailableError, match="anybody can put another folder in its"):
+        Local().queue()
+    local_spool.chmod(0o1777)
+    assert Local().queue() == {}
+
+
 def test_a_spool_that_can_not_be_made_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(tmp_path / "file"))

@@ -134,7 +134,7 @@ def test_one_command_submits_an_array():
         "--comment=adaptive-scheduler=0f1e+0",
         "--chdir=/work here",
         "--output=/logs/sweep-%a-%A_%a.out",
-        "/scripts/0.sbatch",
+        "/dev/stdin",
         "0",
     ]
 
