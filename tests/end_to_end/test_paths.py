@@ -174,4 +174,4 @@ def test_folders_of_runs_with_slurm_start_from_where_they_were_made(here, elsewh
     os.chdir(elsewhere)
     assert run.run_folder.root == here / "runs/s-run"
     assert run.database_manager.resolved[0].paths == (here / "data/0.pickle",)
-    assert run.job_manager.workdir == here
+    assert run.project.folder == here

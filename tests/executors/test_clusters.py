@@ -29,6 +29,7 @@ from tests.waiting import wait_until
 def start(tmp_path):
     """Return a function that starts a cluster with two workers; nothing of it is left."""
     started = []
+    (tmp_path / "run").mkdir()
 
     def start(kind):
         n_cores = 3 if kind == "ipyparallel" else 2
