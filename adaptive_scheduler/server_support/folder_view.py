@@ -82,7 +82,7 @@ class FolderView:
         self._send = send
         self._lock = threading.Lock()
         self._follower = JournalFollower(self._folder.journal)
-        self._record = _Record(self.spec, 0)
+        self._record = _Record(self.spec)
         self._reports: list[Path] = []
         self._history = History()
         self._holder: Holder | None = None
@@ -203,7 +203,9 @@ class FolderView:
             records = list(self._follower.new_records())
         for record in records:
             if isinstance(record, events.RunBegan):  # another file has taken the journal's place
-                self._record = _Record(self.spec, record.n_learners)
+                if record.run_id != self.spec.run_id:
+                    self.spec = RunSpec.read(self._folder.root, trust=True)
+                self._record = _Record(self.spec)
                 self._reports = []
             self._record.apply(record)
         self._read_outbox()
@@ -267,21 +269,19 @@ class _Record:
     ----------
     spec
         What the run is.
-    n_learners
-        How many there are.
     """
 
-    def __init__(self, spec: RunSpec, n_learners: int) -> None:
+    def __init__(self, spec: RunSpec) -> None:
         self.state = RunState(
-            spec.groups or [0] * n_learners,
+            spec.groups or [0] * spec.n_learners,
             dependencies=spec.dependencies or {},
             max_fails=spec.max_fails_per_job,
         )
-        self.figures = LearnerFigures(n_learners)
+        self.figures = LearnerFigures(spec.n_learners)
         self.changes = ChangeLog()
         self._watched = WatchedState(self.state)
         self._changed = self._watched.watch()
-        self._changed.update(range(n_learners))
+        self._changed.update(range(spec.n_learners))
         self._handler = MessageHandler(self._watched, self._watched.apply, _ignore, _refuse)
         self._sizes: dict[int, tuple[Path, int]] = {}
         self._turn = 0

@@ -32,8 +32,10 @@ class WrittenRun(PlayedRun):
         folder = self.run_folder
         folder.create()
         spec = RunSpec(
+            run_id="0" * 16,
             job_name=self.job_name,
             run_folder=folder,
+            n_learners=len(self.learners),
             max_fails_per_job=self.manager.state.learners.max_fails,
         )
         folder.spec.write_bytes(spec.to_json())
@@ -359,3 +361,10 @@ def test_of_many_logs_a_part_is_read_each_time(tmp_path, monkeypatch):
     view = FolderView(run.run_folder.root)  # looks once, too
     assert [view.info().npoints for _ in range(3)] == [40, 50, 50]
     run.lock.release()
+
+
+def test_a_run_that_has_not_begun_shows_its_learners(run_folder):
+    spec = RunSpec(run_folder=run_folder, n_learners=3, dependencies={1: [0], 2: [1]})
+    run_folder.spec.write_bytes(spec.to_json())
+    view = FolderView(run_folder.root)
+    assert [row.state for row in view.rows().rows] == ["ready", "waiting", "waiting"]

@@ -279,7 +279,7 @@ class Soak:
                     holders.pop(record.learner, None)
                 case events.Failed() | events.Released():
                     holders.pop(record.learner, None)
-                case events.JobGone():
+                case events.JobGone() | events.Requeued():
                     gone = [i for i, a in holders.items() if a.job.job_id == record.job_id]
                     for index in gone:
                         del holders[index]
