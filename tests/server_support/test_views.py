@@ -367,4 +367,4 @@ def test_a_run_that_has_not_begun_shows_its_learners(run_folder):
     spec = RunSpec(run_folder=run_folder, n_learners=3, dependencies={1: [0], 2: [1]})
     run_folder.spec.write_bytes(spec.to_json())
     view = FolderView(run_folder.root)
-    assert [row.state for row in view.rows().rows] == ["ready", "waiting", "waiting"]
+    assert [view.learner(i).state for i in range(3)] == ["ready", "waiting", "waiting"]
