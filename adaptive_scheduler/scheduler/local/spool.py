@@ -186,10 +186,11 @@ def _roots(environment: Mapping[str, str]) -> list[Path]:
 
 
 def _private_folder(folder: Path) -> Path:
-    """Make `folder` if it is not there, and see to it that it is this user's alone."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
+    """Make `folder` and its missing parents, and check that it is this user's alone."""
+    missing = [path for path in [folder, *folder.parents] if not path.exists()]
+    for path in reversed(missing):  # each with its mode: `parents=True` leaves theirs to the umask
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(0, "not a folder")

@@ -548,10 +548,20 @@ def test_a_spool_in_whose_place_others_can_put_another_is_not_used(local_spool):
     assert Local().queue() == {}
 
 
+def test_the_missing_parents_of_a_spool_are_made_private(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(tmp_path / "new" / "spool"))
+    before = os.umask(0)
+    try:
+        open_spool()
+    finally:
+        os.umask(before)
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ["new", "new/spool"]} == {0o700}
+
+
 def test_a_spool_that_can_not_be_made_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(tmp_path / "file"))
-    with pytest.raises(SchedulerUnavailableError, match="File exists"):
+    with pytest.raises(SchedulerUnavailableError, match="Not a directory"):
         Local().queue()
 
 
