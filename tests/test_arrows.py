@@ -36,7 +36,7 @@ MAY_KNOW = {
 EXCEPTIONS = {
     # Methods that display import it when they are called.
     ("server_support.multi_run_manager", "widgets"),
-    ("server_support.run_report", "widgets"),
+    ("server_support.run_manager", "widgets"),
     # How loky starts its workers is one of the parameters of a run.
     ("run_folder.options", "executors"),
     ("run_folder.spec", "executors"),

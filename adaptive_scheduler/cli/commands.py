@@ -249,5 +249,4 @@ def do_attach(options: argparse.Namespace) -> None:
             print(f"The run is {run.status()}. Say --again to go on with it.")
             return
         run.start()
-    run.quiet = False
-    run.wait()
+    run.wait(quiet=False)

@@ -57,14 +57,7 @@ class BaseManager(abc.ABC):
 
     def state_of_task(self) -> str:
         """Return how the task is, in words."""
-        if self.task is None:
-            return "not yet started"
-        if not self.task.done():
-            return "running"
-        if self.task.cancelled():
-            return "cancelled"
-        error = self.task.exception()
-        return "finished" if error is None else f"failed: {error!r}"
+        return task_in_words(self.task)
 
     def _setup(self) -> None:  # noqa: B027  most managers have nothing to set up
         """Do, in the caller's thread, what must have worked before `start` returns."""
@@ -72,3 +65,15 @@ class BaseManager(abc.ABC):
     @abc.abstractmethod
     async def _manage(self) -> None:
         """Manage until nothing is left to do."""
+
+
+def task_in_words(task: concurrent.futures.Future[None] | None) -> str:
+    """Return the state of the task of a manager; None has not been started."""
+    if task is None:
+        return "not yet started"
+    if not task.done():
+        return "running"
+    if task.cancelled():
+        return "cancelled"
+    error = task.exception()
+    return "finished" if error is None else f"failed: {error!r}"

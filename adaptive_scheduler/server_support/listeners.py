@@ -17,8 +17,7 @@ class Listeners:
         self._on_change: list[Listener] = []
         self._on_hurry: list[Listener] = []
         self._on_cancel: list[Listener] = []
-        #: Steers the run as somebody outside of this process wants.
-        self.on_steer: Callable[[messages.Steer], messages.Steered] | None = None
+        self._on_steer: Callable[[messages.Steer], messages.Steered] | None = None
 
     def add(
         self,
@@ -26,6 +25,7 @@ class Listeners:
         on_change: Listener | None = None,
         on_hurry: Listener | None = None,
         on_cancel: Listener | None = None,
+        on_steer: Callable[[messages.Steer], messages.Steered] | None = None,
     ) -> None:
         """Have functions called from now on.
 
@@ -37,10 +37,13 @@ class Listeners:
             Called when a job seems to have ended.
         on_cancel
             Called when somebody outside of this process wants the run to end.
+        on_steer
+            Steers the run as somebody outside of this process wants; there can be one.
         """
         self._on_change += [on_change] if on_change else []
         self._on_hurry += [on_hurry] if on_hurry else []
         self._on_cancel += [on_cancel] if on_cancel else []
+        self._on_steer = on_steer or self._on_steer
 
     def change(self) -> None:
         """Tell that something has changed."""
@@ -59,6 +62,6 @@ class Listeners:
 
     def steer(self, wish: messages.Steer) -> messages.Steered:
         """Have the run steered, and return what became of it."""
-        if self.on_steer is None:
+        if self._on_steer is None:
             return messages.Steered("There is no run manager that could do it.", is_refused=True)
-        return self.on_steer(wish)
+        return self._on_steer(wish)

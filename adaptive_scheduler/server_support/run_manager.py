@@ -1,46 +1,60 @@
-"""Runs learners from start to finish."""
+"""The face of a run: what users call."""
 
 from __future__ import annotations
 
-import asyncio
+import concurrent.futures
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from types import EllipsisType
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, overload
 
 from adaptive_scheduler._common.faces import Face
-from adaptive_scheduler.errors import RunFolderLockedError
+from adaptive_scheduler._common.scratch import remove_all_scratch
+from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import check_format
 from adaptive_scheduler.learners.goals import GoalTypes
-from adaptive_scheduler.learners.pack import Pack, check_picklable
-from adaptive_scheduler.learners.pack_file import open_pack
+from adaptive_scheduler.learners.pack import check_picklable
 from adaptive_scheduler.learners.paths import AnyFname, given_name
-from adaptive_scheduler.run_folder.functions import Functions
 from adaptive_scheduler.run_folder.options import RunOptions
 from adaptive_scheduler.run_folder.spec import NO_KEYWORDS, RunSpec
-from adaptive_scheduler.server_support.database_manager import DatabaseManager
-from adaptive_scheduler.server_support.job_manager import JOB_FACE, JobManager
-from adaptive_scheduler.server_support.kill_manager import KILL_FACE, KillManager
-from adaptive_scheduler.server_support.monitor import Monitor
-from adaptive_scheduler.server_support.run_life import RunLife
-from adaptive_scheduler.server_support.run_report import Outcome
+from adaptive_scheduler.server_support.base_manager import BaseManager, task_in_words
+from adaptive_scheduler.server_support.cleaning import put_logs_away, remove_old_logs
+from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.info import RunInfo, as_text
+from adaptive_scheduler.server_support.job_manager import JOB_FACE
+from adaptive_scheduler.server_support.kill_manager import KILL_FACE
+from adaptive_scheduler.server_support.lifecycle import Lifecycle
+from adaptive_scheduler.server_support.live_view import LiveView
+from adaptive_scheduler.server_support.logs import parse_log_files
+from adaptive_scheduler.server_support.reattach import DeclaredRun, read_declared_run
+from adaptive_scheduler.server_support.restore import keep_aside
+from adaptive_scheduler.server_support.saved_data import SavedData
+from adaptive_scheduler.server_support.steering import Steering
 from adaptive_scheduler.server_support.validation import check_scheduler, checked_list
+from adaptive_scheduler.server_support.waiting import end_of, wait_for_end
 
 if TYPE_CHECKING:
     from typing import Self
 
+    import pandas as pd
     from adaptive import BaseLearner
 
     from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.server_support.database_manager import DatabaseManager
+    from adaptive_scheduler.server_support.job_manager import JobManager
+    from adaptive_scheduler.server_support.kill_manager import KillManager
+    from adaptive_scheduler.server_support.lifecycle import Status
+    from adaptive_scheduler.server_support.monitor import Monitor
+    from adaptive_scheduler.server_support.view import RunView
+    from adaptive_scheduler.widgets.dashboard import Dashboard
 
 
 _FACE: Final = Face("RunManager", RunSpec, hidden=NO_KEYWORDS)
 
 
 @_FACE
-class RunManager(RunLife):
+class RunManager:
     """Submits jobs for learners, and sees to it that every goal is reached.
 
     Nothing is written or submitted before `start`, and `start` continues a run
@@ -64,10 +78,6 @@ class RunManager(RunLife):
     project
         The folder from which relative names start: the working directory when this
         object was made. Where that is later does not matter.
-    database_manager, job_manager, kill_manager
-        Who does the work.
-    start_time, end_time
-        In seconds since the epoch; None before.
 
     Raises
     ------
@@ -90,77 +100,36 @@ class RunManager(RunLife):
         said |= JOB_FACE.translate(said.pop("job_manager_kwargs", None) or {})
         said |= KILL_FACE.translate(said.pop("kill_manager_kwargs", None) or {})
         spec = RunSpec.of(scheduler, learners, said)
-        self._begin(spec, scheduler, learners, fnames)
-        self.goal = said.get("goal")
+        goal: GoalTypes = said.get("goal")
+        self._compose(spec, scheduler, learners, fnames, goal=goal)
         first = next(iter(spec.initializers or []), None)
         check_picklable(self.learners[0], self.fnames[0], initializer=first)
         if spec.save_dataframe and scheduler.python_executable == sys.executable:
             check_format(spec.dataframe_format)  # of another Python nothing is known
 
-    def _begin(
+    def _compose(
         self,
         spec: RunSpec,
         scheduler: BaseScheduler,
         learners: list[BaseLearner],
         fnames: Sequence[AnyFname],
         *,
+        goal: GoalTypes,
         has_pack: bool = False,
     ) -> None:
-        super().__init__()
-        self.spec = spec
+        self.goal = goal
         self.scheduler = scheduler
         self.learners = learners
-        self._fnames = fnames
         self.fnames = [given_name(fname) for fname in fnames]
-        self.goal = spec.goal
         self.job_name = spec.job_name
         self.job_names = spec.job_names
         self.dataframe_format = spec.dataframe_format
         self.quiet = spec.quiet
         self.project = spec.project
         self.run_folder = spec.run_folder
-        self.start_time: float | None = None
-        self.end_time: float | None = None
-        self._has_pack = has_pack
-        self._take_over = False
-        self._retry_at_start = None
-        self._make_managers()
-
-    def _make_managers(self) -> None:
-        spec = self.spec
-        self.database_manager = DatabaseManager(
-            spec.url,
-            self.scheduler,
-            None,
-            self.learners,
-            self._fnames,
-            dependencies=spec.dependencies,
-            overwrite_db=spec.overwrite_db,
-            initializers=spec.initializers,
-            with_progress_bar=not spec.quiet,
-            run_folder=spec.run_folder,
-            max_log_lines=spec.max_log_lines,
-            has_pack=self._has_pack,
-            project=spec.project,
-        )
-        self.job_manager = JobManager(
-            self.job_names, self.database_manager, self.scheduler, spec=spec
-        )
-        self.monitor = Monitor(
-            self.database_manager,
-            spec.goal_function,
-            lambda number: self.scheduler.resources(number).cores,
-        )
-        self.kill_manager: KillManager | None = None
-        if spec.kill_on_error is not None:
-            self.kill_manager = KillManager(
-                self.scheduler, self.database_manager, **KILL_FACE.show(spec)
-            )
-        self._outcome: Outcome | None = None
-        self._is_to_end = asyncio.Event()
-        self._has_asked_scheduler = threading.Event()
-        self._has_explained = False
-        self._wait_for: RunManager | None = None
+        self._lifecycle = Lifecycle(spec, scheduler, learners, fnames, goal=goal, has_pack=has_pack)
+        self._steering = Steering(self._lifecycle)
+        self._saved = SavedData(spec.run_folder, spec.project, self.database_manager.resolved)
 
     @classmethod
     def attach(
@@ -211,49 +180,377 @@ class RunManager(RunLife):
         RunFolderLockedError
             With `take_over`, if the manager lives after all.
         """
+        declared = read_declared_run(folder, goal, trust=trust)
         run = cls.__new__(cls)
-        cls._pick_up(run, folder, goal, take_over=take_over, trust=trust)
+        cls._pick_up(run, declared, is_wanted=goal is not ..., take_over=take_over)
         return run
 
-    def _pick_up(
-        self,
-        folder: str | Path,
-        goal: GoalTypes | EllipsisType,
-        *,
-        take_over: bool,
-        trust: bool,
-    ) -> None:
-        spec = RunSpec.read(folder, trust=trust)
-        with open_pack(spec.run_folder.pack, trust=trust) as file:
-            pack = Pack(spec.run_folder.pack, file=file)
-            pack.extend_sys_path()  # goal and scheduler, too, may refer to the user's modules
-            learners = [pack.read(index).learner for index in range(len(pack))]
-            fnames = pack.fnames
-        functions = Functions.read(spec.run_folder.functions, trust=trust)
-        spec = functions.complete(spec)
-        if goal is not ...:
-            spec = spec.with_goal(goal, learners)
-        scheduler = functions.scheduler
-        scheduler.log_folder = scheduler.log_folder and str(spec.run_folder.logs)
-        scheduler.batch_folder = scheduler.batch_folder and str(spec.run_folder.scripts)
-        self._begin(spec, scheduler, learners, spec.project.resolve_all(fnames), has_pack=True)
-        self._look()
-        goes_on = self.database_manager.state.ended is None and self.run_folder.is_ours()
-        if goal is not ... or goes_on:
-            self._take_over = take_over
-            try:
-                self.start()
-            except RunFolderLockedError:
-                if take_over:
-                    raise
-                self._look()
-        self.start_time = self.database_manager.state.totals.began
-
-    def _look(self) -> None:
-        """Show what the folder says, without managing."""
-        self.database_manager.record.follow()
-        self.monitor.look()
-        self.end_time = self.database_manager.state.totals.ended
+    def _pick_up(self, declared: DeclaredRun, *, is_wanted: bool, take_over: bool) -> None:
+        self._compose(
+            declared.spec,
+            declared.scheduler,
+            declared.learners,
+            declared.fnames,
+            goal=declared.spec.goal,
+            has_pack=True,
+        )
+        self._lifecycle.attach(is_wanted=is_wanted, take_over=take_over)
 
     def __repr__(self) -> str:
         return f"<RunManager '{self.job_name}' in '{self.run_folder.root}': {self.status()}>"
+
+    # Who does the work.
+
+    @property
+    def spec(self) -> RunSpec:
+        """The parameters of the run."""
+        return self._lifecycle.spec
+
+    @property
+    def database_manager(self) -> DatabaseManager:
+        """Gives learners to jobs, and keeps the record; another one after each start anew."""
+        return self._lifecycle.managers.database
+
+    @property
+    def job_manager(self) -> JobManager:
+        """Submits jobs; another one after each start anew."""
+        return self._lifecycle.managers.jobs
+
+    @property
+    def kill_manager(self) -> KillManager | None:
+        """Cancels lost jobs, unless ``kill_on_error=None``; another one after each start anew."""
+        return self._lifecycle.managers.kill
+
+    @property
+    def monitor(self) -> Monitor:
+        """Counts what jobs report; another one after each start anew."""
+        return self._lifecycle.managers.monitor
+
+    # Start and end.
+
+    @property
+    def task(self) -> concurrent.futures.Future[None] | None:
+        """The future of the task that manages the run; None before `start`."""
+        return self._lifecycle.task
+
+    @property
+    def is_started(self) -> bool:
+        """Whether `start` has been called."""
+        return self.task is not None
+
+    @property
+    def start_time(self) -> float | None:
+        """When the run was started, in seconds since the epoch; None before."""
+        return self._lifecycle.start_time
+
+    @property
+    def end_time(self) -> float | None:
+        """When the run ended, in seconds since the epoch; None before."""
+        return self._lifecycle.end_time
+
+    def start(self, wait_for: RunManager | None = None) -> Self:
+        """Start the run, or go on with it where its folder says it was.
+
+        A run that is over may be started again.
+
+        Parameters
+        ----------
+        wait_for
+            Another run that must be over before.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If it is under way.
+        RunFolderError
+            If the folder can't be used, or another manager holds it.
+        UnpicklableError
+            If a learner can't travel to a job.
+        InvalidInputError
+            If no job can get what the scheduler is to ask for.
+        """
+        self._lifecycle.start(turn=None if wait_for is None else wait_for.ended)
+        return self
+
+    def cancel(self) -> None:
+        """Cancel the run and its jobs, which save first.
+
+        Returns when the scheduler has been asked to end them. Does nothing if
+        the run is not under way.
+
+        Raises
+        ------
+        RunFolderLockedError
+            If another process manages the run.
+        """
+        self._lifecycle.cancel()
+
+    def detach(self) -> None:
+        """Stop managing, and leave the jobs as they are."""
+        self._lifecycle.detach()
+
+    def wait(self, timeout: float | None = None, *, quiet: bool | None = None) -> None:
+        """Wait until the run is over, and show its progress.
+
+        On Ctrl-C the jobs go on.
+
+        Parameters
+        ----------
+        timeout
+            Seconds after which to stop waiting.
+        quiet
+            Whether nothing is shown; by default as the run was made.
+
+        Raises
+        ------
+        RunFailedError
+            If learners were given up, with the traceback of one of them.
+        SchedulerError
+            If the scheduler refused the jobs.
+        TimeoutError
+            If the run isn't over after `timeout` seconds.
+        AdaptiveSchedulerError
+            If the run was not started.
+        """
+        is_quiet = self.quiet if quiet is None else quiet
+        wait_for_end(self._lifecycle, self.view, timeout, quiet=is_quiet)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return end_of(self._lifecycle.started_task()).__await__()
+
+    async def ended(self) -> None:
+        """Wait, on the event loop, until the run is over, however it ended."""
+        await self._lifecycle.ended()
+
+    # Commands while it goes on.
+
+    def pause(self) -> None:
+        """Submit nothing new until `resume`.
+
+        Jobs that are in the queue or run go on, and take one learner after the other.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If this manager doesn't manage the run now.
+        """
+        self._steering.pause()
+
+    def resume(self) -> None:
+        """Submit what is missing again, see `pause`.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If this manager doesn't manage the run now.
+        """
+        self._steering.resume()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing new is submitted, see `pause`."""
+        return self._steering.is_paused
+
+    def cancel_learners(self, learners: Iterable[int]) -> int:
+        """Cancel the jobs that have these learners, which no job runs then until `retry`.
+
+        Jobs save first. Learners that depend on these are cancelled, too.
+
+        Parameters
+        ----------
+        learners
+            Their numbers; those that are done are passed over.
+
+        Returns
+        -------
+        int
+            How many learners are cancelled by this call, those that
+            depend on them not counted.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If this manager doesn't manage the run now.
+        InvalidInputError
+            If there is no such learner.
+        """
+        return self._steering.cancel_learners(learners)
+
+    def retry(self, learners: Iterable[int] | None = None) -> int:
+        """Run learners again that were given up or cancelled, or wait after a failure.
+
+        What they depend on comes along. A run that has ended because learners
+        were given up is started again.
+
+        Parameters
+        ----------
+        learners
+            Their numbers; all of them if not given.
+
+        Returns
+        -------
+        int
+            How many learners are tried again because of this call.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If this manager doesn't manage the run now, or it was cancelled.
+        InvalidInputError
+            If there is no such learner.
+        """
+        return self._steering.retry(learners)
+
+    # Its state.
+
+    def status(self) -> Status:
+        """Return the state of the run, in a word."""
+        return self._lifecycle.status()
+
+    def elapsed_time(self) -> float:
+        """Return the seconds from `start` to the end, or until now.
+
+        Of a run that was picked up by its folder, from its first start.
+        """
+        return self._lifecycle.elapsed_time()
+
+    def task_status(self) -> dict[str, str]:
+        """Return the state of each of the managers; an error stands there in words."""
+        managers: dict[str, Lifecycle | BaseManager | None] = {
+            "run_manager": self._lifecycle,
+            "database_manager": self.database_manager,
+            "job_manager": self.job_manager,
+            "kill_manager": self.kill_manager,
+        }
+        return {name: task_in_words(each.task) for name, each in managers.items() if each}
+
+    @property
+    def view(self) -> RunView:
+        """The run as dashboards and terminals see it."""
+        return LiveView(self)
+
+    @overload
+    def info(self, format: Literal["widget"] = "widget") -> Dashboard: ...
+    @overload
+    def info(self, format: Literal["text"]) -> str: ...
+    @overload
+    def info(self, format: Literal["data"]) -> RunInfo: ...
+    def info(
+        self,
+        format: Literal["widget", "text", "data"] = "widget",  # noqa: A002  the public name
+    ) -> Dashboard | str | RunInfo:
+        """Return the state of the run.
+
+        Parameters
+        ----------
+        format
+            ``"widget"`` is a dashboard that a notebook displays and keeps up to
+            date; printed, it is text. ``"text"`` is that text, ``"data"`` figures.
+
+        Raises
+        ------
+        InvalidInputError
+            If `format` is none of these.
+        """
+        match format:
+            case "widget":
+                from adaptive_scheduler.widgets.dashboard import Dashboard
+
+                return Dashboard(self)
+            case "text":
+                return as_text(self.view.info())
+            case "data":
+                return self.view.info()
+        raise InvalidInputError(f"`format` is 'widget', 'text' or 'data', not {format!r}.")
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        """Be the dashboard, where that can be shown."""
+        return self.info()._repr_mimebundle_(**options)
+
+    def _ipython_display_(self) -> None:
+        self.info()._ipython_display_()
+
+    def get_database(self) -> pd.DataFrame:
+        """Return a table with a row for each learner."""
+        return self.database_manager.as_df()
+
+    def parse_log_files(self, *, only_last: bool = True) -> pd.DataFrame:
+        """Return what the jobs have logged, see `parse_log_files`."""
+        return parse_log_files(self.database_manager, self.scheduler, only_last=only_last)
+
+    def job_starting_times(self) -> list[float]:
+        """Return how long each job was pending, in seconds."""
+        self.database_manager.record.refresh()
+        return event_loop.call(lambda: list(self.database_manager.state.totals.starting_times))
+
+    # Its data.
+
+    def load_learners(self) -> None:
+        """Load what the jobs have saved into `learners`.
+
+        Points that jobs have rescued, since their folder was moved or deleted, are
+        added, and a `UserWarning` says so.
+        """
+        self._saved.load(self.learners, with_progress_bar=not self.quiet)
+
+    def load_dataframes(self) -> pd.DataFrame:
+        """Return what the jobs have saved as dataframes, as one."""
+        return self._saved.dataframes(self.dataframe_format)
+
+    def cleanup(self, *, remove_old_logs_folder: bool = False) -> None:
+        """Put logs and scripts away, see ``move_old_logs_to``, and remove what jobs have left.
+
+        Parameters
+        ----------
+        remove_old_logs_folder
+            Delete what this run has put into the folder for old logs, and the
+            folder if nothing else is in it.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If the run is not over.
+        """
+        self._refuse_while_running("clean up")
+        if self.database_manager.state.ended is not None:  # else jobs may need it
+            remove_all_scratch(self.run_folder.root)
+        put_logs_away(self.run_folder, self.job_name, self.scheduler.ext)
+        if remove_old_logs_folder and self.run_folder.old_logs is not None:
+            remove_old_logs(self.run_folder.old_logs, self.job_name, self.scheduler.ext)
+
+    def remove_existing_data(
+        self, *, move_to: str | Path | None = None, force: bool = False
+    ) -> list[Path]:
+        """Delete or move all data files, so that the run begins anew.
+
+        Parameters
+        ----------
+        move_to
+            A folder for them, relative to the project; None deletes them.
+        force
+            Do it even while the run is not over: jobs save what they have again.
+
+        Returns
+        -------
+        list of Path
+            The files that there were, as the fnames call them.
+
+        Raises
+        ------
+        AdaptiveSchedulerError
+            If the run is not over and `force` isn't set.
+        InvalidInputError
+            If a file would be overwritten.
+        """
+        if not force:
+            self._refuse_while_running("remove data")
+        removed = self._saved.remove(move_to)
+        if self.status() != "running":
+            keep_aside(self.run_folder)
+        return removed
+
+    def _refuse_while_running(self, what: str) -> None:
+        if self.status() == "running":
+            raise AdaptiveSchedulerError(
+                f"Run '{self.job_name}' is running: cancel it or wait for its end to {what}."
+            )

@@ -56,7 +56,7 @@ class Showcase:
         self.database.record._journal = SimpleNamespace(append=lambda _: None)  # nothing is written
         self.run.status = lambda: self.state.ended or "running"
         self.now = time.time()
-        self.run.start_time = self.now - AGE
+        self.run._lifecycle.start_time = self.now - AGE
         event_loop.call(self._play)
 
     def _play(self):
