@@ -3,7 +3,10 @@
 ==================== ==========================================================
 module               subject
 ==================== ==========================================================
-`run_manager`        a run from start to finish
+`run_manager`        the face of a run, which delegates
+`lifecycle`          how a run starts, goes on, and ends
+`steering`           pause, resume, retry and cancel
+`waiting`            waits for a run, and tells how to come back to it
 `multi_run_manager`  several of them
 `database_manager`   who has which learner
 `record_view`        what the record of a run says, whoever writes it

@@ -80,8 +80,7 @@ class Hurdle:
 
     async def __call__(self):
         self.is_asked.set()
-        while not self._is_passed.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(self._is_passed.wait)
 
     def lift(self):
         self._is_passed.set()
