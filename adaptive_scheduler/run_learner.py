@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from adaptive_scheduler._common.scratch import scratch_of
-from adaptive_scheduler.executors import Spread
+from adaptive_scheduler.executors import WorkerLayout
 from adaptive_scheduler.executors.allocation import given_cores
 from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
 
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
                 job_id=options.job_id,
                 number=options.number,
                 restarts=options.restarts,
-                spread=Spread(
+                layout=WorkerLayout(
                     executor_type=options.executor_type,
                     cores=given_cores(options.cores, options.given_cores, options.executor_type),
                     worker_launcher=tuple(shlex.split(options.worker_launcher)),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
-from adaptive_scheduler.client_support.manager_client import Desk, Verdict
+from adaptive_scheduler.client_support.manager_client import ManagerClient, Verdict
 from adaptive_scheduler.client_support.place import Place, PlaceGoneError
 from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.client_support.saver import Saver
@@ -52,7 +52,7 @@ class AttemptRun:
         Where the learner lies.
     attempt
         Which attempt this is.
-    desk
+    manager
         Where progress is told.
     spec
         What the run is.
@@ -70,7 +70,7 @@ class AttemptRun:
         self,
         pack: Pack,
         attempt: messages.Attempt,
-        desk: Desk,
+        manager: ManagerClient,
         spec: RunSpec,
         *,
         workers: Workers,
@@ -80,7 +80,7 @@ class AttemptRun:
     ) -> None:
         self._pack = pack
         self._attempt = attempt
-        self._desk = desk
+        self._manager = manager
         self._spec = spec
         self._workers = workers
         self._place = place
@@ -98,14 +98,14 @@ class AttemptRun:
         try:
             return await self._learn_and_save()
         except SupersededError as error:
-            self._saver.save_beside(self._attempt.number, self._desk.job.job_id, error)
+            self._saver.save_beside(self._attempt.number, self._manager.job.job_id, error)
             return None
         except PlaceGoneError as error:
             return await self._rescue(error)
 
     async def _rescue(self, error: PlaceGoneError) -> messages.Released:
         """Keep the points somewhere else, and have the job end: it has no place any more."""
-        job, number = self._desk.job, self._number
+        job, number = self._manager.job, self._number
         name = rescue_name(number.learner, number.number, job.job_id)
         where = await asyncio.to_thread(self._saver.rescue, name, self._run_id, error)
         if not self._interrupted.done():
@@ -127,13 +127,13 @@ class AttemptRun:
         if not is_saved:
             return self._failed(f"The data could not be saved: {self._saver.error}", "")
         if interrupt is not None:
-            return messages.Released(self._desk.job, self._number, interrupt.reason)
-        return messages.Done(self._desk.job, self._number, self._figures)
+            return messages.Released(self._manager.job, self._number, interrupt.reason)
+        return messages.Done(self._manager.job, self._number, self._figures)
 
     @property
     def _number(self) -> messages.Attempt:
         """The attempt as it is known now: its number may have changed on the way."""
-        return self._desk.holding or self._attempt
+        return self._manager.holding or self._attempt
 
     def _load(self) -> None:
         packed = self._pack.read(self._attempt.learner)
@@ -144,7 +144,7 @@ class AttemptRun:
             project.resolve(packed.fname),
             interval=self._spec.save_interval,
             dataframe_format=self._spec.saved_dataframe_format,
-            may_save=self._desk.check_holding,
+            may_save=self._manager.check_holding,
             place=self._place,
         )
         self._saver.load()
@@ -223,26 +223,26 @@ class AttemptRun:
                 figures = self._log_progress(runner, npoints_start)
                 next_line = time.monotonic() + self._spec.log_interval
             self._saver.news.clear()
-            verdict = await self._desk.status(figures, self._saver.trouble)
+            verdict = await self._manager.status(figures, self._saver.trouble)
             if verdict is Verdict.SUPERSEDED:
                 raise SupersededError("The manager has given the learner to another job.")
             if verdict is Verdict.STOP:
                 return Interrupt("The run was cancelled.")
             pause = (
-                _FIRST_CALL_PAUSE if self._desk.is_heard else min(2 * pause, _LONGEST_CALL_PAUSE)
+                _FIRST_CALL_PAUSE if self._manager.is_heard else min(2 * pause, _LONGEST_CALL_PAUSE)
             )
             until_line = max(0.0, next_line - time.monotonic())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
                     self._saver.news.wait(),
-                    until_line if self._desk.is_heard else min(pause, until_line),
+                    until_line if self._manager.is_heard else min(pause, until_line),
                 )
 
     async def _keep_telling_trouble(self) -> None:
         while not self._interrupted.done():
             await self._saver.news.wait()
             self._saver.news.clear()
-            verdict = await self._desk.status(self._figures, self._saver.trouble)
+            verdict = await self._manager.status(self._figures, self._saver.trouble)
             if verdict is Verdict.STOP and not self._interrupted.done():
                 self._interrupted.set_result(Interrupt("The run was cancelled."))
 
@@ -265,7 +265,7 @@ class AttemptRun:
 
     def _failed(self, error: str, text: str) -> messages.Failed:
         return messages.Failed(
-            self._desk.job,
+            self._manager.job,
             self._number,
             error=messages.clip(error, 2000),
             traceback=messages.clip(text),

@@ -21,7 +21,7 @@ from adaptive_scheduler.client_support.job_log import (
     add_log_stream_handler,
     note,
 )
-from adaptive_scheduler.client_support.manager_client import Desk
+from adaptive_scheduler.client_support.manager_client import ManagerClient
 from adaptive_scheduler.client_support.place import Place, PlaceGoneError
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.executors import open_workers
@@ -32,7 +32,7 @@ from adaptive_scheduler.run_folder.journal import read_beginning
 from adaptive_scheduler.run_folder.spec import RunSpec
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.executors import Spread
+    from adaptive_scheduler.executors import WorkerLayout
 
 #: Signals by which schedulers tell a job that its end is near.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -46,7 +46,7 @@ class JobOptions:
     job_id: str
     number: int
     restarts: int
-    spread: Spread
+    layout: WorkerLayout
 
 
 async def run_job(options: JobOptions) -> int:
@@ -60,30 +60,30 @@ async def run_job(options: JobOptions) -> int:
     run_id = _run_id(spec.run_folder.journal)
     place = Place(options.run_folder)
     job = JobIdentity(options.job_id, options.restarts)
-    desk = Desk(options.run_folder, spec, job, options.number, len(pack), place=place)
-    handler = _open_log(spec.run_folder.logs / f"{desk.job_name}-{options.job_id}.log")
+    manager = ManagerClient(options.run_folder, spec, job, options.number, len(pack), place=place)
+    handler = _open_log(spec.run_folder.logs / f"{manager.job_name}-{options.job_id}.log")
     interrupted = _heed_signals()
-    note("started", job_id=options.job_id, restarts=options.restarts, job_name=desk.job_name)
-    workers = open_workers(options.spread, spec.loky_start_method)
+    note("started", job_id=options.job_id, restarts=options.restarts, job_name=manager.job_name)
+    workers = open_workers(options.layout, spec.loky_start_method)
     workers.on_first_result = _note_start_up
     start_folder = Path.cwd()
     exit_code = 0
     try:
-        while not interrupted.done() and (attempt := await desk.next_attempt()) is not None:
+        while not interrupted.done() and (attempt := await manager.next_attempt()) is not None:
             note("begins", learner=attempt.learner, attempt=attempt.number)
             _return_to(start_folder)
             spec = _newest_spec(options.run_folder, spec)
             run = AttemptRun(
                 pack,
                 attempt,
-                desk,
+                manager,
                 spec,
                 workers=workers,
                 place=place,
                 run_id=run_id,
                 interrupted=interrupted,
             )
-            exit_code = await _run_attempt(run, desk)
+            exit_code = await _run_attempt(run, manager)
             await asyncio.to_thread(place.check)  # else the next learner would be lost, too
         note("ends", reason=interrupted.result().reason if interrupted.done() else "nothing left")
     except PlaceGoneError as error:
@@ -93,7 +93,7 @@ async def run_job(options: JobOptions) -> int:
         raise
     finally:
         workers.close()
-        desk.close()
+        manager.close()
         place.close()
         # While the loop runs, no further signal ends this process before its workers.
         await asyncio.to_thread(workers.join)
@@ -101,12 +101,12 @@ async def run_job(options: JobOptions) -> int:
     return exit_code
 
 
-async def _run_attempt(run: AttemptRun, desk: Desk) -> int:
+async def _run_attempt(run: AttemptRun, manager: ManagerClient) -> int:
     report = await run.run()
     if report is None:
         return 0
     note("reports", learner=report.attempt.learner, report=type(report).__name__.lower())
-    await desk.report(report)
+    await manager.report(report)
     if isinstance(report, Failed):
         with contextlib.suppress(OSError):  # the disk is full, and the journal has it, too
             sys.stderr.write(f"{report.traceback or report.error}\n")

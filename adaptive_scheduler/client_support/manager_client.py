@@ -46,7 +46,7 @@ class Verdict(enum.Enum):
     STOP = enum.auto()
 
 
-class Desk:
+class ManagerClient:
     """Gets learners for a job, and delivers what it has to report.
 
     Parameters

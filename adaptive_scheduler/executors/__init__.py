@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
+class WorkerLayout:
     """How a job spreads its evaluations.
 
     Attributes
@@ -55,17 +55,17 @@ class Spread:
     scratch: Path
 
 
-def open_workers(spread: Spread, loky_start_method: LOKY_START_METHODS = "loky") -> Workers:
+def open_workers(layout: WorkerLayout, loky_start_method: LOKY_START_METHODS = "loky") -> Workers:
     """Return the workers of a job. None is started before there is something to evaluate."""
-    match spread.executor_type:
+    match layout.executor_type:
         case "process-pool":
             from adaptive_scheduler.executors.process_pool import ProcessPoolWorkers
 
-            return ProcessPoolWorkers(spread.cores)
+            return ProcessPoolWorkers(layout.cores)
         case "loky":
             from adaptive_scheduler.executors.loky import LokyWorkers
 
-            return LokyWorkers(spread.cores, loky_start_method)
+            return LokyWorkers(layout.cores, loky_start_method)
         case "sequential":
             from adaptive_scheduler.executors.sequential import SequentialWorkers
 
@@ -77,8 +77,8 @@ def open_workers(spread: Spread, loky_start_method: LOKY_START_METHODS = "loky")
         case "dask" | "dask-mpi":
             from adaptive_scheduler.executors.dask import Dask
 
-            return Dask(spread)
+            return Dask(layout)
         case "ipyparallel":
             from adaptive_scheduler.executors.ipyparallel import IPyParallel
 
-            return IPyParallel(spread)
+            return IPyParallel(layout)

@@ -15,7 +15,7 @@ from adaptive_scheduler.executors.base import Workers
 from adaptive_scheduler.executors.remote import RemoteExecutor
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.executors import Spread
+    from adaptive_scheduler.executors import WorkerLayout
 
 #: Seconds between two looks whether the workers' programs still run.
 _PAUSE = 0.5
@@ -32,7 +32,7 @@ class Cluster(Workers):
 
     Parameters
     ----------
-    spread
+    layout
         The cores, and how programs are started on them.
     n_workers
         How many evaluations run at once.
@@ -40,9 +40,9 @@ class Cluster(Workers):
 
     name: str
 
-    def __init__(self, spread: Spread, n_workers: int) -> None:
+    def __init__(self, layout: WorkerLayout, n_workers: int) -> None:
         super().__init__(n_workers)
-        self._spread = spread
+        self._layout = layout
         self._loop = asyncio.new_event_loop()
         self._news = asyncio.Event()
         self._wanted: RemoteExecutor | None = None
@@ -69,7 +69,7 @@ class Cluster(Workers):
             self._loop.close()
         else:
             # At once: the job may be killed before all workers have ended.
-            remove_scratch(self._spread.scratch)
+            remove_scratch(self._layout.scratch)
 
     def join(self) -> None:
         """Return when all workers have ended, after `close`."""
@@ -97,7 +97,7 @@ class Cluster(Workers):
                 await self._pause()
                 continue
             try:
-                with temporary_folder(self._spread.scratch) as scratch:
+                with temporary_folder(self._layout.scratch) as scratch:
                     await self._open(scratch)
             except Exception as error:  # noqa: BLE001  whatever others raise ends the attempt
                 for executor in {first, self._served or first}:

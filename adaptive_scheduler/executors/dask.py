@@ -25,7 +25,7 @@ from adaptive_scheduler.executors.worker import (
 from adaptive_scheduler.executors.worker_processes import WorkerProcesses
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.executors import Spread
+    from adaptive_scheduler.executors import WorkerLayout
 
 #: Seconds in which the first worker must have come.
 _PATIENCE = 120.0
@@ -50,8 +50,8 @@ class Dask(Cluster):
 
     name = "dask"
 
-    def __init__(self, spread: Spread) -> None:
-        super().__init__(spread, spread.cores)
+    def __init__(self, layout: WorkerLayout) -> None:
+        super().__init__(layout, layout.cores)
         #: What dask evaluates, each with the task that waits for it.
         self._sent: dict[asyncio.Task[None], Any] = {}
 
@@ -65,7 +65,7 @@ class Dask(Cluster):
         new_client: Any = distributed.Client  # its types are not told
         new_security: Any = Security.temporary
 
-        launcher = self._spread.worker_launcher
+        launcher = self._layout.worker_launcher
         host = "0.0.0.0" if launcher else "127.0.0.1"  # noqa: S104  other nodes must reach it
         security = new_security()
         async with (

@@ -21,7 +21,7 @@ from adaptive_scheduler.executors.worker import (
 from adaptive_scheduler.executors.worker_processes import WorkerProcesses
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.executors import Spread
+    from adaptive_scheduler.executors import WorkerLayout
 
 #: Seconds in which all engines must have come.
 _PATIENCE = 300.0
@@ -36,14 +36,14 @@ class IPyParallel(Cluster):
 
     name = "ipyparallel"
 
-    def __init__(self, spread: Spread) -> None:
-        super().__init__(spread, max(1, spread.cores - 1))
+    def __init__(self, layout: WorkerLayout) -> None:
+        super().__init__(layout, max(1, layout.cores - 1))
 
     async def _open(self, scratch: Path) -> None:
         profile, output = scratch / "profile", scratch / "engines.out"
         folders = [f"--profile-dir={profile}", f"--ipython-dir={scratch}"]
         environment = {"IPYTHONDIR": str(scratch)}  # not all of it heeds the options
-        launcher = self._spread.worker_launcher
+        launcher = self._layout.worker_launcher
         command = [
             # The controller consists of processes that would outlive the first of them.
             *(

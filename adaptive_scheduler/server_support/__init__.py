@@ -5,20 +5,25 @@ module               subject
 ==================== ==========================================================
 `run_manager`        the face of a run, which delegates
 `lifecycle`          how a run starts, goes on, and ends
-`steering`           pause, resume, retry and cancel
-`waiting`            waits for a run, and tells how to come back to it
-`multi_run_manager`  several of them
+`managers`           the managers that do its work, from one start to its end
 `database_manager`   who has which learner
-`record_view`        what the record of a run says, whoever writes it
-`record_keeping`     how it grows by what happens
-`job_manager`        submits jobs and watches the queue
-`kill_manager`       cancels jobs whose output says that they are lost
-`restore`            replays the journal and goes on with it
 `message_handler`    the answer to each message of a job
+`record`             the journal of a run, and the state that it tells
+`restore`            how that is read and gone on with at a start
+`job_manager`        keeps as many jobs in the queue as there is work for
 `planning`           which jobs to submit next, and when, and which to end
-`submitter`          how that is done, step by step
-`batches`            what is submitted together
-`reconcile`          compares the jobs that we know with the queue
+`submitter`          how they are submitted, step by step
+`queue_poller`       one look at the queue for all runs of a process
+`reconcile`          what that look tells of the jobs
+`kill_manager`       cancels jobs whose output says that they are lost
+`steering`           pause, resume, retry and cancel
+`remote`             the same from another process
+`view`               a run as dashboards, command line and terminal see it
+`live_view`          a run of this process, so shown
+`folder_view`        a run that others manage, or nobody, so shown
+`monitor`, `eta`     what jobs report, counted, and when a run will be ready
+`waiting`            waits for a run, and tells how to come back to it
+`multi_run_manager`  several runs side by side
 `event_loop`         where all of them run
 ==================== ==========================================================
 """

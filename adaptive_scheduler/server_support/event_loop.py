@@ -21,15 +21,15 @@ from adaptive_scheduler.server_support.queue_poller import SharedQueues
 
 log = logging.getLogger(__name__)
 
-#: Seconds that each tenant gets to leave when the process ends.
+#: Seconds that each run gets to leave when the process ends.
 _PARTING = 90.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Tenant(Protocol):
-    """A manager that holds a run folder."""
+class ManagedRun(Protocol):
+    """A run that this process manages."""
 
     def detach(self) -> None:
         """Stop managing, and leave the jobs as they are."""
@@ -72,7 +72,7 @@ class EventLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._pid = 0
-        self._tenants: dict[Path, Tenant] = {}
+        self._runs: dict[Path, ManagedRun] = {}
         #: What was seen of the queues of schedulers.
         self.queues = SharedQueues()
 
@@ -87,7 +87,7 @@ class EventLoop:
                 self._loop = asyncio.new_event_loop()
                 self._loop.set_default_executor(DaemonThreads())
                 self._pid = os.getpid()
-                self._tenants = {}
+                self._runs = {}
                 self.queues = SharedQueues()
                 atexit.register(self._say_goodbye, self._pid)
                 self._thread = threading.Thread(
@@ -125,36 +125,36 @@ class EventLoop:
 
         return self.submit(call()).result()
 
-    def take_over(self, folder: Path, tenant: Tenant) -> None:
-        """Let `tenant` manage a run folder instead of another manager in this process."""
-        self._running_loop()  # a new loop has no tenants: they must not be noted before it starts
-        previous = self._tenants.get(folder)
-        if previous is not None and previous is not tenant:
+    def take_over(self, folder: Path, run: ManagedRun) -> None:
+        """Let `run` manage a run folder instead of another manager in this process."""
+        self._running_loop()  # a new loop has no runs: they must not be noted before it starts
+        previous = self._runs.get(folder)
+        if previous is not None and previous is not run:
             previous.detach()
-        self._tenants[folder] = tenant
+        self._runs[folder] = run
 
-    def give_up(self, folder: Path, tenant: Tenant) -> None:
-        """Note that `tenant` manages its run folder no longer."""
-        if self._tenants.get(folder) is tenant:
-            del self._tenants[folder]
+    def give_up(self, folder: Path, run: ManagedRun) -> None:
+        """Note that `run` manages its run folder no longer."""
+        if self._runs.get(folder) is run:
+            del self._runs[folder]
 
     def _say_goodbye(self, pid: int) -> None:
-        if pid == os.getpid() and self._tenants:
-            self.run(_leave_all(list(self._tenants.values())))
+        if pid == os.getpid() and self._runs:
+            self.run(_leave_all(list(self._runs.values())))
 
 
-async def _leave_all(tenants: Sequence[Tenant]) -> None:
-    """Tell all tenants at once; one that errs, or does not end, is no matter of the others."""
+async def _leave_all(runs: Sequence[ManagedRun]) -> None:
+    """Tell all runs at once; one that errs, or does not end, is no matter of the others."""
 
-    async def leave(tenant: Tenant) -> None:
+    async def leave(run: ManagedRun) -> None:
         try:
-            await asyncio.wait_for(tenant.leave(), _PARTING)
+            await asyncio.wait_for(run.leave(), _PARTING)
         except TimeoutError:
-            log.error("%r did not end what was under way, and is left as it is.", tenant)  # noqa: TRY400  all is said
-        except Exception:  # the other tenants must not suffer from it
-            log.exception("%r could not end what was under way.", tenant)
+            log.error("%r did not end what was under way, and is left as it is.", run)  # noqa: TRY400  all is said
+        except Exception:  # the other runs must not suffer from it
+            log.exception("%r could not end what was under way.", run)
 
-    await asyncio.gather(*map(leave, tenants))
+    await asyncio.gather(*map(leave, runs))
 
 
 #: The event loop of this process.

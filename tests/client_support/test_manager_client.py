@@ -11,7 +11,7 @@ import pytest
 
 from adaptive_scheduler.client_support import manager_client as desk_module
 from adaptive_scheduler.client_support.fence import SupersededError
-from adaptive_scheduler.client_support.manager_client import Desk, Verdict
+from adaptive_scheduler.client_support.manager_client import ManagerClient, Verdict
 from adaptive_scheduler.client_support.offline import FollowedRun
 from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.protocol import client as connection_module
@@ -25,7 +25,7 @@ from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.spec import RunSpec
 from tests import journals
 from tests.asynchronous import in_a_loop
-from tests.server_support.playing import Manager, check_consistency
+from tests.server_support.fake_manager import Manager, check_consistency
 from tests.server_support.serving import Site, until
 from tests.waiting import PATIENCE
 
@@ -77,7 +77,7 @@ class Run:
     @contextlib.contextmanager
     def job(self, number, job_id=None, restarts=0):
         identity = messages.JobIdentity(job_id or str(number), restarts)
-        desk = Desk(
+        client = ManagerClient(
             self.folder.root,
             self.spec,
             identity,
@@ -86,9 +86,9 @@ class Run:
             place=Place(self.folder.root),
         )
         try:
-            yield desk
+            yield client
         finally:
-            desk.close()
+            client.close()
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ def run(tmp_path, monkeypatch):
     return Run(tmp_path / "sweep-run", monkeypatch)
 
 
-def done(desk, **figures):
-    return messages.Done(desk.job, desk.holding, figures)
+def done(client, **figures):
+    return messages.Done(client.job, client.holding, figures)
 
 
 # With a manager.
@@ -106,13 +106,13 @@ def done(desk, **figures):
 @in_a_loop
 async def test_a_job_goes_from_learner_to_learner_until_none_is_left(run):
     async with run.manager() as manager:
-        with run.job(1) as desk:
+        with run.job(1) as client:
             for learner in (1, 0, 2):
-                assert await desk.next_attempt() == messages.Attempt(learner, 1)
-                assert await desk.status({"npoints": 3}) is GO_ON
-                await desk.report(done(desk, npoints=9))
-                assert desk.holding is None
-            assert await desk.next_attempt() is None
+                assert await client.next_attempt() == messages.Attempt(learner, 1)
+                assert await client.status({"npoints": 3}) is GO_ON
+                await client.report(done(client, npoints=9))
+                assert client.holding is None
+            assert await client.next_attempt() is None
         assert manager.states() == [DONE] * 3
         assert [entry.npoints for entry in manager.state.learners] == [9] * 3
 
@@ -120,8 +120,8 @@ async def test_a_job_goes_from_learner_to_learner_until_none_is_left(run):
 @in_a_loop
 async def test_the_manager_is_told_who_the_job_is(run):
     async with run.manager() as manager:
-        with run.job(1, "12_1", restarts=2) as desk:
-            await desk.next_attempt()
+        with run.job(1, "12_1", restarts=2) as client:
+            await client.next_attempt()
         entry = manager.state.learners[1]
         assert (entry.job, entry.job_name) == (messages.JobIdentity("12_1", 2), "sweep-1")
         assert entry.log_fname == str(run.folder.log_of("sweep-1", "12_1"))
@@ -130,26 +130,26 @@ async def test_the_manager_is_told_who_the_job_is(run):
 @in_a_loop
 async def test_a_job_hears_that_it_should_stop(run):
     async with run.manager() as manager:
-        with run.job(0) as desk:
-            await desk.next_attempt()
+        with run.job(0) as client:
+            await client.next_attempt()
             manager.handler.stop()
-            assert await desk.status({}) is STOP
-            await desk.report(messages.Released(desk.job, desk.holding, "cancelled"))
-            assert await desk.next_attempt() is None
+            assert await client.status({}) is STOP
+            await client.report(messages.Released(client.job, client.holding, "cancelled"))
+            assert await client.next_attempt() is None
         assert manager.states() == [READY] * 3
 
 
 @in_a_loop
 async def test_a_job_whose_learner_another_has_is_superseded(run):
     async with run.manager() as manager:
-        with run.job(0) as desk, run.job(0, "other") as other:
-            await desk.next_attempt()
-            desk.check_holding()
+        with run.job(0) as client, run.job(0, "other") as other:
+            await client.next_attempt()
+            client.check_holding()
             manager.job_gone("0")
             assert await other.next_attempt() == messages.Attempt(0, 2)
-            assert await desk.status({}) is SUPERSEDED
+            assert await client.status({}) is SUPERSEDED
             with pytest.raises(SupersededError):
-                desk.check_holding()
+                client.check_holding()
             assert await other.status({}) is GO_ON
             other.check_holding()
 
@@ -157,20 +157,20 @@ async def test_a_job_whose_learner_another_has_is_superseded(run):
 @in_a_loop
 async def test_a_job_that_was_thought_gone_goes_on_under_a_new_number(run):
     async with run.manager() as manager:
-        with run.job(0) as desk:
-            await desk.next_attempt()
+        with run.job(0) as client:
+            await client.next_attempt()
             manager.job_gone("0")
-            assert await desk.status({}) is GO_ON
-            assert desk.holding == messages.Attempt(0, 2)
-            await desk.report(done(desk))
+            assert await client.status({}) is GO_ON
+            assert client.holding == messages.Attempt(0, 2)
+            await client.report(done(client))
         assert manager.states()[0] == DONE
 
 
 @in_a_loop
 async def test_without_a_learner_there_is_nothing_to_go_on_with(run):
     async with run.manager():
-        with run.job(0) as desk:
-            assert await desk.status({}) is STOP
+        with run.job(0) as client:
+            assert await client.status({}) is STOP
 
 
 # Without.
@@ -178,11 +178,11 @@ async def test_without_a_learner_there_is_nothing_to_go_on_with(run):
 
 @in_a_loop
 async def test_a_job_that_nobody_answers_takes_its_own_learner(run):
-    with run.job(1) as desk:
-        assert await desk.next_attempt() == messages.Attempt(1, 1)
-        assert not desk.is_heard
-        assert await desk.status({}) is GO_ON
-        desk.check_holding()
+    with run.job(1) as client:
+        assert await client.next_attempt() == messages.Attempt(1, 1)
+        assert not client.is_heard
+        assert await client.status({}) is GO_ON
+        client.check_holding()
     ((_, claim),) = run.outbox.messages()
     assert isinstance(claim, messages.Hello)
     assert (claim.job, claim.holding) == (messages.JobIdentity("1"), messages.Attempt(1, 1))
@@ -199,34 +199,34 @@ async def test_jobs_that_are_alone_take_different_learners(run):
 
 @in_a_loop
 async def test_a_job_that_is_alone_goes_from_learner_to_learner_too(run):
-    with run.job(1) as desk:
+    with run.job(1) as client:
         seen = []
-        while (attempt := await desk.next_attempt()) is not None:
+        while (attempt := await client.next_attempt()) is not None:
             seen.append(attempt.learner)
-            await desk.report(done(desk))
+            await client.report(done(client))
     assert seen == [1, 0, 2]
 
 
 @in_a_loop
 async def test_a_job_that_is_alone_takes_nothing_that_the_journal_knows_taken(run):
     async with run.manager():
-        with run.job(0, "a") as desk:
-            await desk.next_attempt()
-        with run.job(1, "b") as desk:
-            await desk.next_attempt()
-            await desk.report(done(desk))
-    with run.job(0, "c") as desk:
-        assert await desk.next_attempt() == messages.Attempt(2, 1)
-        await desk.report(done(desk))
-        assert await desk.next_attempt() is None
+        with run.job(0, "a") as client:
+            await client.next_attempt()
+        with run.job(1, "b") as client:
+            await client.next_attempt()
+            await client.report(done(client))
+    with run.job(0, "c") as client:
+        assert await client.next_attempt() == messages.Attempt(2, 1)
+        await client.report(done(client))
+        assert await client.next_attempt() is None
 
 
 @in_a_loop
 async def test_a_claim_that_the_manager_has_overtaken_is_taken_back(run, monkeypatch):
     overtaken = iter([True, False])
     monkeypatch.setattr(FollowedRun, "was_assigned", lambda *_: next(overtaken))
-    with run.job(1) as desk:
-        assert await desk.next_attempt() == messages.Attempt(0, 1)
+    with run.job(1) as client:
+        assert await client.next_attempt() == messages.Attempt(0, 1)
     assert not run.outbox.is_claimed(messages.Attempt(1, 1))
     assert run.outbox.is_claimed(messages.Attempt(0, 1))
 
@@ -234,8 +234,8 @@ async def test_a_claim_that_the_manager_has_overtaken_is_taken_back(run, monkeyp
 @in_a_loop
 async def test_no_job_begins_after_the_end_of_the_run(run):
     journals.write(run.folder.journal, events.RunEnded(time=1.0, status="cancelled"))
-    with run.job(1) as desk:
-        assert await desk.next_attempt() is None
+    with run.job(1) as client:
+        assert await client.next_attempt() is None
 
 
 @in_a_loop
@@ -244,14 +244,14 @@ async def test_a_job_takes_what_it_was_given_though_the_answer_was_lost(run):
         manager.submit(1)
         with run.job(0, "other") as other:
             await other.next_attempt()
-        with run.job(1) as desk:
-            manager.handler.answer(desk._hello(None))  # and the manager dies
-    with run.job(1) as desk:
-        assert await desk.next_attempt() == messages.Attempt(1, 1)
+        with run.job(1) as client:
+            manager.handler.answer(client._hello(None))  # and the manager dies
+    with run.job(1) as client:
+        assert await client.next_attempt() == messages.Attempt(1, 1)
         assert list(run.outbox.messages()) == []
-        desk.check_holding()
-        await desk.report(done(desk))
-        assert await desk.next_attempt() == messages.Attempt(
+        client.check_holding()
+        await client.report(done(client))
+        assert await client.next_attempt() == messages.Attempt(
             2, 1
         )  # what it has reported is over for it
 
@@ -260,14 +260,14 @@ async def test_a_job_takes_what_it_was_given_though_the_answer_was_lost(run):
 async def test_a_job_does_not_take_what_it_was_given_and_another_has_claimed(run):
     async with run.manager() as manager:
         manager.submit(1)
-        with run.job(1) as desk:
-            manager.handler.answer(desk._hello(None))
+        with run.job(1) as client:
+            manager.handler.answer(client._hello(None))
             other = messages.Hello(
                 messages.JobIdentity("x"), "sweep-1", 1, "h", 1, "", messages.Attempt(1, 1)
             )
             assert run.outbox.claim(messages.Attempt(1, 1), other)
-    with run.job(1) as desk:
-        assert await desk.next_attempt() == messages.Attempt(0, 1)
+    with run.job(1) as client:
+        assert await client.next_attempt() == messages.Attempt(0, 1)
 
 
 # A disk in trouble.
@@ -291,9 +291,9 @@ def failing_disk(run, monkeypatch):
 
 @in_a_loop
 async def test_a_report_that_can_not_be_left_is_left_when_the_disk_is_well(run, failing_disk):
-    with run.job(1) as desk:
-        desk.holding = messages.Attempt(1, 1)
-        await desk.report(done(desk))
+    with run.job(1) as client:
+        client.holding = messages.Attempt(1, 1)
+        await client.report(done(client))
     assert failing_disk == []
     assert [message for _, message in run.outbox.messages()] == [
         messages.Done(messages.JobIdentity("1"), messages.Attempt(1, 1), {})
@@ -303,8 +303,8 @@ async def test_a_report_that_can_not_be_left_is_left_when_the_disk_is_well(run, 
 
 @in_a_loop
 async def test_a_learner_is_claimed_when_the_disk_is_well(run, failing_disk):
-    with run.job(1) as desk:
-        assert await desk.next_attempt() == messages.Attempt(1, 1)
+    with run.job(1) as client:
+        assert await client.next_attempt() == messages.Attempt(1, 1)
     assert failing_disk == []
     assert len(list(run.outbox.messages())) == 1
 
@@ -316,12 +316,12 @@ async def test_a_manager_that_comes_back_hears_what_the_disk_did_not_take(
     def never(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with run.job(1) as desk:
+    with run.job(1) as client:
         async with run.manager():
-            await desk.next_attempt()
+            await client.next_attempt()
         monkeypatch.setattr(outbox_module, "_write", never)
-        reporting = asyncio.ensure_future(desk.report(done(desk)))
-        await until(lambda: not desk.is_heard)
+        reporting = asyncio.ensure_future(client.report(done(client)))
+        await until(lambda: not client.is_heard)
         async with run.manager() as manager:
             await reporting
             assert manager.states()[1] == DONE
@@ -332,9 +332,9 @@ async def test_a_disk_that_stays_broken_ends_the_job_with_what_it_said(
     run, failing_disk, monkeypatch
 ):
     monkeypatch.setattr(desk_module, "_DISK_PATIENCE", 0.0)
-    with run.job(1) as desk:
+    with run.job(1) as client:
         with pytest.raises(OSError, match="No space"):
-            await desk.next_attempt()
+            await client.next_attempt()
         assert list(run.outbox.folder.iterdir()) == []  # nobody is kept from the learner
 
 
@@ -343,49 +343,49 @@ async def test_a_disk_that_stays_broken_ends_the_job_with_what_it_said(
 
 @in_a_loop
 async def test_a_job_goes_on_while_the_manager_is_away(run):
-    with run.job(1) as desk:
+    with run.job(1) as client:
         async with run.manager():
-            assert await desk.next_attempt() == messages.Attempt(1, 1)
-        assert await desk.status({}) is GO_ON
+            assert await client.next_attempt() == messages.Attempt(1, 1)
+        assert await client.status({}) is GO_ON
         async with run.manager() as manager:
-            assert await desk.status({}) is GO_ON
-            assert desk.is_heard
-            assert desk.holding == messages.Attempt(1, 1)
-            await desk.report(done(desk))
+            assert await client.status({}) is GO_ON
+            assert client.is_heard
+            assert client.holding == messages.Attempt(1, 1)
+            await client.report(done(client))
             assert manager.states() == [READY, DONE, READY]
 
 
 @in_a_loop
 async def test_what_a_job_did_while_the_manager_was_away_is_known_afterwards(run):
-    with run.job(1) as desk:
-        await desk.next_attempt()
-        await desk.report(done(desk))
-        assert await desk.next_attempt() == messages.Attempt(0, 1)
+    with run.job(1) as client:
+        await client.next_attempt()
+        await client.report(done(client))
+        assert await client.next_attempt() == messages.Attempt(0, 1)
         async with run.manager() as manager:
             assert manager.states() == [RUNNING, DONE, READY]
-            assert await desk.status({}) is GO_ON
-            await desk.report(messages.Failed(desk.job, desk.holding, "ValueError: no"))
+            assert await client.status({}) is GO_ON
+            await client.report(messages.Failed(client.job, client.holding, "ValueError: no"))
             assert manager.state.learners[0].error == "ValueError: no"
 
 
 @in_a_loop
 async def test_a_manager_that_has_not_read_the_outbox_yet_gives_no_learner_again(run):
-    with run.job(1) as desk:
+    with run.job(1) as client:
         async with run.manager():
-            assert await desk.next_attempt() == messages.Attempt(1, 1)
-        await desk.report(done(desk))
+            assert await client.next_attempt() == messages.Attempt(1, 1)
+        await client.report(done(client))
         ((path, _),) = run.outbox.messages()
         path.rename(path.with_suffix(".late"))
         async with run.manager() as manager:
-            assert await desk.next_attempt() == messages.Attempt(0, 1)
+            assert await client.next_attempt() == messages.Attempt(0, 1)
             assert manager.states() == [RUNNING, DONE, READY]
 
 
 @in_a_loop
 async def test_a_job_that_took_a_learner_given_to_another_meanwhile_is_superseded(run):
     async with run.manager() as manager:
-        with run.job(0, "a") as desk:
-            unheard = desk._hello(None)
+        with run.job(0, "a") as client:
+            unheard = client._hello(None)
 
             def handle(request):
                 if request.message == unheard:  # it may still be under way long afterwards
@@ -394,13 +394,13 @@ async def test_a_job_that_took_a_learner_given_to_another_meanwhile_is_supersede
 
             manager.site.handle = handle
             run.be_patient(is_patient=False)
-            assert await desk.next_attempt() == messages.Attempt(0, 1)
+            assert await client.next_attempt() == messages.Attempt(0, 1)
             run.be_patient(is_patient=True)
             with run.job(0, "b") as other:
                 assert await other.next_attempt() == messages.Attempt(0, 1)
-                assert await desk.status({}) is SUPERSEDED
+                assert await client.status({}) is SUPERSEDED
                 with pytest.raises(SupersededError):
-                    desk.check_holding()
+                    client.check_holding()
                 other.check_holding()
 
 
@@ -409,11 +409,11 @@ async def test_a_job_that_took_a_learner_given_to_another_meanwhile_is_supersede
 
 @in_a_loop
 async def test_a_job_goes_on_alone_when_its_connection_file_is_not_its_users(run, caplog):
-    with run.job(0) as desk:
+    with run.job(0) as client:
         run.folder.connection.write_text("{}")
         run.folder.connection.chmod(0o644)
-        assert await desk.next_attempt() == messages.Attempt(0, 1)
-        assert not desk.is_heard
+        assert await client.next_attempt() == messages.Attempt(0, 1)
+        assert not client.is_heard
     (line,) = (r for r in caplog.records if r.message == "the manager does not answer")
     assert "readable or writable by others (mode 0644)" in line.fields["error"]
 
@@ -424,11 +424,11 @@ async def test_a_job_goes_on_alone_when_its_connection_file_is_not_its_users(run
 class Requests:
     """A connection that is never answered, and remembers how long it was waited for."""
 
-    def __init__(self, desk, *, is_refused):
+    def __init__(self, client, *, is_refused):
         self.patiences = []
         self._is_refused = is_refused
-        desk._connection.close()
-        desk._connection = self
+        client._connection.close()
+        client._connection = self
 
     async def request(self, message, *, patience):
         del message
@@ -445,19 +445,19 @@ class Requests:
 async def test_a_manager_that_may_be_busy_is_waited_for_once(run, monkeypatch):
     monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", 3.0)
     monkeypatch.setattr(desk_module, "_PATIENCE", 30.0)
-    with run.job(0) as desk:
-        requests = Requests(desk, is_refused=False)
-        await desk.next_attempt()
+    with run.job(0) as client:
+        requests = Requests(client, is_refused=False)
+        await client.next_attempt()
         assert requests.patiences == [3.0, 30.0]
-        await desk.status({})
+        await client.status({})
         assert requests.patiences == [3.0, 30.0, 3.0]
 
 
 @in_a_loop
 async def test_where_nobody_listens_a_job_does_not_wait_long(run, monkeypatch):
     monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", 3.0)
-    with run.job(0) as desk:
-        requests = Requests(desk, is_refused=True)
-        await desk.next_attempt()
-        await desk.report(done(desk))
+    with run.job(0) as client:
+        requests = Requests(client, is_refused=True)
+        await client.next_attempt()
+        await client.report(done(client))
         assert requests.patiences == [3.0]

@@ -12,7 +12,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.spec import RunSpec
 from tests import journals
-from tests.server_support.playing import Job, Manager
+from tests.server_support.fake_manager import Job, Manager
 
 
 @pytest.fixture

@@ -217,22 +217,22 @@ def _daemon_of(node: str) -> tuple[str, ...]:
 def temporary_cluster(config: ClusterConfig | None = None) -> Iterator[SlurmCluster]:
     """Own a cluster in a folder of its own.
 
-    A warden ends it if this process dies before it can.
+    A reaper process ends it if this process dies before it can.
     """
     cluster = SlurmCluster(Path(tempfile.mkdtemp(prefix="slurm-")), config)
-    warden = _start_warden(cluster.folder)
+    reaper = _start_reaper(cluster.folder)
     try:
         cluster.up()
         yield cluster
     finally:
         cluster.down()
-        warden.kill()
-        warden.wait()
+        reaper.kill()
+        reaper.wait()
 
 
-def _start_warden(folder: Path) -> subprocess.Popen[bytes]:
+def _start_reaper(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.cluster.warden", str(os.getpid()), str(folder)],
+        [sys.executable, "-m", "tests.cluster.process_reaper", str(os.getpid()), str(folder)],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.DEVNULL,
         start_new_session=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import adaptive
 
 from adaptive_scheduler import RunManager
-from tests.end_to_end.gates import N_POINTS, Gates
+from tests.end_to_end.barriers import N_POINTS, Barriers
 from tests.end_to_end.schedulers import Played
 
 
@@ -20,7 +20,7 @@ class Far(Played):
 
 def make_learner(folder):
     """Return the learner of the run."""
-    function = Gates(folder).function(folder / "ledger")
+    function = Barriers(folder).function(folder / "ledger")
     return adaptive.SequenceLearner(function, list(range(N_POINTS)))
 
 

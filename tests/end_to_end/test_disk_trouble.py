@@ -22,11 +22,11 @@ from adaptive_scheduler.protocol import server
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.scheduler import Local
-from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
+from tests.end_to_end.barriers import FIRST, N_POINTS, SECOND, Barriers
+from tests.end_to_end.failing_disk import SLOW, OnFailingDisk, make_failing
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import points, records, said, saved_points
 from tests.end_to_end.schedulers import Played
-from tests.end_to_end.sick_disk import SLOW, OnSickDisk, make_sick
 from tests.waiting import PATIENCE, wait_until
 
 #: What a real disk may answer to a write.
@@ -34,8 +34,8 @@ ERRORS = (errno.EIO, errno.ESTALE, errno.EACCES, errno.EDQUOT)
 
 
 @pytest.fixture
-def gates(here):
-    return Gates(here)
+def barriers(here):
+    return Barriers(here)
 
 
 def data(learner):
@@ -70,18 +70,20 @@ def check_that_all_is_well(run, ledger):
 
 
 def test_a_job_computes_on_while_its_data_cant_be_saved_and_saves_it_later(
-    make_run, ledger, gates, here
+    make_run, ledger, barriers, here
 ):
     signs = [here / errno.errorcode[number] for number in ERRORS]
-    functions = [OnSickDisk(gates.function(ledger.path, i), sign) for i, sign in enumerate(signs)]
+    functions = [
+        OnFailingDisk(barriers.function(ledger.path, i), sign) for i, sign in enumerate(signs)
+    ]
     learners = [adaptive.SequenceLearner(f, list(range(N_POINTS))) for f in functions]
     run = make_run(learners, max_cores=len(ERRORS), scheduler=sequential(len(ERRORS)))
     run.start()
     everywhere = range(len(ERRORS))
     wait_until(lambda: all(n_saved(learners[i], i) == FIRST for i in everywhere))
     for number, sign in zip(ERRORS, signs, strict=True):
-        make_sick(sign, number)
-    gates.first.touch()
+        make_failing(sign, number)
+    barriers.first.touch()
     for index, number in enumerate(ERRORS):
         wait_until(lambda i=index: len(ledger.points(i)) == SECOND)
         wait_until(lambda i=index, n=number: os.strerror(n) in trouble(i))
@@ -94,8 +96,8 @@ def test_a_job_computes_on_while_its_data_cant_be_saved_and_saves_it_later(
     wait_until(lambda: not any(map(trouble, everywhere)))
     # Now the goal is reached, and only the last save fails.
     for number, sign in zip(ERRORS, signs, strict=True):
-        make_sick(sign, number)
-    gates.second.touch()
+        make_failing(sign, number)
+    barriers.second.touch()
     for index, number in enumerate(ERRORS):
         wait_until(lambda i=index: len(ledger.points(i)) == N_POINTS)
         wait_until(lambda i=index, n=number: os.strerror(n) in trouble(i))
@@ -110,18 +112,18 @@ def sequential(cores):
     return Local(cores=1, max_cores=cores, executor_type="sequential", kill_wait=20)
 
 
-def test_a_slow_disk_keeps_no_job_from_computing_and_reporting(make_run, ledger, gates, here):
+def test_a_slow_disk_keeps_no_job_from_computing_and_reporting(make_run, ledger, barriers, here):
     sign = here / "sign"
-    function = OnSickDisk(gates.function(ledger.path), sign)
+    function = OnFailingDisk(barriers.function(ledger.path), sign)
     learner = adaptive.SequenceLearner(function, list(range(N_POINTS)))
     run = make_run([learner], scheduler=sequential(1))
     run.start()
     wait_until(lambda: n_saved(learner) == FIRST)
-    make_sick(sign, SLOW)
-    gates.first.touch()
+    make_failing(sign, SLOW)
+    barriers.first.touch()
     wait_until(lambda: run.info(format="data").npoints == SECOND)
     assert n_saved(learner) == FIRST
-    gates.second.touch()
+    barriers.second.touch()
     wait_until(lambda: len(ledger.points(0)) == N_POINTS)
     sign.unlink()
     run.wait()
@@ -165,11 +167,11 @@ def write_for_ever(file, size):
 
 
 @pytest.fixture
-def stopped(make_run, ledger, gates):
+def stopped(make_run, ledger, barriers):
     """Return a function that starts a run and waits until its first points are saved."""
 
     def start():
-        function = gates.function(ledger.path)
+        function = barriers.function(ledger.path)
         learner = adaptive.SequenceLearner(function, list(range(N_POINTS)))
         run = make_run([learner])
         run.start()
@@ -179,28 +181,28 @@ def stopped(make_run, ledger, gates):
     return start
 
 
-def test_a_full_disk_for_data_costs_nothing(stopped, ledger, gates, small_disk, here):
+def test_a_full_disk_for_data_costs_nothing(stopped, ledger, barriers, small_disk, here):
     disk = small_disk(here / "data")
     run = stopped()
     filler = fill(disk)
-    gates.first.touch()
+    barriers.first.touch()
     wait_until(lambda: len(ledger.points(0)) == SECOND)
     wait_until(lambda: "No space left on device" in trouble())
     assert n_saved(run.learners[0]) == FIRST
     filler.unlink()
-    gates.second.touch()
+    barriers.second.touch()
     run.wait()
     check_that_all_is_well(run, ledger)
 
 
 def test_a_disk_that_can_only_be_read_for_a_while_costs_nothing(
-    stopped, ledger, gates, small_disk, here
+    stopped, ledger, barriers, small_disk, here
 ):
     disk = small_disk(here / "data")
     run = stopped()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    gates.first.touch()
-    gates.second.touch()
+    barriers.first.touch()
+    barriers.second.touch()
     wait_until(lambda: len(ledger.points(0)) == N_POINTS)
     wait_until(lambda: "Read-only file system" in trouble())
     assert n_saved(run.learners[0]) == FIRST
@@ -297,13 +299,13 @@ def test_a_run_whose_submission_waits_for_the_disk_can_be_cancelled(make_run, he
     assert scheduler.queue() == {}  # nothing was submitted that was not written down before
 
 
-def test_a_file_that_cant_be_read_is_put_aside_and_told_at_once(stopped, ledger, gates):
+def test_a_file_that_cant_be_read_is_put_aside_and_told_at_once(stopped, ledger, barriers):
     data(0).parent.mkdir()
     data(0).write_bytes(b"torn")
     run = stopped()
     wait_until(lambda: "torn" not in trouble() and ".unreadable-" in trouble())
-    gates.first.touch()
-    gates.second.touch()
+    barriers.first.touch()
+    barriers.second.touch()
     run.wait()
     (aside,) = Path("data").glob("*.unreadable-*")
     assert aside.read_bytes() == b"torn"

@@ -16,7 +16,7 @@ from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, KINDS
 from adaptive_scheduler.scheduler import SLURM, Local
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import processes_in, said, saved_points
-from tests.end_to_end.placed import Placed, prepare
+from tests.end_to_end.node_recorder import NodeRecorder, prepare
 from tests.waiting import wait_until
 
 EXECUTORS = [name for name in get_args(EXECUTOR_TYPES) if name != "dask-mpi"]
@@ -71,7 +71,7 @@ def test_learners_reach_their_goals_on_all_nodes(make_run, scheduler, workers):
     executor = scheduler.resources(0).executor_type
     is_local = isinstance(scheduler, Local)
     n_nodes, n_meeting = (1, min(2, n_workers(executor))) if is_local else (2, 3)
-    function = Placed(workers, n_meeting=n_meeting, raises_at=5, is_prepared=True)
+    function = NodeRecorder(workers, n_meeting=n_meeting, raises_at=5, is_prepared=True)
     learners = [
         adaptive.SequenceLearner(function, range(N_POINTS + 1)),
         adaptive.Learner1D(function, (-1, 1)),
@@ -101,7 +101,7 @@ def test_learners_reach_their_goals_on_all_nodes(make_run, scheduler, workers):
 def test_a_job_that_is_bound_to_one_core_has_one_worker(make_run, workers):
     core = min(os.sched_getaffinity(0))
     bind = f"taskset --pid --cpu-list {core} $$ > /dev/null"
-    learner = adaptive.SequenceLearner(Placed(workers), range(N_POINTS))
+    learner = adaptive.SequenceLearner(NodeRecorder(workers), range(N_POINTS))
     run = make_run([learner], scheduler=Local(2, max_cores=2, extra_script=bind))
     run.start()
     run.wait()
@@ -151,7 +151,7 @@ def stop_in_the_middle(make_run, scheduler, ledger, gate, *, job_manager_interva
 
 @in_places(("local", "mpi4py"), *OVER_NODES)
 def test_a_worker_that_dies_costs_no_point(make_run, scheduler, workers):
-    learner = adaptive.SequenceLearner(Placed(workers, dies_at=7), range(N_POINTS))
+    learner = adaptive.SequenceLearner(NodeRecorder(workers, dies_at=7), range(N_POINTS))
     run = make_run(
         [learner],
         scheduler=scheduler,
@@ -171,7 +171,7 @@ def test_an_mpi_that_does_not_fit_its_launcher_is_named(make_run, slurm, workers
     scheduler = SLURM(
         nodes=2, cores_per_node=2, executor_type="mpi4py", mpiexec_executable="srun --mpi=none"
     )
-    learner = adaptive.SequenceLearner(Placed(workers), range(N_POINTS))
+    learner = adaptive.SequenceLearner(NodeRecorder(workers), range(N_POINTS))
     run = make_run([learner], scheduler=scheduler, max_fails_per_job=1)
     run.start()
     with pytest.raises(MaxRestartsReachedError, match="does not fit the MPI library"):

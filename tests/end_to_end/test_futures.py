@@ -87,14 +87,14 @@ def test_a_result_arrives_before_the_others_of_its_job(make_executor, gate):
 
 def test_calls_are_waited_for_as_those_of_any_executor(make_executor, here):
     executor = make_executor(max_cores=2, size_per_learner=1)
-    gates = [here / name for name in "ab"]
-    slow = [executor.submit(wait_for, path) for path in gates]
-    gates[1].touch()
+    barriers = [here / name for name in "ab"]
+    slow = [executor.submit(wait_for, path) for path in barriers]
+    barriers[1].touch()
     done, left = concurrent.futures.wait(
         slow, PATIENCE, return_when=concurrent.futures.FIRST_COMPLETED
     )
     assert (done, left) == ({slow[1]}, {slow[0]})
-    gates[0].touch()
+    barriers[0].touch()
     finished = [f.result() for f in concurrent.futures.as_completed(slow, PATIENCE)]
     assert sorted(finished) == ["a", "b"]
     executor.shutdown()

@@ -34,7 +34,7 @@ from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.run_folder.state import RunState
 from tests.asynchronous import in_a_loop
-from tests.end_to_end.mortal import END, N_LEARNERS
+from tests.end_to_end.crashing_manager import END, N_LEARNERS
 from tests.end_to_end.schedulers import Played
 
 #: Runs at the same time; they mostly wait.
@@ -64,7 +64,7 @@ class Managers:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.end_to_end.mortal",
+            "tests.end_to_end.crashing_manager",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

@@ -9,6 +9,7 @@ from random import Random
 
 from adaptive_scheduler.run_folder import events
 from tests.asynchronous import in_a_loop
+from tests.end_to_end.crashing_manager import N_LEARNERS, N_POINTS, make_learners
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.looking import (
     processes_in,
@@ -16,7 +17,6 @@ from tests.end_to_end.looking import (
     saved_points,
     wait_for_empty_queue,
 )
-from tests.end_to_end.mortal import N_LEARNERS, N_POINTS, make_learners
 from tests.end_to_end.test_manager_killed import LONG, Managers, errors
 from tests.waiting import wait_until
 

@@ -7,8 +7,8 @@ import signal
 
 from adaptive_scheduler.run_folder import events
 from tests.asynchronous import in_a_loop
+from tests.end_to_end.crashing_manager import N_LEARNERS, N_POINTS
 from tests.end_to_end.looking import records
-from tests.end_to_end.mortal import N_LEARNERS, N_POINTS
 from tests.end_to_end.test_manager_killed import LONG, Managers, errors, steps
 from tests.waiting import wait_until
 

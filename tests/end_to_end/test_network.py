@@ -11,8 +11,8 @@ from adaptive_scheduler.learners.storage import load_parallel
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.outbox import Outbox
+from tests.end_to_end.barriers import FIRST, N_POINTS, SECOND, Barriers
 from tests.end_to_end.far_manager import make_learner
-from tests.end_to_end.gates import FIRST, N_POINTS, SECOND, Gates
 from tests.end_to_end.hosts import Cable, Host
 from tests.end_to_end.ledger import Ledger
 from tests.end_to_end.looking import points, records, said, saved_points
@@ -61,8 +61,8 @@ def cluster(here):
 
 
 @pytest.fixture
-def gates(here):
-    return Gates(here)
+def barriers(here):
+    return Barriers(here)
 
 
 def n_saved():
@@ -80,7 +80,7 @@ def check_that_all_is_well(ledger, *processes):
 
 
 def test_a_job_that_is_cut_off_computes_on_and_repeats_what_was_not_answered(
-    cluster, ledger, gates
+    cluster, ledger, barriers
 ):
     here, there = cluster.host("here"), cluster.host("there")
     cable = Cable(here, there, 1)
@@ -88,9 +88,9 @@ def test_a_job_that_is_cut_off_computes_on_and_repeats_what_was_not_answered(
     job_id, job = cluster.start_job(there)
     wait_until(lambda: len(ledger.points(0)) == FIRST)
     cable.pull()
-    gates.first.touch()
+    barriers.first.touch()
     wait_until(lambda: n_saved() == SECOND)
-    gates.second.touch()
+    barriers.second.touch()
     wait_until(lambda: said("reports"))
     assert records(events.Done) == []
     cable.plug()
@@ -102,7 +102,7 @@ def test_a_job_that_is_cut_off_computes_on_and_repeats_what_was_not_answered(
     assert said("left a report in the outbox") == []
 
 
-def test_a_manager_that_went_to_another_host_is_found_there(cluster, ledger, gates):
+def test_a_manager_that_went_to_another_host_is_found_there(cluster, ledger, barriers):
     first, second, there = (cluster.host(name) for name in ("first", "second", "there"))
     Cable(first, there, 1)
     cable = Cable(second, there, 2)
@@ -111,11 +111,11 @@ def test_a_manager_that_went_to_another_host_is_found_there(cluster, ledger, gat
     wait_until(lambda: len(ledger.points(0)) == FIRST)
     manager.kill()
     manager.wait()
-    gates.first.touch()
+    barriers.first.touch()
     wait_until(lambda: n_saved() == SECOND)  # nobody is needed for that
     manager = cluster.start_manager(second)
     wait_until(lambda: f"tcp://{cable.address}:" in (RUN / "connection.json").read_text())
-    gates.second.touch()
+    barriers.second.touch()
     wait_until(lambda: records(events.Done))
     assert job.wait(PATIENCE) == 0
     cluster.queue.end(job_id)
@@ -125,7 +125,7 @@ def test_a_manager_that_went_to_another_host_is_found_there(cluster, ledger, gat
 
 
 def test_a_job_that_was_cut_off_for_long_keeps_its_points_beside_those_of_the_next(
-    cluster, ledger, gates
+    cluster, ledger, barriers
 ):
     here, there = cluster.host("here"), cluster.host("there")
     Cable(here, there, 1)
@@ -137,7 +137,7 @@ def test_a_job_that_was_cut_off_for_long_keeps_its_points_beside_those_of_the_ne
     cluster.queue.end(old_id)  # a node that does not answer is down, the scheduler says
     new_id, new = cluster.start_job(there)
     wait_until(lambda: len(records(events.Assigned)) == 2)
-    gates.first.touch()
+    barriers.first.touch()
     late = Ledger(ledger.path.with_name("late"))
     # The worker of the old job, which is not stopped, may be among them.
     wait_until(lambda: len(late.begun(0)) > SECOND)
@@ -151,7 +151,7 @@ def test_a_job_that_was_cut_off_for_long_keeps_its_points_beside_those_of_the_ne
     with pytest.warns(UserWarning, match=f"has brought {len(mine)} points"):
         load_parallel([learner], [DATA], with_progress_bar=False)
     assert points(learner) == mine
-    gates.second.touch()
+    barriers.second.touch()
     assert new.wait(PATIENCE) == 0
     cluster.queue.end(new_id)
     check_that_all_is_well(ledger, manager)

@@ -10,8 +10,12 @@ import pytest
 from adaptive_scheduler import RunManager, slurm_run
 from adaptive_scheduler.errors import DataFileError
 from adaptive_scheduler.scheduler import Local
+from tests.end_to_end.changing_directory import (
+    ChangesDirectory,
+    GoalThatChangesDirectory,
+    read_marker,
+)
 from tests.end_to_end.looking import saved_points
-from tests.end_to_end.wandering import Wandering, WanderingGoal, read_marker
 
 N_POINTS = 16
 
@@ -41,13 +45,13 @@ def finished(run):
 @pytest.mark.parametrize("who", ["function", "goal", "loss", "initializer"])
 def test_users_code_may_change_directory_in_a_job(make_run, here, elsewhere, who, executor_type):
     learner = line(
-        Wandering(elsewhere) if who == "function" else float,
-        Wandering(elsewhere, 1.0) if who == "loss" else None,
+        ChangesDirectory(elsewhere) if who == "function" else float,
+        ChangesDirectory(elsewhere, 1.0) if who == "loss" else None,
     )
     run = make_run(
         [learner],
-        goal=WanderingGoal(elsewhere, N_POINTS) if who == "goal" else N_POINTS,
-        initializers=[Wandering(elsewhere, 0)] if who == "initializer" else None,
+        goal=GoalThatChangesDirectory(elsewhere, N_POINTS) if who == "goal" else N_POINTS,
+        initializers=[ChangesDirectory(elsewhere, 0)] if who == "initializer" else None,
         scheduler=Local(1, max_cores=1, executor_type=executor_type),
         save_dataframe=True,
         check_goal_on_start=False,
@@ -65,7 +69,7 @@ def test_the_next_learner_of_a_job_begins_where_jobs_begin(
 ):
     (here / "marker").write_text("2")
     run = make_run(
-        [line(Wandering(elsewhere)), line(read_marker)],
+        [line(ChangesDirectory(elsewhere)), line(read_marker)],
         goal=N_POINTS,
         scheduler=Local(1, max_cores=1, executor_type=executor_type),
         max_fails_per_job=1,

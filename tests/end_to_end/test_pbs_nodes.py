@@ -13,7 +13,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.scheduler import PBS
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import is_alive, records, saved_points
-from tests.end_to_end.placed import Placed
+from tests.end_to_end.node_recorder import NodeRecorder
 from tests.waiting import wait_until
 
 N_POINTS = 12
@@ -58,7 +58,7 @@ def test_evaluations_are_spread_over_the_nodes_that_pbs_names(
     executor, n_workers = place
     workers = here / "workers"
     workers.mkdir()
-    learner = adaptive.SequenceLearner(Placed(workers, n_meeting=n_workers), range(N_POINTS))
+    learner = adaptive.SequenceLearner(NodeRecorder(workers, n_meeting=n_workers), range(N_POINTS))
     run = make_run([learner], scheduler=scheduler(executor), url="tcp://127.0.0.1:*")
     run.start()
     run.wait(timeout=100)

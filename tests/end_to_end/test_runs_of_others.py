@@ -20,7 +20,7 @@ from adaptive_scheduler.errors import UnpicklableError, UntrustedFileError
 from adaptive_scheduler.learners.learner_files import fname_to_learner
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.pack_file import write_blobs
-from tests.end_to_end.gates import FIRST, N_POINTS, Gates
+from tests.end_to_end.barriers import FIRST, N_POINTS, Barriers
 from tests.end_to_end.looking import said
 from tests.end_to_end.other_users import OTHER_USER, as_other_user
 from tests.waiting import PATIENCE, wait_until
@@ -163,7 +163,7 @@ def test_a_learner_is_not_taken_from_the_run_of_another_user(trapped, marker):
 def test_a_run_folder_that_is_swapped_under_a_job_runs_nothing(
     trapped, marker, make_run, ledger, place
 ):
-    gates = Gates(place)
+    gates = Barriers(place)
     learners = [
         adaptive.SequenceLearner(gates.function(ledger.path, i), range(N_POINTS)) for i in range(2)
     ]

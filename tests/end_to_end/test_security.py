@@ -17,7 +17,7 @@ import zmq
 from adaptive_scheduler.protocol import keys, messages
 from adaptive_scheduler.scheduler import Local
 from tests.cluster.processes import find, kill_all
-from tests.end_to_end.gates import Gates
+from tests.end_to_end.barriers import Barriers
 from tests.end_to_end.looking import said
 from tests.end_to_end.other_users import as_other_user, readable
 from tests.waiting import wait_until
@@ -52,7 +52,7 @@ def no_umask():
 @pytest.fixture
 def run(open_place, no_umask, make_run, ledger):
     """Return a run that computes."""
-    learner = adaptive.SequenceLearner(Gates(open_place).function(ledger.path), range(N_POINTS))
+    learner = adaptive.SequenceLearner(Barriers(open_place).function(ledger.path), range(N_POINTS))
     run = make_run([learner])
     run.start()
     wait_until(lambda: said("current status"))
@@ -191,7 +191,7 @@ def test_another_user_is_not_heard_even_who_knows_the_managers_key(run, ledger):
         assert not as_other_user(hear, address, known.manager_key, with_keys)
     as_other_user(shout, address)
     assert run.status() == "running"
-    Gates(run.run_folder.root.parent).first.touch()
-    Gates(run.run_folder.root.parent).second.touch()
+    Barriers(run.run_folder.root.parent).first.touch()
+    Barriers(run.run_folder.root.parent).second.touch()
     run.wait()  # and it still listens to its own jobs
     assert len(ledger.points(0)) == N_POINTS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from adaptive_scheduler.executors import Spread, open_workers
+from adaptive_scheduler.executors import WorkerLayout, open_workers
 
 #: Executors whose workers are on the job's own node.
 EXECUTORS = ["process-pool", "loky", "sequential"]
@@ -17,8 +17,8 @@ EXECUTORS = ["process-pool", "loky", "sequential"]
 
 def workers_of(kind, n_workers=2, *, scratch=Path("scratch"), **options):
     """Return the workers of a job."""
-    spread = Spread(executor_type=kind, cores=n_workers, worker_launcher=(), scratch=scratch)
-    return open_workers(spread, **options)
+    layout = WorkerLayout(executor_type=kind, cores=n_workers, worker_launcher=(), scratch=scratch)
+    return open_workers(layout, **options)
 
 
 class Evaluator:

@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from adaptive_scheduler.learners.goals import smart_goal
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.server_support.monitor import Monitor
-from tests.server_support.playing import Manager, check_consistency, everything, played_reconciler
+from tests.server_support.fake_manager import (
+    Manager,
+    check_consistency,
+    everything,
+    fake_reconciler,
+)
 from tests.server_support.serving import JOB, Site
 from tests.waiting import PATIENCE
 
@@ -101,7 +106,7 @@ class Served:
             learners=learners,
             groups=[0] * N_LEARNERS,
             record=self.manager.record,
-            reconciler=played_reconciler(self.manager, None),
+            reconciler=fake_reconciler(self.manager, None),
         )
         return Monitor(database, smart_goal(100, learners), lambda _: 1)
 

@@ -16,7 +16,7 @@ from adaptive_scheduler.run_folder.models import DELAYED, READY, RUNNING
 from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.run_folder.state import RunState
 from tests.journals import BEGAN, STARTED, open_journal
-from tests.server_support.playing import Job, Manager, everything
+from tests.server_support.fake_manager import Job, Manager, everything
 
 N = 4
 GROUPS = [0, 0, 1, 0]

@@ -23,7 +23,7 @@ from adaptive_scheduler.run_folder.models import (
 )
 from adaptive_scheduler.run_folder.state import RunState
 from tests.journals import STARTED
-from tests.server_support.playing import Job, Manager, check_consistency, everything
+from tests.server_support.fake_manager import Job, Manager, check_consistency, everything
 
 
 def new_state(n_learners=3, **kwargs):

@@ -26,7 +26,7 @@ from adaptive_scheduler.server_support import message_handler
 from adaptive_scheduler.server_support.message_handler import MessageHandler
 from adaptive_scheduler.server_support.planning import numbers_to_submit
 from adaptive_scheduler.server_support.reconcile import gone_jobs
-from tests.server_support.playing import MemoryRecord
+from tests.server_support.fake_manager import MemoryRecord
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ FOLDER = Path("/runs/sweep-run")
 def event_loop():
     event_loop = EventLoop()
     yield event_loop
-    event_loop._tenants.clear()  # else they would be told at the end of pytest
+    event_loop._runs.clear()  # else they would be told at the end of pytest
     event_loop.loop.call_soon_threadsafe(event_loop.loop.stop)
 
 
@@ -146,7 +146,7 @@ def test_a_forked_child_has_a_loop_of_its_own():
     ]
 
 
-TENANTS = """
+RUNS = """
 import warnings; warnings.simplefilter("ignore")
 class Run:
     def __init__(self, name):
@@ -168,14 +168,14 @@ if pid == 0:
     raise SystemExit
 assert os.waitpid(pid, 0)[1] == 0
 """
-    assert run_script(TENANTS + child) == ["child's leaves", "first leaves"]
+    assert run_script(RUNS + child) == ["child's leaves", "first leaves"]
 
 
 # Whose run it is.
 
 
 class Run:
-    """A tenant that remembers what happened to it."""
+    """A run that remembers what happened to it."""
 
     is_detached = False
 
@@ -228,7 +228,7 @@ event_loop.take_over(Path("/other"), second)
 event_loop.give_up(Path("/other"), second)
 print("the end")
 """
-    assert run_script(TENANTS + two) == ["the end", "first leaves"]
+    assert run_script(RUNS + two) == ["the end", "first leaves"]
 
 
 def test_a_run_may_still_work_in_a_thread_when_a_script_ends():
@@ -238,11 +238,11 @@ class Diligent(Run):
         print(await asyncio.to_thread(lambda: "one more file"))
 event_loop.take_over(Path("/other"), Diligent("diligent"))
 """
-    assert run_script(TENANTS + work) == ["first leaves", "one more file"]
+    assert run_script(RUNS + work) == ["first leaves", "one more file"]
 
 
 def test_a_script_that_fails_tells_its_runs_too():
-    assert run_script(TENANTS + "raise SystemExit('no')", status=1) == ["first leaves"]
+    assert run_script(RUNS + "raise SystemExit('no')", status=1) == ["first leaves"]
 
 
 def test_a_run_that_errs_or_does_not_end_is_no_matter_of_the_others():
@@ -257,6 +257,6 @@ class Endless(Run):
     async def leave(self):
         await asyncio.sleep(1e6)
 for i, kind in enumerate([Wrong, Endless, Run]):
-    event_loop.take_over(Path(f"/{i}"), kind(f"tenant {i}"))
+    event_loop.take_over(Path(f"/{i}"), kind(f"run {i}"))
 """
-    assert run_script(TENANTS + two) == ["first leaves", "tenant 2 leaves"]
+    assert run_script(RUNS + two) == ["first leaves", "run 2 leaves"]

@@ -23,7 +23,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.commands import to_retry, to_retry_at_start
 from adaptive_scheduler.run_folder.models import CANCELLED, DONE, RUNNING
 from adaptive_scheduler.server_support.planning import numbers_to_submit
-from tests.server_support.playing import Job, Manager, check_consistency, everything
+from tests.server_support.fake_manager import Job, Manager, check_consistency, everything
 
 MAX_JOBS = 4
 

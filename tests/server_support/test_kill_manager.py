@@ -8,7 +8,7 @@ from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableErr
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.kill_manager import KillManager
-from tests.server_support.playing import Job, Manager, played_reconciler
+from tests.server_support.fake_manager import Job, Manager, fake_reconciler
 from tests.waiting import wait_until
 
 
@@ -19,7 +19,7 @@ class Site(Manager):
         super().__init__([0] * n_jobs)
         self.run_folder = RunFolder.at(folder)
         self.run_folder.create()
-        self.reconciler = played_reconciler(self, self.run_folder)
+        self.reconciler = fake_reconciler(self, self.run_folder)
         self.submit(*range(n_jobs))
         for number in range(n_jobs):
             Job(self, number).hello()

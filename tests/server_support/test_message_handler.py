@@ -20,7 +20,7 @@ from adaptive_scheduler.run_folder.models import (
 from adaptive_scheduler.server_support import message_handler
 from adaptive_scheduler.version import __version__
 from tests.run_folder.test_state import steps_of
-from tests.server_support.playing import Job, Manager, check_consistency
+from tests.server_support.fake_manager import Job, Manager, check_consistency
 
 
 @pytest.fixture

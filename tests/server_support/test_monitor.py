@@ -11,7 +11,7 @@ import pytest
 from adaptive_scheduler.learners.goals import smart_goal
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.server_support.monitor import Monitor
-from tests.server_support.playing import Job, Manager, played_reconciler
+from tests.server_support.fake_manager import Job, Manager, fake_reconciler
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ class Run:
             learners=learners,
             groups=[0] * n_learners,
             record=manager.record,
-            reconciler=played_reconciler(manager, None),
+            reconciler=fake_reconciler(manager, None),
         )
         self.monitor = Monitor(database, smart_goal(goal, learners), lambda _: 4)
         self.monitor._cores[0] = 4

@@ -17,7 +17,7 @@ from adaptive_scheduler.server_support.planning import (
     numbers_to_submit,
     unheard_jobs,
 )
-from tests.server_support.playing import Job, Manager, everything
+from tests.server_support.fake_manager import Job, Manager, everything
 
 
 def started(manager):

@@ -17,12 +17,12 @@ from adaptive_scheduler.server_support.planning import numbers_to_submit
 from adaptive_scheduler.server_support.reconcile import LONGEST_END, gone_jobs
 from tests.asynchronous import in_a_loop
 from tests.journals import BEGAN, STARTED
-from tests.server_support.playing import (
+from tests.server_support.fake_manager import (
     Job,
     Manager,
     check_consistency,
     everything,
-    played_reconciler,
+    fake_reconciler,
 )
 
 #: Long after everything that the manager below has recorded.
@@ -43,7 +43,7 @@ class Database(Manager):
         self.n_flushes = 0
         self.cancelled = []
         self.asked_for = []
-        self.reconciler = played_reconciler(
+        self.reconciler = fake_reconciler(
             self, self.run_folder, self, read_outbox=self.read_outbox, flushed=self.flushed
         )
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.server_support.playing import check_consistency
+from tests.server_support.fake_manager import check_consistency
 from tests.server_support.simulated import Simulation, Site
 
 

@@ -16,7 +16,7 @@ from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support.submitter import Submitter
 from tests.asynchronous import in_a_loop
-from tests.server_support.playing import Manager, played_reconciler
+from tests.server_support.fake_manager import Manager, fake_reconciler
 
 N_LEARNERS = 4
 
@@ -28,7 +28,7 @@ class Database(Manager):
         super().__init__([0] * N_LEARNERS)
         self.run_folder = RunFolder.at(folder)
         self.run_folder.create()
-        self.reconciler = played_reconciler(self, self.run_folder)
+        self.reconciler = fake_reconciler(self, self.run_folder)
         self.submitting = self.reconciler.submitting
         #: Whether the disk takes what is recorded, one try after another; then it does.
         self.disk_takes_it = []

@@ -21,10 +21,10 @@ from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.server_support.folder_view import FolderView
 from adaptive_scheduler.server_support.info import THIS_PROCESS, as_text
 from adaptive_scheduler.version import __version__
-from tests.widgets.playing import PlayedRun
+from tests.widgets.fake_run import FakeRun
 
 
-class WrittenRun(PlayedRun):
+class WrittenRun(FakeRun):
     """A run that is played in memory, with the folder that it would have on disk."""
 
     def __init__(self, tmp_path, **keywords):
@@ -270,7 +270,7 @@ def test_commands_reach_the_manager(run, command, learners, call, words):
 
 def test_a_run_that_is_started_again_is_told_anew(run, tmp_path):
     new = run.view.rows()
-    other = PlayedRun(tmp_path / "other")
+    other = FakeRun(tmp_path / "other")
     other.job(2)
     run.database_manager, run.monitor = other.database_manager, other.monitor
     states = {row.index: row.state for row in run.view.rows(new.version).rows}

@@ -11,7 +11,7 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.widgets import controls
 from adaptive_scheduler.widgets.shown_run import ShownRun
 from tests.waiting import wait_until
-from tests.widgets.playing import PlayedRun
+from tests.widgets.fake_run import FakeRun
 from tests.widgets.test_html import INFO
 
 
@@ -57,7 +57,7 @@ def test_what_fails_is_said(error, words):
 
 
 def test_each_button_calls_the_run_and_says_what_came_of_it(tmp_path):
-    played = PlayedRun(tmp_path)
+    played = FakeRun(tmp_path)
     run = ShownRun.of(played)
     assert "cancelled" in controls.cancel_run(run).does()
     assert "2 learners cancelled" in controls.cancel_learners(run, [0, 2]).does()

@@ -9,7 +9,7 @@ import pytest
 
 from adaptive_scheduler.server_support.info import THIS_PROCESS, Failure, RunInfo
 from adaptive_scheduler.widgets.html import asset, static_page, strip
-from tests.widgets.playing import PlayedRun
+from tests.widgets.fake_run import FakeRun
 
 INFO = RunInfo(
     name="sweep",
@@ -33,7 +33,7 @@ INFO = RunInfo(
 
 
 def test_figures_are_those_of_the_run(tmp_path):
-    run = PlayedRun(tmp_path)
+    run = FakeRun(tmp_path)
     job = run.job(0)
     job.status(**{"npoints": 50, "npoints/s": 5.0, "cpu_usage": 90.0})
     run.database_manager.reconciler.queue = {
@@ -51,7 +51,7 @@ def test_figures_are_those_of_the_run(tmp_path):
 
 @pytest.mark.parametrize("status", ["finished", "cancelled", "failed"])
 def test_a_run_that_is_over_uses_nothing_any_more(tmp_path, status):
-    run = PlayedRun(tmp_path)
+    run = FakeRun(tmp_path)
     run.job(0).status(**{"npoints/s": 5.0, "cpu_usage": 90.0})
     run.state_word = status
     info = run.view.info()
@@ -90,7 +90,7 @@ def test_the_line_that_tells_why_jobs_wait_is_always_there():
 
 
 def test_how_jobs_have_ended_is_said_if_not_all_have_ended_well(tmp_path):
-    run = PlayedRun(tmp_path)
+    run = FakeRun(tmp_path)
     ends = run.database_manager.state.totals.ends
     ends["COMPLETED"] = 4
     assert "Jobs that ended" not in strip(run.view.info())

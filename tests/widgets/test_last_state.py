@@ -9,7 +9,7 @@ import pytest
 from adaptive_scheduler.widgets import Dashboard, dashboard, last_state, multi
 from adaptive_scheduler.widgets.last_state import LastState, page_of
 from tests.waiting import wait_until
-from tests.widgets.playing import PlayedRun
+from tests.widgets.fake_run import FakeRun
 
 pytest.importorskip("IPython")
 
@@ -50,7 +50,7 @@ def interval(monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    return PlayedRun(tmp_path)
+    return FakeRun(tmp_path)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_dashboard_that_nobody_sees_renews_nothing(run, shell, interval):
 
 
 def test_several_runs_are_on_one_page_which_all_of_them_renew(tmp_path, shell, interval):
-    runs = [PlayedRun(tmp_path / name) for name in ("a", "b")]
+    runs = [FakeRun(tmp_path / name) for name in ("a", "b")]
     tabs = multi(runs)
     tabs._ipython_display_()
     (widget, _), (page, _) = shell.display_pub.new
@@ -190,7 +190,7 @@ def test_several_runs_are_on_one_page_which_all_of_them_renew(tmp_path, shell, i
 
 
 def test_a_page_has_a_bounded_size_whatever_goes_wrong(tmp_path):
-    run = PlayedRun(tmp_path, n_learners=300)
+    run = FakeRun(tmp_path, n_learners=300)
     for index in range(300):
         run.job(index).failed("E" * 100_000)
     run.job_manager.trouble = "T" * 100_000

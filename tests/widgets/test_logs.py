@@ -12,7 +12,7 @@ from adaptive_scheduler.run_folder.attempts import attempts_at
 from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.widgets.logs import FollowedLog
 from adaptive_scheduler.widgets.plots import curves_of
-from tests.widgets.playing import PlayedRun
+from tests.widgets.fake_run import FakeRun
 
 
 def status(learner, npoints, second=0, **fields):
@@ -53,7 +53,7 @@ def write_journal(run, *records):
 
 
 def test_attempts_have_their_ends(tmp_path):
-    run = PlayedRun(tmp_path)
+    run = FakeRun(tmp_path)
     write_journal(
         run,
         assigned(1, 1, "7"),
@@ -80,7 +80,7 @@ def test_attempts_have_their_ends(tmp_path):
 
 
 def test_the_attempt_that_a_compaction_remembers_is_there(tmp_path):
-    run = PlayedRun(tmp_path)
+    run = FakeRun(tmp_path)
     was = events.LearnerWas(
         time=1, learner=2, state="ready", attempt=5, error="E", job=JobIdentity("7"), job_name="s-2"
     )
@@ -90,7 +90,7 @@ def test_the_attempt_that_a_compaction_remembers_is_there(tmp_path):
 
 
 def test_without_a_journal_there_are_no_attempts(tmp_path):
-    assert attempts_at(PlayedRun(tmp_path).run_folder, 0) == []
+    assert attempts_at(FakeRun(tmp_path).run_folder, 0) == []
 
 
 # What is shown.
@@ -98,7 +98,7 @@ def test_without_a_journal_there_are_no_attempts(tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    run = PlayedRun(tmp_path, max_fails=1)
+    run = FakeRun(tmp_path, max_fails=1)
     run.run_folder.logs.mkdir(parents=True)
     return run
 

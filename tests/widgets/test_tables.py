@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from adaptive_scheduler.widgets.tables import FollowedJobs, FollowedLearners
-from tests.widgets.playing import PlayedRun
+from tests.widgets.fake_run import FakeRun
 
 
 def test_a_row_says_what_its_job_has_told(tmp_path):
-    run = PlayedRun(tmp_path)
+    run = FakeRun(tmp_path)
     job = run.job(1)
     job.status(npoints=25, latest_loss=0.5, cpu_usage=80.0, mem_usage=1.5)
     table = FollowedLearners(run.view)
@@ -25,7 +25,7 @@ def test_a_row_says_what_its_job_has_told(tmp_path):
 
 
 def test_errors_are_shown_in_one_line(tmp_path):
-    run = PlayedRun(tmp_path, max_fails=1)
+    run = FakeRun(tmp_path, max_fails=1)
     run.job(0).failed(error="ValueError:\n no value", traceback="...")
     table = FollowedLearners(run.view)
     table.update()
@@ -34,7 +34,7 @@ def test_errors_are_shown_in_one_line(tmp_path):
 
 
 def test_only_what_has_changed_is_read_and_travels(tmp_path):
-    run = PlayedRun(tmp_path, n_learners=5000)
+    run = FakeRun(tmp_path, n_learners=5000)
     table = FollowedLearners(run.view)
     table.update()
     table.columns.whole()
@@ -47,7 +47,7 @@ def test_only_what_has_changed_is_read_and_travels(tmp_path):
 
 
 def test_nonsense_from_a_job_is_shown_as_nothing(tmp_path):
-    run = PlayedRun(tmp_path)
+    run = FakeRun(tmp_path)
     run.job(0).status(npoints="many", latest_loss=True, cpu_usage=None)
     table = FollowedLearners(run.view)
     table.update()
@@ -56,7 +56,7 @@ def test_nonsense_from_a_job_is_shown_as_nothing(tmp_path):
 
 
 def test_a_run_with_another_state_is_followed(tmp_path):
-    run, other = PlayedRun(tmp_path), PlayedRun(tmp_path)
+    run, other = FakeRun(tmp_path), FakeRun(tmp_path)
     table = FollowedLearners(run.view)
     table.update()
     other.job(2)
@@ -66,7 +66,7 @@ def test_a_run_with_another_state_is_followed(tmp_path):
 
 
 def test_jobs_are_read_anew_when_they_have_changed(tmp_path):
-    run = PlayedRun(tmp_path)
+    run = FakeRun(tmp_path)
     run.job(1)
     table = FollowedJobs(run.view)
     table.update()

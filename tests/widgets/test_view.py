@@ -10,12 +10,12 @@ from adaptive_scheduler.widgets.plots import picture_of
 from adaptive_scheduler.widgets.shown_run import ShownRun
 from adaptive_scheduler.widgets.view import DashboardWidget
 from tests.waiting import wait_until
-from tests.widgets.playing import PlayedRun
+from tests.widgets.fake_run import FakeRun
 
 
 @pytest.fixture
 def run(tmp_path):
-    return PlayedRun(tmp_path)
+    return FakeRun(tmp_path)
 
 
 @pytest.fixture

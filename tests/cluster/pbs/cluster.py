@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.pbs.commands import tell_keeper
+from tests.cluster.pbs.commands import tell_mom
 from tests.cluster.pbs.state import BLANK, Job, create, server
 from tests.cluster.processes import find, kill_all
 from tests.whole_lines import whole_lines
@@ -95,12 +95,12 @@ class FakePBS:
     def requeue(self, job_id: str) -> None:
         """Kill a job and put it back into the queue, as qrerun does."""
         with server(self.folder) as pbs:
-            tell_keeper(pbs.jobs[job_id], "requeue")
+            tell_mom(pbs.jobs[job_id], "requeue")
 
     def reach_walltime(self, job_id: str) -> None:
         """Let the time of a running job be over now."""
         with server(self.folder) as pbs:
-            tell_keeper(pbs.jobs[job_id], "overtime")
+            tell_mom(pbs.jobs[job_id], "overtime")
 
     def move(self, job_id: str) -> None:
         """Let a job have been moved to another server, where it runs."""
@@ -117,7 +117,7 @@ class FakePBS:
         with server(self.folder) as pbs:
             for job in pbs.jobs.values():
                 if job["state"] == "R" and name in (job["nodes"] or ()):
-                    job.update(state="Q", nodes=None, keeper=None, wish=None)
+                    job.update(state="Q", nodes=None, mom=None, request=None)
 
     def add_job_of(self, owner: str, name: str, **fields: Any) -> str:
         """Put a job of somebody else into the queue; it is held."""

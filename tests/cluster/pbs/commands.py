@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster.pbs.describe import described
-from tests.cluster.pbs.keeper import keep
+from tests.cluster.pbs.mom import run_job
 from tests.cluster.pbs.qsub import qsub
 from tests.cluster.pbs.state import SERVER, Job, Server, server
 from tests.cluster.pbs.text import record
@@ -33,8 +33,8 @@ _ID = re.compile(r"(\d+)(\[\d*\])?(\..*)?")
 
 def main(name: str, folder: Path, arguments: list[str]) -> int:
     """Do what a command does, and return its exit code."""
-    if name == "keeper":
-        keep(folder, arguments[0])
+    if name == "mom":
+        run_job(folder, arguments[0])
         return 0
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -142,19 +142,19 @@ def _delete_one(pbs: Server, job_id: str, *, is_forced: bool) -> tuple[str, int]
 
 
 def delete(pbs: Server, job: Job) -> None:
-    """End a job: at once if it does not run, or through its keeper."""
+    """End a job: at once if it does not run, or through its mom."""
     if job["state"] in {"Q", "H", "W"}:
         pbs.finish(job, None, "deleted")
     elif job["state"] == "R":
-        tell_keeper(job, "delete")
+        tell_mom(job, "delete")
 
 
-def tell_keeper(job: Job, wish: str) -> None:
-    """Let the keeper of a job know what is wanted."""
-    job["wish"] = wish
-    if job["keeper"] is not None:
+def tell_mom(job: Job, request: str) -> None:
+    """Let the mom of a job know what is wanted."""
+    job["request"] = request
+    if job["mom"] is not None:
         with suppress(ProcessLookupError):
-            os.kill(job["keeper"], signal.SIGUSR1)
+            os.kill(job["mom"], signal.SIGUSR1)
 
 
 def _qselect(folder: Path, arguments: list[str]) -> int:

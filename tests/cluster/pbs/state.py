@@ -1,6 +1,6 @@
 """What the fake server knows: jobs and settings, in a file under a lock.
 
-Whoever changes something does it here: a command, or the keeper of a job. There
+Whoever changes something does it here: a command, or the mom of a job. There
 is no daemon, so nothing is left when a test is over but jobs.
 """
 
@@ -65,8 +65,8 @@ BLANK: Job = {
     "nodes": None,
     "is_moved": False,
     "is_torque": False,
-    "keeper": None,
-    "wish": None,
+    "mom": None,
+    "request": None,
     "is_array": False,
     "array": None,
     "index": None,
@@ -143,7 +143,7 @@ class Server:
 
     def finish(self, job: Job, status: int | None, end: str) -> None:
         """Take note that a job has ended: by itself, or because it was deleted."""
-        job.update(status=status, changed=time.time(), keeper=None)
+        job.update(status=status, changed=time.time(), mom=None)
         job["substate"] = {"finished": 92, "failed": 93}.get(end, 91)
         if job["run_count"]:
             job["comment"] += f" and {end}"
@@ -190,7 +190,7 @@ def create(folder: Path, **settings: Any) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     data = {"next": 1, "settings": SETTINGS | settings, "jobs": {}}
     (folder / "state.json").write_text(json.dumps(data))
-    for name in ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "keeper"):
+    for name in ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "mom"):
         command = folder / "bin" / name
         command.write_text(
             f"#!{sys.executable} -IS\n"
@@ -221,7 +221,7 @@ def write_ssh(folder: Path) -> None:
 def start_keeper(folder: Path, job_id: str) -> None:
     """Start the process that runs a job."""
     subprocess.Popen(
-        [folder / "bin" / "keeper", job_id],
+        [folder / "bin" / "mom", job_id],
         env={"FAKE_PBS": str(folder), "PATH": os.defpath},
         cwd="/",
         stdin=subprocess.DEVNULL,

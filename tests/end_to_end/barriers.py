@@ -8,7 +8,7 @@ from tests.end_to_end.ledger import Noted
 FIRST, SECOND, N_POINTS = 20, 40, 50
 
 
-class Gates:
+class Barriers:
     """Files that let functions go on."""
 
     def __init__(self, folder):

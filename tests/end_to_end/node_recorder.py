@@ -16,7 +16,7 @@ _PAUSE = 0.02
 
 
 @dataclass(frozen=True)
-class Placed:
+class NodeRecorder:
     """A user's function whose first evaluations wait for each other.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Ends a cluster whose owner has died: ``python -m tests.cluster.warden PID FOLDER``."""
+"""Ends a cluster whose owner has died: ``python -m tests.cluster.process_reaper PID FOLDER``."""
 
 from __future__ import annotations
 

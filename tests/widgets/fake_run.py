@@ -13,7 +13,7 @@ from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.live_view import LiveView
 from adaptive_scheduler.server_support.monitor import Monitor
-from tests.server_support.playing import Job, Manager, played_reconciler
+from tests.server_support.fake_manager import Job, Manager, fake_reconciler
 
 
 class HeardJob(Job):
@@ -23,7 +23,7 @@ class HeardJob(Job):
         return event_loop.call(super().send, message)
 
 
-class PlayedRun:
+class FakeRun:
     """What the dashboard reads of a `RunManager`, with jobs that tests play."""
 
     def __init__(self, tmp_path, n_learners=3, goal=100, max_fails=50, **keywords):
@@ -42,7 +42,7 @@ class PlayedRun:
             learners=self.learners,
             groups=[0] * n_learners,
             record=self.manager.record,
-            reconciler=played_reconciler(self.manager, self.run_folder),
+            reconciler=fake_reconciler(self.manager, self.run_folder),
             disk_trouble="",
             resolved=Project.here().resolve_all(self.fnames),
         )

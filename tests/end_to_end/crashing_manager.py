@@ -1,6 +1,6 @@
 """Managers that die at a given step of what they write, without warning.
 
-``python -m tests.end_to_end.mortal`` reads orders, one JSON object a line, forks a
+``python -m tests.end_to_end.crashing_manager`` reads orders, one JSON object a line, forks a
 manager for each (all imports are paid for once), and tells how it ended.
 """
 

@@ -23,12 +23,12 @@ _SIGNALS = {signal.SIGCHLD, signal.SIGUSR1}
 _OVERTIME, _OVERTIME_OF_TORQUE = -29, -11
 
 
-def keep(folder: Path, job_id: str) -> None:
+def run_job(folder: Path, job_id: str) -> None:
     """Run a job until it ends, and tell the server."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     with server(folder) as pbs:
         job = pbs.jobs[job_id]
-        job["keeper"] = os.getpid()
+        job["mom"] = os.getpid()
     output = _output(folder, job)
     try:
         file = output.open("ab" if job["run_count"] > 1 else "wb")
@@ -42,11 +42,11 @@ def keep(folder: Path, job_id: str) -> None:
         _kill(shell.pid, signal.SIGKILL)
         time.sleep(_TICK)
     with server(folder) as pbs:
-        job = pbs.jobs.get(job_id, {"keeper": None})
-        if job["keeper"] != os.getpid():
+        job = pbs.jobs.get(job_id, {"mom": None})
+        if job["mom"] != os.getpid():
             return  # the server has given up the node, and the job is somewhere else
         if end == "requeued":
-            job.update(state="Q", nodes=None, keeper=None, wish=None)
+            job.update(state="Q", nodes=None, mom=None, request=None)
         else:
             pbs.finish(job, status, end)
             _deliver(job, output)
@@ -74,7 +74,7 @@ def _give_back(folder: Path, job_id: str) -> None:
     """Put a job that could not be started back into the queue; or hold it at last."""
     with server(folder) as pbs:
         job = pbs.jobs[job_id]
-        job.update(state="Q", nodes=None, keeper=None)
+        job.update(state="Q", nodes=None, mom=None)
         if job["run_count"] > _MAX_STARTS:
             job.update(state="H", hold="s", comment=_HELD)
 
@@ -134,38 +134,38 @@ def _watch(folder: Path, job: Job, shell: subprocess.Popen[bytes]) -> tuple[int,
     """Return the exit status of a job, and how its end is called."""
     kill_at, is_overtime = None, False
     deadline = time.monotonic() + job["walltime"] if job["walltime"] else None
-    wish, kill_delay = _wish(folder, job["id"])
-    is_told = wish is not None
+    request, kill_delay = _request_for(folder, job["id"])
+    is_told = request is not None
     # Like pbs_mom, wait for those that go on after they were told to end.
     while shell.poll() is None or (kill_at is not None and _session(shell.pid)):
         now = time.monotonic()
-        if is_told and wish == "requeue":
+        if is_told and request == "requeue":
             _kill(shell.pid, signal.SIGKILL)
         elif is_told or (deadline is not None and now >= deadline):
-            is_overtime = is_overtime or not is_told or wish == "overtime"
+            is_overtime = is_overtime or not is_told or request == "overtime"
             deadline, is_told = None, False
             _kill(shell.pid, signal.SIGTERM)
             kill_at = now + kill_delay
         if kill_at is not None and now >= kill_at:
             _kill(shell.pid, signal.SIGKILL)
         caught = signal.sigtimedwait(_SIGNALS, _TICK)
-        if caught is not None and caught.si_signo == signal.SIGUSR1 and wish is None:
-            wish, kill_delay = _wish(folder, job["id"])
-            is_told = wish is not None
+        if caught is not None and caught.si_signo == signal.SIGUSR1 and request is None:
+            request, kill_delay = _request_for(folder, job["id"])
+            is_told = request is not None
     code = shell.returncode
     status = 256 - code if code < 0 else code
-    if wish == "requeue":
+    if request == "requeue":
         return status, "requeued"
-    if wish == "delete":
+    if request == "delete":
         return status, f"terminated by {job['owner']}@{SERVER}.lab.test"
     if is_overtime:
         return _OVERTIME_OF_TORQUE if job["is_torque"] else _OVERTIME, "failed"
     return status, "finished" if status == 0 else "failed"
 
 
-def _wish(folder: Path, job_id: str) -> tuple[str | None, float]:
+def _request_for(folder: Path, job_id: str) -> tuple[str | None, float]:
     with server(folder) as pbs:
-        return pbs.jobs[job_id]["wish"], pbs.settings["kill_delay"]
+        return pbs.jobs[job_id]["request"], pbs.settings["kill_delay"]
 
 
 def _kill(session: int, signum: signal.Signals) -> None:

@@ -20,7 +20,7 @@ _PAUSE = 0.01
 
 
 @dataclass(frozen=True)
-class OnSickDisk:
+class OnFailingDisk:
     """A function, and a sign beside it.
 
     Parameters
@@ -56,7 +56,7 @@ def _sick(fsync: Callable[[int], None], sign: Path) -> Callable[[int], None]:
     return call
 
 
-def make_sick(sign: Path, what: int | str) -> None:
+def make_failing(sign: Path, what: int | str) -> None:
     """Give the sign, in one go."""
     new = sign.with_suffix(".new")
     new.write_text(str(what))

@@ -112,7 +112,7 @@ class Manager:
         return [entry.state for entry in self.state.learners]
 
 
-def played_reconciler(manager, folder, scheduler=None, **keywords):
+def fake_reconciler(manager, folder, scheduler=None, **keywords):
     """Return what looks at the queue for a manager."""
     unused = {"read_outbox": None, "flushed": None, "max_log_lines": 3}
     return Reconciler(manager.record, scheduler, folder, manager.handler, **{**unused, **keywords})

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Wandering:
+class ChangesDirectory:
     """A function, goal, loss or initializer that goes to `folder`, and then returns `value`.
 
     Without a `value` it returns the square of its argument.
@@ -29,7 +29,7 @@ def read_marker(x: float) -> float:
 
 
 @dataclass(frozen=True)
-class WanderingGoal:
+class GoalThatChangesDirectory:
     """A goal of so many points that goes to `folder` each time it is asked."""
 
     folder: Path
