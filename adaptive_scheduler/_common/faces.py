@@ -104,10 +104,12 @@ class Face:
         The entry ``**options`` of its docstring is replaced by one for each option.
         """
         shown: Any = taker
-        signature = inspect.signature(taker)
+        called: Any = shown.__init__ if isinstance(taker, type) else taker
+        signature = inspect.signature(called)
         own = {n: p for n, p in signature.parameters.items() if p.kind is not Parameter.VAR_KEYWORD}
         more = {name: p for name, p in self.keywords.items() if name not in own}
-        shown.__signature__ = signature.replace(parameters=[*own.values(), *more.values()])
+        # A subclass with a constructor of its own has its signature, not the one of this class.
+        called.__signature__ = signature.replace(parameters=[*own.values(), *more.values()])
         shown.__doc__ = self._documented(shown.__doc__ or "", more)
         self._more_names = frozenset(own)
         return taker

@@ -58,6 +58,24 @@ def test_a_signature_spells_them_out_with_the_names_and_defaults_of_the_face():
     assert str(inspect.signature(walk)) == "(far, *, rest: 'float' = 9, colour: 'str' = 'red')"
 
 
+def test_a_subclass_with_a_constructor_of_its_own_shows_that():
+    @Face("Walk", Declared)
+    class Walk:
+        def __init__(self, far, **options):
+            pass
+
+    class Same(Walk):
+        pass
+
+    class Stroll(Walk):
+        def __init__(self, far, *, is_slow=True):
+            super().__init__(far, pause=9 if is_slow else 1)
+
+    assert list(inspect.signature(Walk).parameters) == ["far", "pause", "colour"]
+    assert inspect.signature(Same) == inspect.signature(Walk)
+    assert str(inspect.signature(Stroll)) == "(far, *, is_slow=True)"
+
+
 def test_a_docstring_tells_of_each_with_type_unit_and_default():
     text = inspect.getdoc(walk)
     assert "rest : float, in seconds, default 9\n    How long it waits.\ncolour : str" in text
