@@ -10,20 +10,18 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from adaptive_scheduler.client_support.fence import Fence
 from adaptive_scheduler.client_support.job_log import note
 from adaptive_scheduler.client_support.offline import FollowedRun
 from adaptive_scheduler.client_support.place import Place
-from adaptive_scheduler.errors import UntrustedFileError
+from adaptive_scheduler.errors import AdaptiveSchedulerError, UntrustedFileError
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder.outbox import Outbox
+from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.version import __version__
-
-if TYPE_CHECKING:
-    from adaptive_scheduler.run_folder.spec import RunSpec
 
 #: Seconds after which a job finds out whether anybody listens.
 _LITTLE_PATIENCE = 3.0
@@ -78,6 +76,7 @@ class ManagerClient:
         self.job_name = f"{spec.job_name}-{number}"
         self.holding: messages.Attempt | None = None
         self.is_heard = True
+        self._folder = folder
         self._spec = spec
         self._run = FollowedRun(spec, n_learners)
         self._place = place
@@ -215,6 +214,7 @@ class ManagerClient:
         The claim is on disk before the journal is read once more: of this job
         and a manager that can't be reached, one sees what the other did.
         """
+        self._run.renew(self._newest_spec())
         given = self._run.given_attempt(self.job)
         if given is not None and given.learner not in self._tried:
             if not self._outbox.is_claimed(given):
@@ -230,6 +230,14 @@ class ManagerClient:
                     note("took a learner unasked", learner=attempt.learner)
                     return attempt
         return None
+
+    def _newest_spec(self) -> RunSpec:
+        """Read what the run is: a manager that came and went may have declared it anew."""
+        try:
+            return RunSpec.read(self._folder)
+        except AdaptiveSchedulerError as error:
+            note("the run's spec can't be read again", level=logging.WARNING, error=str(error))
+            return self._spec
 
     def _is_mine(self, attempt: messages.Attempt) -> bool:
         """Whether a claim counts: if the manager was quicker, it is taken back."""

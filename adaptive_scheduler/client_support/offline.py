@@ -28,13 +28,25 @@ class FollowedRun:
     """
 
     def __init__(self, spec: RunSpec, n_learners: int) -> None:
+        self._n_learners = n_learners
+        self._start(spec)
+
+    def _start(self, spec: RunSpec) -> None:
         self._follower = JournalFollower(spec.run_folder.journal)
+        self._dependencies = dict(spec.dependencies or {})
+        self._max_fails = spec.max_fails_per_job
         self._state = RunState(
-            spec.groups or [0] * n_learners,
-            dependencies=spec.dependencies or {},
-            max_fails=spec.max_fails_per_job,
+            spec.groups or [0] * self._n_learners,
+            dependencies=self._dependencies,
+            max_fails=self._max_fails,
             keep_history=False,
         )
+
+    def renew(self, spec: RunSpec) -> None:
+        """Follow the run by what its latest manager has declared."""
+        declared = dict(spec.dependencies or {}), spec.max_fails_per_job
+        if declared != (self._dependencies, self._max_fails):
+            self._start(spec)
 
     def free_attempts(self, number: int) -> Iterator[Attempt]:
         """Yield the attempts that job `number` may claim by itself, at its own learner first.

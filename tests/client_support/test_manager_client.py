@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from adaptive_scheduler.client_support import manager_client as desk_module
+from adaptive_scheduler.client_support import manager_client as client_module
 from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.manager_client import ManagerClient, Verdict
 from adaptive_scheduler.client_support.offline import FollowedRun
@@ -48,8 +48,8 @@ class Run:
         """Have jobs wait as long as it takes, or not at all where nobody would answer."""
         patience = PATIENCE if is_patient else 0.3
         self._monkeypatch.setattr(connection_module, "_FIRST_PAUSE", 0.3)
-        self._monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", patience)
-        self._monkeypatch.setattr(desk_module, "_PATIENCE", patience)
+        self._monkeypatch.setattr(client_module, "_LITTLE_PATIENCE", patience)
+        self._monkeypatch.setattr(client_module, "_PATIENCE", patience)
 
     @contextlib.asynccontextmanager
     async def manager(self):
@@ -94,6 +94,13 @@ class Run:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     return Run(tmp_path / "sweep-run", monkeypatch)
+
+
+def declare(run, **options):
+    """Write what a manager says of the run at its start."""
+    spec = RunSpec(job_name="sweep", run_folder=run.folder, n_learners=run.n_learners, **options)
+    run.folder.spec.write_bytes(spec.to_json())
+    run.folder.spec.chmod(0o600)
 
 
 def done(client, **figures):
@@ -276,7 +283,7 @@ async def test_a_job_does_not_take_what_it_was_given_and_another_has_claimed(run
 @pytest.fixture
 def failing_disk(run, monkeypatch):
     """Have the outbox fail three times, as on a disk that is full for a while."""
-    monkeypatch.setattr(desk_module, "_FIRST_DISK_PAUSE", 0.01)
+    monkeypatch.setattr(client_module, "_FIRST_DISK_PAUSE", 0.01)
     left = [errno.ENOSPC, errno.EDQUOT, errno.ESTALE]
     real = outbox_module._write
 
@@ -331,7 +338,7 @@ async def test_a_manager_that_comes_back_hears_what_the_disk_did_not_take(
 async def test_a_disk_that_stays_broken_ends_the_job_with_what_it_said(
     run, failing_disk, monkeypatch
 ):
-    monkeypatch.setattr(desk_module, "_DISK_PATIENCE", 0.0)
+    monkeypatch.setattr(client_module, "_DISK_PATIENCE", 0.0)
     with run.job(1) as client:
         with pytest.raises(OSError, match="No space"):
             await client.next_attempt()
@@ -443,8 +450,8 @@ class Requests:
 
 @in_a_loop
 async def test_a_manager_that_may_be_busy_is_waited_for_once(run, monkeypatch):
-    monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", 3.0)
-    monkeypatch.setattr(desk_module, "_PATIENCE", 30.0)
+    monkeypatch.setattr(client_module, "_LITTLE_PATIENCE", 3.0)
+    monkeypatch.setattr(client_module, "_PATIENCE", 30.0)
     with run.job(0) as client:
         requests = Requests(client, is_refused=False)
         await client.next_attempt()
@@ -455,9 +462,21 @@ async def test_a_manager_that_may_be_busy_is_waited_for_once(run, monkeypatch):
 
 @in_a_loop
 async def test_where_nobody_listens_a_job_does_not_wait_long(run, monkeypatch):
-    monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", 3.0)
+    monkeypatch.setattr(client_module, "_LITTLE_PATIENCE", 3.0)
     with run.job(0) as client:
         requests = Requests(client, is_refused=True)
         await client.next_attempt()
         await client.report(done(client))
         assert requests.patiences == [3.0]
+
+
+@in_a_loop
+async def test_a_job_that_is_alone_goes_by_what_the_last_manager_has_declared(run):
+    with run.job(1) as client:
+        async with run.manager():
+            await client.next_attempt()
+            await client.report(done(client))
+        declare(run, dependencies={0: [2]})
+        assert await client.next_attempt() == messages.Attempt(2, 1)
+        declare(run)
+        assert await client.next_attempt() == messages.Attempt(0, 1)

@@ -223,3 +223,18 @@ def test_a_job_is_known_by_its_id_whatever_process_of_it_asks(path):
     assert manager.state.learners[0].job == JobIdentity("0", 1)
     manager.job_gone("0")
     assert free(path, manager) == [(0, 3)]
+
+
+def test_a_job_follows_what_a_later_manager_has_declared(path):
+    manager = Manager([0, 0], max_fails=3)
+    job = Job(manager, 0)
+    for _ in range(2):
+        job.hello()
+        job.failed()
+    write(path, manager.journal)
+    run = FollowedRun(spec_of(path, max_fails_per_job=3), 2)
+    assert [a.learner for a in run.free_attempts(0)] == [0, 1]
+    run.renew(spec_of(path, max_fails_per_job=2))
+    assert [a.learner for a in run.free_attempts(0)] == [1]
+    run.renew(spec_of(path, max_fails_per_job=2, dependencies={1: [0]}))
+    assert [a.learner for a in run.free_attempts(0)] == []
