@@ -152,8 +152,9 @@ class KillManager(BaseManager):
             return
         self.cancelled += [job_id for job_id in lost if job_id not in self.cancelled]
         if self.move_to is not None:
+            folder = self.database_manager.project.path(self.move_to)
             try:
-                await asyncio.to_thread(self._move, lost.values(), self.move_to)
+                await asyncio.to_thread(self._move, lost.values(), folder)
             except OSError as error:
                 self._warn_once(f"The output of jobs that were cancelled can't be moved: {error}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
+from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.kill_manager import KillManager
@@ -17,6 +18,7 @@ class Site(Manager):
 
     def __init__(self, folder, n_jobs=2):
         super().__init__([0] * n_jobs)
+        self.project = Project.at(folder.parent)
         self.run_folder = RunFolder.at(folder)
         self.run_folder.create()
         self.reconciler = fake_reconciler(self, self.run_folder)
@@ -148,6 +150,14 @@ def test_the_output_of_cancelled_jobs_is_moved(site, watch, tmp_path):
     watch(move_to=tmp_path / "bad")
     wait_until((tmp_path / "bad" / "sweep-0-0.out").exists)
     assert not site.output(0).exists()
+
+
+def test_a_relative_folder_for_the_output_is_one_of_the_project(site, watch, tmp_path, monkeypatch):
+    watch(move_to="bad")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    site.prints(0, b"srun: error: x\n")
+    wait_until((site.project.folder / "bad" / "sweep-0-0.out").exists)
 
 
 def test_output_that_cannot_be_moved_is_told_and_stays(site, watch, tmp_path, caplog):
