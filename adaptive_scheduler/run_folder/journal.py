@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from adaptive_scheduler._common.trusted import open_trusted
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.run_folder.events import (
     FORMAT,
@@ -183,10 +184,13 @@ class JournalFollower:
         The journal.
     from_end
         Pass over what is there already.
+    trust
+        Whether to read it even if another user may have written it.
     """
 
-    def __init__(self, path: Path, *, from_end: bool = False) -> None:
+    def __init__(self, path: Path, *, from_end: bool = False, trust: bool = True) -> None:
         self._path = path
+        self._trust = trust
         self._file, self._position = _NO_FILE, 0
         if not from_end:
             return
@@ -202,12 +206,15 @@ class JournalFollower:
         ------
         OSError, RunFolderError
             If it can't be read, or has another format.
+        UntrustedFileError
+            Without `trust`, if another user may have written it.
         """
-        try:
-            file = self._path.open("rb")
-        except FileNotFoundError:
-            return
-        with file:
+        with contextlib.ExitStack() as closed_at_end:
+            opening = open_trusted(self._path, trust=self._trust, follow_link=True)
+            try:
+                file = closed_at_end.enter_context(opening)
+            except FileNotFoundError:
+                return
             which = _which_file(file)
             if which != self._file:
                 self._file, self._position = which, 0

@@ -60,6 +60,9 @@ class FolderView:
         The run folder.
     send
         Does what `command` is asked to; without it, the run is only looked at.
+    trust
+        Whether to show a run that another user may have written: there is no code in what
+        is read. Whoever acts on what it says must not.
 
     Attributes
     ----------
@@ -70,18 +73,23 @@ class FolderView:
     ------
     RunFolderError
         If there is no run, or its journal can't be read.
+    UntrustedFileError
+        Without `trust`, if another user may have written its spec or journal.
     """
 
     def __init__(
         self,
         root: str | Path,
         send: Callable[[Command, Sequence[int] | None], str] | None = None,
+        *,
+        trust: bool = True,
     ) -> None:
-        self.spec = RunSpec.read(root, trust=True)  # it is looked at, and holds no code
+        self.spec = RunSpec.read(root, trust=trust)
         self._folder = self.spec.run_folder
         self._send = send
         self._lock = threading.Lock()
-        self._follower = JournalFollower(self._folder.journal)
+        self._trust = trust
+        self._follower = JournalFollower(self._folder.journal, trust=trust)
         self._record = _Record(self.spec)
         self._reports: list[Path] = []
         self._history = History()
@@ -199,12 +207,12 @@ class FolderView:
         self._holder = living_holder(self._folder)
         records = list(self._follower.new_records())
         if records and self._reports:  # what was reported stands in the journal by now
-            self._follower = JournalFollower(self._folder.journal)
+            self._follower = JournalFollower(self._folder.journal, trust=self._trust)
             records = list(self._follower.new_records())
         for record in records:
             if isinstance(record, events.RunBegan):  # another file has taken the journal's place
                 if record.run_id != self.spec.run_id:
-                    self.spec = RunSpec.read(self._folder.root, trust=True)
+                    self.spec = RunSpec.read(self._folder.root, trust=self._trust)
                 self._record = _Record(self.spec)
                 self._reports = []
             self._record.apply(record)

@@ -30,6 +30,7 @@ from adaptive_scheduler.server_support.takeover import take_lock
 
 if TYPE_CHECKING:
     from adaptive_scheduler.protocol.messages import Command
+    from adaptive_scheduler.scheduler.base import BaseScheduler
 
 #: Seconds that a living manager gets to answer.
 _PATIENCE = 10.0
@@ -69,12 +70,15 @@ def command_run(root: str | Path, command: Command, learners: Sequence[int] | No
         If it can't be done.
     RunFolderError
         If there is no run.
+    UntrustedFileError
+        If another user may have written what says what the run is, or its journal.
     ConnectionLostError
         If a manager lives and does not answer.
     SchedulerError
         If the scheduler could not be asked.
     """
-    view = FolderView(root)
+    # Records of another user could name our jobs: nothing is locked, written or asked for them.
+    view = FolderView(root, trust=False)
     is_end = command == "cancel" and learners is None
     if is_end and view.state.ended == "finished":
         return "The run is finished: there is nothing to cancel."
@@ -89,9 +93,9 @@ def command_run(root: str | Path, command: Command, learners: Sequence[int] | No
     try:
         take_lock(lock, view.folder)
     except RunFolderLockedError:
-        return _ask_manager(FolderView(root), command, learners)
+        return _ask_manager(FolderView(root, trust=False), command, learners)
     try:
-        return _act(FolderView(root), command, learners)
+        return _act(FolderView(root, trust=False), command, learners)
     finally:
         lock.release()
 
@@ -134,13 +138,17 @@ def _act(view: FolderView, command: Command, learners: Sequence[int] | None) -> 
     if command == "cancel" and learners is None:
         n_jobs = _cancel_all_jobs(view)
         _append(view, [events.RunEnded(time=now, status="cancelled")])
-        return f"{counted(n_jobs, 'job')} are being cancelled. {in_words('cancel')}"
+        verb = "is" if n_jobs == 1 else "are"
+        return f"{counted(n_jobs, 'job')} {verb} being cancelled. {in_words('cancel')}"
     records = records_of(command, view.state, learners, now)
-    _append(view, records)
-    if command == "cancel":
+    if command != "cancel":
+        _append(view, records)
+    else:
+        scheduler = from_data(view.spec.scheduler)  # fails here for a class of the user's own
+        _append(view, records)
         for record in records:
             view.state.apply(record)
-        _cancel_unwanted_jobs(view, now)
+        _cancel_unwanted_jobs(view, scheduler, now)
     n_learners = len(records) if command in ("retry", "cancel") else None
     return f"{in_words(command, n_learners)} {_ATTACH}"
 
@@ -153,9 +161,8 @@ def _cancel_all_jobs(view: FolderView) -> int:
     return len(jobs)
 
 
-def _cancel_unwanted_jobs(view: FolderView, now: float) -> None:
+def _cancel_unwanted_jobs(view: FolderView, scheduler: BaseScheduler, now: float) -> None:
     """Have jobs end that are there for cancelled learners."""
-    scheduler = from_data(view.spec.scheduler)
     ours = owned(view.state, scheduler.queue())
     started = {job_id for job_id, seen in ours.items() if seen["running"]}
     if ids := [job_id for job_id in jobs_to_cancel(view.state, started) if job_id in ours]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import pwd
@@ -20,6 +21,7 @@ from adaptive_scheduler.errors import UnpicklableError, UntrustedFileError
 from adaptive_scheduler.learners.learner_files import fname_to_learner
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.pack_file import write_blobs
+from adaptive_scheduler.scheduler import Local
 from tests.end_to_end.barriers import FIRST, N_POINTS, Barriers
 from tests.end_to_end.looking import said
 from tests.end_to_end.other_users import OTHER_USER, as_other_user
@@ -42,6 +44,8 @@ COMMANDS = [
     ("attach", "theirs-run"),
     ("attach", "theirs-run", "--again"),
 ]
+#: Commands that only look.
+LOOKING = {"status", "list", "logs"}
 
 
 class Trap:
@@ -126,8 +130,56 @@ def test_no_command_runs_the_code_of_another_user(trapped, marker):
         )
         assert not marker.exists(), words
         assert "Traceback" not in done.stderr
-        refusals = f"belongs to {OTHER_USER}", "The run is finished"
-        assert done.returncode == 0 or any(each in done.stderr for each in refusals), words
+        if words[0] in LOOKING:
+            assert done.returncode == 0, words
+        else:
+            assert done.returncode == 1, words
+            assert f"belongs to {OTHER_USER}" in done.stderr, words
+
+
+@pytest.mark.parametrize("kind", ["local", "slurm", "pbs"])
+def test_no_command_acts_on_the_run_of_another_user(kind, place, marker, make_run, monkeypatch):
+    """Our own jobs, which its journal names, go on; nothing is written, and no queue asked."""
+    barriers = Barriers(place)
+    run = make_run([adaptive.SequenceLearner(barriers.function(place / "points"), range(N_POINTS))])
+    run.start()
+    wait_until(lambda: said("current status"))
+    run.detach()
+    shutil.copytree(place / "run-run", place / "theirs-run")
+    if kind != "local":
+        spec = place / "theirs-run" / "spec.json"
+        content = json.loads(spec.read_text())
+        spec.write_text(json.dumps(content | {"scheduler": {"kind": kind}}))
+        monkeypatch.setenv("PATH", f"{commands_that_mark(place, marker)}:{os.environ['PATH']}")
+    give_away(place / "theirs-run")
+    before = content_of(place / "theirs-run")
+    for words in (words for words in COMMANDS if words[0] not in LOOKING):
+        done = subprocess.run(
+            [COMMAND, *words], capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 1, words
+        assert f"belongs to {OTHER_USER}" in done.stderr, words
+    assert not marker.exists()
+    assert content_of(place / "theirs-run") == before
+    assert len(Local().queue()) == 1
+    barriers.first.touch()
+    barriers.second.touch()
+    run.start().wait()
+    assert run.status() == "finished"
+
+
+def commands_that_mark(place, marker):
+    """Return a folder with commands of schedulers that leave a file when they are called."""
+    folder = place / "bin"
+    folder.mkdir()
+    for name in ["squeue", "scancel", "sacct", "sinfo", "qstat", "qdel", "qselect"]:
+        (folder / name).write_text(f"#!/bin/sh\ntouch '{marker}'\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def content_of(root):
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_attaching_says_whose_run_it_is(trapped, marker):
