@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from adaptive_scheduler._common.trusted import who_can_replace
-from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 
 #: What one program writes for another: an object of JSON.
 Message: TypeAlias = dict[str, Any]
@@ -140,6 +140,8 @@ def open_spool(environment: Mapping[str, str] = os.environ) -> Spool:
 
     Raises
     ------
+    InvalidInputError
+        If a relative place is named.
     SchedulerUnavailableError
         If it can't be made, belongs to somebody else, or could be replaced by them.
     """
@@ -180,7 +182,12 @@ def _roots(environment: Mapping[str, str]) -> list[Path]:
     emptied when the user logs out, since jobs go on then.
     """
     if named := environment.get(SPOOL_VARIABLE):
-        return [Path(named).absolute() / "local"]
+        if not Path(named).is_absolute():
+            raise InvalidInputError(
+                f"{SPOOL_VARIABLE} must name a folder by its absolute path, not {named!r}: the "
+                "daemon and its jobs run in other folders."
+            )
+        return [Path(named) / "local"]
     name = f"adaptive-scheduler-{os.getuid()}"
     return [Path("/var/tmp", name), Path("/tmp", name)]  # noqa: S108  the owner is checked
 

@@ -558,6 +558,12 @@ def test_the_missing_parents_of_a_spool_are_made_private(tmp_path, monkeypatch):
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in ["new", "new/spool"]} == {0o700}
 
 
+def test_a_relative_spool_is_refused(monkeypatch):
+    monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", "spool")
+    with pytest.raises(InvalidInputError, match="absolute path, not 'spool'"):
+        Local().queue()
+
+
 def test_a_spool_that_can_not_be_made_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ADAPTIVE_SCHEDULER_LOCAL_DIR", str(tmp_path / "file"))
