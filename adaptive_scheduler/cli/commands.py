@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.tail import Position, last_lines
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError, RunFolderLockedError
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.server_support.folder_view import FolderView
 from adaptive_scheduler.server_support.info import RunInfo, as_text, stamp_of
 from adaptive_scheduler.server_support.terminal import RunDrawing
@@ -130,10 +131,11 @@ def _run_folders(top: Path) -> Iterator[Path]:
     """Yield the folders of the user's own runs: settings of others are never read."""
     for name, folders, files in os.walk(top):
         folder = Path(name)
-        if "spec.json" in files:
+        spec = RunFolder.at(folder).spec
+        if spec.name in files:
             folders.clear()
             with suppress(OSError):
-                if (folder / "spec.json").stat().st_uid == os.getuid():
+                if spec.stat().st_uid == os.getuid():
                     yield folder
         elif len(folder.relative_to(top).parts) >= _DEPTH:
             folders.clear()

@@ -148,7 +148,7 @@ class AttemptRun:
             place=self._place,
         )
         self._saver.load()
-        folders = [self._place.run_folder.path / "rescue", node_rescue(self._run_id)]
+        folders = [self._spec.run_folder.rescue, node_rescue(self._run_id)]
         self._saver.add_rescued(self._attempt.learner, folders)
         note("loaded", learner=self._attempt.learner, npoints=self._learner.npoints)
 

@@ -32,6 +32,7 @@ from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.learners.storage import DataFiles
 from adaptive_scheduler.protocol import keys, messages
 from adaptive_scheduler.protocol.client import ManagerConnection
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def get_learner(
     answer = _ask(folder, _hello(job_id, job_name, log_fname))
     if not isinstance(answer, messages.Assigned):
         raise InvalidInputError(f"There is no learner for job {job_name}: {type(answer).__name__}.")
-    pack = Pack(folder / "learners.pack")
+    pack = Pack(RunFolder.at(folder).pack)
     pack.extend_sys_path()
     packed = pack.read(answer.attempt.learner)
     files = DataFiles(packed.learner, Project.at(pack.folder).resolve(packed.fname))
@@ -108,7 +109,7 @@ def tell_done(url: str | Path, fname: str | list[str]) -> None:
     answer = _ask(folder, _hello(job_id, job_name, ""))
     if not isinstance(answer, messages.Assigned):
         raise InvalidInputError(f"Job {job_name} has no learner that could be done.")
-    pack = Pack(folder / "learners.pack")
+    pack = Pack(RunFolder.at(folder).pack)
     project = Project.at(pack.folder)
     own = project.resolve(pack.fnames[answer.attempt.learner])
     if own.paths != project.resolve(fname).paths:
@@ -172,7 +173,7 @@ def _hello(job_id: str, job_name: str, log_fname: str) -> messages.Hello:
 
 def _ask(folder: Path, message: messages.Message) -> messages.Answer:
     async def ask() -> messages.Answer | None:
-        connection = ManagerConnection(folder / "connection.json")
+        connection = ManagerConnection(RunFolder.at(folder).connection)
         try:
             return await connection.request(message, patience=_PATIENCE)
         finally:

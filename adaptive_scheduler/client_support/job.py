@@ -29,6 +29,7 @@ from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.protocol.messages import Failed, JobIdentity
 from adaptive_scheduler.run_folder.functions import Functions
 from adaptive_scheduler.run_folder.journal import read_beginning
+from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def run_job(options: JobOptions) -> int:
 
     The code is 0 unless the last attempt has failed.
     """
-    pack = Pack(options.run_folder / "learners.pack")
+    pack = Pack(RunFolder.at(options.run_folder).pack)
     pack.extend_sys_path()  # goal and arguments, too, may refer to the user's modules
     spec = read_spec(options.run_folder)
     run_id = _run_id(spec.run_folder.journal)

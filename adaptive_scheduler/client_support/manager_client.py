@@ -80,8 +80,8 @@ class ManagerClient:
         self._spec = spec
         self._run = FollowedRun(spec, n_learners)
         self._place = place
-        self._connection = ManagerConnection(folder / "connection.json")
-        self._outbox = Outbox(folder / "outbox")
+        self._connection = ManagerConnection(spec.run_folder.connection)
+        self._outbox = Outbox(spec.run_folder.outbox)
         self._tried: set[int] = set()
         #: The last report that went into the outbox.
         self._last_left: messages.Report | None = None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-import psutil
+from adaptive_scheduler._common.addresses import own_addresses
 
 #: Bytes of the word by which the job knows its workers.
 _N_SECRET = 16
@@ -68,7 +68,7 @@ class Lifelines:
     def lifeline(self) -> Lifeline:
         """What workers are given."""
         port: int = self._listener.getsockname()[1]
-        return Lifeline([socket.gethostname(), *_own_addresses()], port, self._secret)
+        return Lifeline([socket.gethostname(), *own_addresses()], port, self._secret)
 
     def close(self) -> None:
         """Let go of all workers."""
@@ -112,9 +112,3 @@ class Lifelines:
             return False
         self._said[connection] += said
         return bool(said) and len(self._said[connection]) <= _MOST_SAID
-
-
-def _own_addresses() -> list[str]:
-    addresses = [a for each in psutil.net_if_addrs().values() for a in each]
-    found = [a.address for a in addresses if a.family == socket.AF_INET]
-    return sorted(found, key=lambda address: address.startswith("127."))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import psutil
 
+from adaptive_scheduler._common.addresses import own_addresses
 from adaptive_scheduler.errors import InvalidInputError
 
 _LOOPBACK = "127.0.0.1"
@@ -57,30 +58,15 @@ def parse_url(url: str | None, *, is_local: bool) -> Listening:
 
 def published_addresses(listening: Listening, port: int) -> tuple[str, ...]:
     """Return the addresses that jobs try, the likeliest first."""
-    hosts = host_addresses() if listening.host == "*" else [listening.host]
+    hosts = own_addresses() if listening.host == "*" else [listening.host]
     return tuple(f"tcp://{host}:{port}" for host in hosts)
-
-
-def host_addresses() -> list[str]:
-    """Return the IPv4 addresses of this machine: that of its name first, loopback last."""
-    addresses = [
-        address.address
-        for interface in psutil.net_if_addrs().values()
-        for address in interface
-        if address.family == socket.AF_INET
-    ]
-    try:
-        named = socket.gethostbyname(socket.gethostname())
-    except OSError:  # a machine that can't resolve its own name
-        named = ""
-    return sorted(addresses, key=lambda a: (a.startswith("127."), a != named))
 
 
 def get_allowed_url() -> str:
     """Return a URL on this machine where nobody listens, ``"tcp://host:port"``."""
     with socket.socket() as probe:
         probe.bind(("", 0))
-        return f"tcp://{host_addresses()[0]}:{probe.getsockname()[1]}"
+        return f"tcp://{own_addresses()[0]}:{probe.getsockname()[1]}"
 
 
 def raise_descriptor_limit() -> int:

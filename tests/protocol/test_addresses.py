@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from adaptive_scheduler._common.addresses import own_addresses
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.protocol.addresses import (
     Listening,
     get_allowed_url,
-    host_addresses,
     parse_url,
     published_addresses,
 )
@@ -109,7 +109,7 @@ def test_a_host_that_is_unknown_is_refused(host):
 
 @pytest.mark.usefixtures("interfaces")
 def test_jobs_try_all_addresses_that_of_the_machines_name_first_and_loopback_last():
-    assert host_addresses() == ["10.1.1.7", "192.168.0.7", "127.0.0.1"]
+    assert own_addresses() == ["10.1.1.7", "192.168.0.7", "127.0.0.1"]
     assert published_addresses(Listening("*", None), 5555) == (
         "tcp://10.1.1.7:5555",
         "tcp://192.168.0.7:5555",
@@ -119,12 +119,12 @@ def test_jobs_try_all_addresses_that_of_the_machines_name_first_and_loopback_las
 
 def test_a_machine_that_cannot_resolve_its_own_name_has_addresses(interfaces):
     interfaces.clear()
-    assert host_addresses() == ["192.168.0.7", "10.1.1.7", "127.0.0.1"]
+    assert own_addresses() == ["192.168.0.7", "10.1.1.7", "127.0.0.1"]
 
 
 def test_a_name_that_means_loopback_is_no_better_than_loopback(interfaces):
     interfaces["login1"] = "127.0.1.1"
-    assert host_addresses()[-1] == "127.0.0.1"
+    assert own_addresses()[-1] == "127.0.0.1"
 
 
 def test_one_address_is_the_only_one_tried():
@@ -136,7 +136,7 @@ def test_one_address_is_the_only_one_tried():
 
 
 def test_this_machine_has_addresses():
-    assert "127.0.0.1" in host_addresses()
+    assert "127.0.0.1" in own_addresses()
 
 
 def test_an_allowed_url_can_be_listened_at():
