@@ -14,8 +14,7 @@ from typing import get_args
 
 from adaptive_scheduler._common.scratch import scratch_of
 from adaptive_scheduler.executors import WorkerLayout
-from adaptive_scheduler.executors.allocation import given_cores
-from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
+from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, given_cores
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from adaptive_scheduler._common.logs import log_exception
     from adaptive_scheduler._common.timing import add_timing_to_object
     from adaptive_scheduler._common.waiting import sleep_unless_task_is_done
-    from adaptive_scheduler.executors.ipyparallel_client import connect_to_ipyparallel
+    from adaptive_scheduler.executors.ipyparallel import connect_to_ipyparallel
     from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, LOKY_START_METHODS
     from adaptive_scheduler.learners.caching import LRUCachedCallable, shared_memory_cache
     from adaptive_scheduler.learners.dataframes import (
@@ -68,7 +68,7 @@ _HOME = {
     "combine_sequence_learners": "adaptive_scheduler.learners.sequences",
     "combo2fname": "adaptive_scheduler.learners.file_names",
     "combo_to_fname": "adaptive_scheduler.learners.file_names",
-    "connect_to_ipyparallel": "adaptive_scheduler.executors.ipyparallel_client",
+    "connect_to_ipyparallel": "adaptive_scheduler.executors.ipyparallel",
     "copy_from_sequence_learner": "adaptive_scheduler.learners.sequences",
     "expand_dict_columns": "adaptive_scheduler.learners.dict_columns",
     "fname_to_dataframe": "adaptive_scheduler.learners.dataframes",

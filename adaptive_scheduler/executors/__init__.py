@@ -3,21 +3,17 @@
 ====================== ============================================================
 module                 executor
 ====================== ============================================================
+`kinds`                what each of them needs, and how many cores a job gives it
 `base`                 what all of them share
 `worker`               what runs in their worker processes
-`pool`, `pool_process` processes with a pipe each
-`process_pool`         ``"process-pool"``: forked processes
-`loky`                 ``"loky"``: processes that start from scratch
+`process_pool`         ``"process-pool"``: forked processes with a pipe each
+`loky`                 ``"loky"``: such processes that start from scratch
 `sequential`           ``"sequential"``: a thread in the job's own process
-`remote`, `cluster`    what executors share that span nodes
-`mpi`, `lifeline`      ``"mpi4py"``: the ranks of an MPI program
+`cluster`              what the executors share that span nodes
+`mpi`                  ``"mpi4py"``: the ranks of an MPI program
 `dask`                 ``"dask"``: a scheduler in the job and its workers
 `ipyparallel`          ``"ipyparallel"``: a controller beside the job and its engines
-`worker_processes`     programs that a job starts on all of its cores
-`ties`                 processes that end with their parent
-`shared_memory`        memory that must not outlive who shares it
-`kinds`                what each of them needs
-`allocation`           how many cores a job was given
+`parent_death`         processes that end with their parent
 ====================== ============================================================
 """
 

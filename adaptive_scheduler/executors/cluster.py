@@ -1,26 +1,219 @@
-"""A cluster of workers that a job starts and keeps, for one learner after another."""
+"""What executors share whose workers may be on several nodes.
+
+A cluster is what a job starts and keeps, for one learner after another: workers that
+are no children of the job's process, but of programs that it starts on all of its cores.
+"""
 
 from __future__ import annotations
 
 import abc
 import asyncio
+import os
+import re
+import signal
+import subprocess
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 from adaptive_scheduler._common.scratch import remove_scratch, temporary_folder
-from adaptive_scheduler.executors.base import Workers
-from adaptive_scheduler.executors.remote import RemoteExecutor
+from adaptive_scheduler.executors.base import FunctionExecutor, Workers, lose
+from adaptive_scheduler.executors.parent_death import end_with
+from adaptive_scheduler.executors.worker import Preparation, WorkerError
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors import WorkerLayout
 
+#: Where the kernel shows memory that processes share.
+_FOLDER = Path("/dev", "shm")
+#: Seconds that launchers get to end when they are told to.
+_LAUNCHER_GRACE = 2.0
+#: Seconds between two looks whether programs have ended.
+_LOOK = 0.02
 #: Seconds between two looks whether the workers' programs still run.
 _PAUSE = 0.5
 #: Seconds that an evaluation which nobody waits for gets to end, before its worker is ended.
 GRACE = 2.0
+
+#: Has a worker evaluate the function, and sees that `settle` hears of it.
+Send: TypeAlias = Callable[[Future[Any], Any], None]
+
+
+def forget_names(pattern: str) -> None:
+    """Take their names from those shared memories of this process whose names match.
+
+    All that share them must have them by then. With names they would outlive processes
+    that are killed, and meet later ones that choose the same.
+    """
+    maps = Path("/proc/self/maps").read_text()
+    for name in set(re.findall(rf" {_FOLDER}/({pattern})$", maps, re.MULTILINE)):
+        (_FOLDER / name).unlink(missing_ok=True)
+
+
+class WorkerProcesses:
+    """Programs that end with the job.
+
+    Parameters
+    ----------
+    command
+        A program of which one is started for each worker.
+    n_workers
+        How many.
+    launcher
+        The command that starts them all, without how many; none starts each by itself.
+    output
+        The file that gets what they print.
+    environment
+        Variables that they have beside those of the job.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        n_workers: int,
+        launcher: Sequence[str],
+        output: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._output = output
+        # What starts programs on other nodes has to tell these.
+        self._grace = _LAUNCHER_GRACE if launcher else 0.0
+        all_at_once = [*launcher, "-n", str(n_workers), *command]
+        commands = [all_at_once] if launcher else [list(command)] * n_workers
+        with output.open("ab") as file:
+            self._processes = [_start(each, file, environment or {}) for each in commands]
+
+    def check(self) -> None:
+        """Check that none of them has ended.
+
+        Raises
+        ------
+        WorkerError
+            If one has.
+        """
+        for process in self._processes:
+            if process.poll() is not None:
+                text = self._output.read_text(errors="replace")[-2000:]
+                raise WorkerError(
+                    f"A worker ended with exit code {process.returncode}. The end of what it "
+                    f"said:\n{text}"
+                )
+
+    async def end(self) -> None:
+        """Wait until all have ended."""
+        for process in self._processes:
+            while process.poll() is None:  # noqa: ASYNC110  no event tells
+                await asyncio.sleep(_LOOK)
+
+    def close(self) -> None:
+        """End them all, and what they have started."""
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._grace
+        for process in self._processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+            process.kill()
+            with suppress(ProcessLookupError):
+                # Its children; what tidies up after multiprocessing does not heed it.
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _start(
+    command: Sequence[str], output: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        preexec_fn=partial(end_with, os.getpid()),  # noqa: PLW1509  it calls the kernel only
+        start_new_session=True,
+    )
+
+
+class RemoteExecutor(FunctionExecutor):
+    """Workers that take a while to start; points that come earlier wait.
+
+    Unlike `submit`, what tells how evaluations end may be called in any thread.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        n_workers: int,
+        initializer: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(function, n_workers)
+        self.preparation = Preparation.of(function, initializer)
+        self._lock = threading.Lock()
+        #: Evaluations that have no result yet, and their points.
+        self._open: dict[Future[Any], Any] = {}
+        self._send: Send | None = None
+        self._is_closed = False
+
+    def _submit(self, x: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._is_closed:
+                future.cancel()
+                return future
+            self._open[future] = x
+            send = self._send
+        if send is not None:
+            send(future, x)
+        return future
+
+    def begin(self, send: Send) -> None:
+        """Send the points that have waited for the workers, and all others."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._send = send
+            waiting = list(self._open.items())
+        for future, x in waiting:
+            send(future, x)
+
+    def settle(
+        self, future: Future[Any], result: Any = None, error: BaseException | None = None
+    ) -> None:
+        """Pass on what has become of an evaluation; the first to say so is heard."""
+        with self._lock:
+            if self._open.pop(future, self) is self:
+                return
+        if not future.set_running_or_notify_cancel():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def lose(self, why: str) -> None:
+        """Say that the workers are gone."""
+        with self._lock:
+            lose(self, why)
+
+    def close(self) -> None:
+        """Evaluate nothing more; what is being evaluated comes to nothing."""
+        with self._lock:
+            self._is_closed = True
+            given_up, self._open = list(self._open), {}
+        for future in given_up:
+            future.cancel()
 
 
 class Cluster(Workers):

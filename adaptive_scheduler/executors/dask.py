@@ -13,16 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adaptive_scheduler.executors.cluster import GRACE, Cluster
-from adaptive_scheduler.executors.remote import RemoteExecutor
-from adaptive_scheduler.executors.shared_memory import forget_names
+from adaptive_scheduler.executors.cluster import (
+    GRACE,
+    Cluster,
+    RemoteExecutor,
+    WorkerProcesses,
+    forget_names,
+)
 from adaptive_scheduler.executors.worker import (
     WorkerError,
     evaluate,
     is_evaluating,
     portable,
 )
-from adaptive_scheduler.executors.worker_processes import WorkerProcesses
 
 if TYPE_CHECKING:
     from adaptive_scheduler.executors import WorkerLayout

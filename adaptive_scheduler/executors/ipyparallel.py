@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_scheduler.errors import ConnectionLostError
 from adaptive_scheduler.executors import parent_death
-from adaptive_scheduler.executors.cluster import GRACE, Cluster
-from adaptive_scheduler.executors.remote import RemoteExecutor
+from adaptive_scheduler.executors.cluster import GRACE, Cluster, RemoteExecutor, WorkerProcesses
+from adaptive_scheduler.executors.kinds import check_installed
 from adaptive_scheduler.executors.worker import (
     FunctionError,
     Preparation,
@@ -18,9 +21,10 @@ from adaptive_scheduler.executors.worker import (
     evaluate,
     portable,
 )
-from adaptive_scheduler.executors.worker_processes import WorkerProcesses
 
 if TYPE_CHECKING:
+    import ipyparallel
+
     from adaptive_scheduler.executors import WorkerLayout
 
 #: Seconds in which all engines must have come.
@@ -29,6 +33,8 @@ _PATIENCE = 300.0
 _LOOK = 0.05
 #: Milliseconds between two heartbeats: engines are taken on at the second.
 _HEARTBEAT = 500
+#: Seconds between two tries to connect.
+_CONNECT_PAUSE = 0.5
 
 
 class IPyParallel(Cluster):
@@ -160,3 +166,69 @@ def _outcome(x: Any) -> tuple[Any, FunctionError | WorkerError | None]:
         return evaluate(x), None
     except (FunctionError, WorkerError) as error:
         return None, error
+
+
+def connect_to_ipyparallel(
+    n: int,
+    profile: str,
+    timeout: float = 300,
+    folder: str | Path | None = None,
+    client_kwargs: Mapping[str, Any] | None = None,
+) -> ipyparallel.Client:
+    """Return a client of a cluster, as soon as it has engines enough.
+
+    Parameters
+    ----------
+    n
+        How many engines to wait for.
+    profile
+        The profile of IPython in which the cluster was started.
+    timeout
+        Seconds to wait for the cluster and its engines.
+    folder
+        A folder from which the engines shall be able to import.
+    client_kwargs
+        Further arguments for `ipyparallel.Client`.
+
+    Raises
+    ------
+    MissingPackageError
+        If ipyparallel is not installed.
+    ConnectionLostError
+        If there are not so many engines in time.
+    """
+    check_installed("ipyparallel")
+    deadline = time.monotonic() + timeout
+    client = _connect(profile, deadline, dict(client_kwargs or {}))
+    while len(client.ids) < n:
+        if time.monotonic() > deadline:
+            n_engines = len(client.ids)
+            client.close()
+            raise ConnectionLostError(
+                f"The cluster of profile {profile!r} has {n_engines} of {n} engines after "
+                f"{timeout:g} s."
+            )
+        time.sleep(_CONNECT_PAUSE)
+    if folder is not None:
+        client[:].apply_sync(_import_from, str(Path(folder).absolute()))
+    return client
+
+
+def _connect(profile: str, deadline: float, client_kwargs: dict[str, Any]) -> Any:
+    import ipyparallel
+
+    while True:
+        try:
+            return ipyparallel.Client(profile=profile, **client_kwargs)
+        except OSError as error:  # there is no connection file yet, or no controller
+            if time.monotonic() > deadline:
+                raise ConnectionLostError(
+                    f"There is no cluster in the profile {profile!r}: {error}. Start it with "
+                    f"`ipcluster start --profile={profile}`."
+                ) from error
+        time.sleep(_CONNECT_PAUSE)
+
+
+def _import_from(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.append(folder)

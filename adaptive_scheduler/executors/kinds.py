@@ -1,7 +1,8 @@
-"""What each executor needs, and what it can do."""
+"""What each executor needs, and what it can do; how many cores a job gives it."""
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -86,3 +87,26 @@ def check_installed(executor_type: EXECUTOR_TYPES) -> None:
                 f"The executor {executor_type!r} needs the package {package!r}, which is not "
                 f"installed. Get it with `pip install 'adaptive-scheduler[{kind.extra}]'`."
             )
+
+
+def given_cores(asked: int, told: int, executor_type: EXECUTOR_TYPES) -> int:
+    """Return how many cores this job has, on all of its nodes if its executor spans them.
+
+    How many cores the host has is never the answer: others use them, too. Where the job
+    is bound to some cores of its node, more workers than these would only be in each
+    other's way.
+
+    Parameters
+    ----------
+    asked
+        What the job was to ask for.
+    told
+        What the scheduler says that it was given; 0 if it says nothing.
+    executor_type
+        How the job spreads its evaluations.
+    """
+    if told and KINDS[executor_type].spans_nodes:
+        return told  # its own node is not all that the job has
+    cores = told or asked
+    usable = len(os.sched_getaffinity(0))
+    return min(cores, usable) if usable < (os.cpu_count() or 1) else cores

@@ -8,8 +8,7 @@ from typing import Any
 
 from adaptive_scheduler.executors.base import Workers
 from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
-from adaptive_scheduler.executors.pool import Pool
-from adaptive_scheduler.executors.pool_process import PoolProcess
+from adaptive_scheduler.executors.process_pool import Pool, PoolProcess
 from adaptive_scheduler.executors.worker import Preparation
 
 #: The name that users of 2.x know, and loky's own.

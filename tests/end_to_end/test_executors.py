@@ -11,8 +11,7 @@ import psutil
 import pytest
 
 from adaptive_scheduler.errors import MaxRestartsReachedError
-from adaptive_scheduler.executors.allocation import given_cores
-from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, KINDS
+from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, KINDS, given_cores
 from adaptive_scheduler.scheduler import SLURM, Local
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import processes_in, said, saved_points

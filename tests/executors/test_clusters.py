@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import linecache
+import mmap
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import ssl
 import stat
 import sys
 import threading
+import uuid
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ import numpy as np
 import psutil
 import pytest
 
+from adaptive_scheduler.executors.cluster import forget_names
 from adaptive_scheduler.executors.worker import FunctionError, WorkerError
 from tests.asynchronous import in_a_loop
 from tests.executors.opening import Evaluator, is_gone, users_script, workers_of
@@ -237,3 +240,21 @@ def test_all_processes_of_a_job_that_is_killed_end(kind, tmp_path):
         job.wait()
     assert len(processes) >= 2
     wait_until(lambda: all(map(is_gone, processes)))
+
+
+def test_memory_that_is_shared_loses_its_name_and_serves_on():
+    word = uuid.uuid4().hex
+    mine, others = (Path("/dev/shm") / f"{name}-{word}" for name in ("mine", "others"))
+    try:
+        memories = []
+        for path in (mine, others):
+            path.write_bytes(b"shared")
+            with path.open("r+b") as file:
+                memories.append(mmap.mmap(file.fileno(), 0))
+        forget_names(r"mine-\w+")
+        assert not mine.exists()
+        assert others.exists()
+        assert memories[0][:] == b"shared"
+    finally:
+        others.unlink()
+        mine.unlink(missing_ok=True)
