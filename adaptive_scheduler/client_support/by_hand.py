@@ -26,10 +26,9 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note_fields
 from adaptive_scheduler.errors import ConnectionLostError, InvalidInputError
-from adaptive_scheduler.learners.other_writers import warn_of_writers
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.paths import Project
-from adaptive_scheduler.learners.storage import DataFiles
+from adaptive_scheduler.learners.storage import DataFiles, warn_of_writers
 from adaptive_scheduler.protocol import keys, messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder.layout import RunFolder

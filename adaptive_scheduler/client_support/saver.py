@@ -14,7 +14,7 @@ from adaptive_scheduler.client_support.fence import SupersededError
 from adaptive_scheduler.client_support.job_log import note
 from adaptive_scheduler.client_support.place import Place, PlaceGoneError
 from adaptive_scheduler.errors import DataFileError
-from adaptive_scheduler.learners.other_writers import describe_writers
+from adaptive_scheduler.learners.merging import beside
 from adaptive_scheduler.learners.paths import fname_to_str
 from adaptive_scheduler.learners.rescue import (
     add_rescued,
@@ -23,8 +23,7 @@ from adaptive_scheduler.learners.rescue import (
     remove_rescue,
     save_rescue,
 )
-from adaptive_scheduler.learners.storage import DataFiles, Snapshot
-from adaptive_scheduler.learners.superseded import beside
+from adaptive_scheduler.learners.storage import DataFiles, Snapshot, describe_writers
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner

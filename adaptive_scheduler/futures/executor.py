@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 
-from adaptive_scheduler._common.faces import Face
+from adaptive_scheduler._common.signatures import Face
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.futures.run import CallRun, PackedCall
 from adaptive_scheduler.futures.scheduler import check_wishes, cores_of, scheduler_for

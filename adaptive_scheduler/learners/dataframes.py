@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 from adaptive_scheduler._common.trusted import open_data
 from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
-from adaptive_scheduler.learners.dict_columns import expand_dict_columns
-from adaptive_scheduler.learners.other_writers import warn_of_writers
 from adaptive_scheduler.learners.paths import AnyFname, FnameTypes, given_name, resolve_here
-from adaptive_scheduler.learners.storage import atomic_write
+from adaptive_scheduler.learners.storage import atomic_write, warn_of_writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from adaptive import BaseLearner
 
-__all__ = ["fname_to_dataframe", "load_dataframes", "save_dataframe"]
+__all__ = ["expand_dict_columns", "fname_to_dataframe", "load_dataframes", "save_dataframe"]
 
 _DATAFRAME_FORMATS: TypeAlias = Literal[
     "parquet", "csv", "hdf", "pickle", "feather", "excel", "json"
@@ -339,3 +337,45 @@ def _warn(what: str, files: list[str], n_all: int) -> None:
     if files:
         named = ", ".join(files[:_N_NAMED]) + (", ..." if len(files) > _N_NAMED else "")
         warn_user(f"{len(files)} of {n_all} dataframes {what}: {named}.")
+
+
+def expand_dict_columns(df: pd.DataFrame) -> pd.DataFrame:
+    """Turn columns of dictionaries into columns of values.
+
+    A column ``y`` that holds ``{"a": 1, "b": {"c": 2}}`` becomes the columns
+    ``y.a`` and ``y.b.c``, which come last. A column is expanded if its first
+    value is a dictionary, the others are dictionaries or missing, and no other
+    column has one of the new names.
+
+    Parameters
+    ----------
+    df
+        The dataframe; it is not changed.
+    """
+    import pandas as pd
+
+    result = df
+    for name in df.columns.unique():
+        column = df[name]
+        if not _holds_dicts(column):
+            continue
+        dicts = [value if isinstance(value, dict) else {} for value in column]
+        expanded = pd.json_normalize(dicts).add_prefix(f"{name}.").set_axis(df.index, axis=0)
+        rest = result.drop(columns=name)
+        if rest.columns.intersection(expanded.columns).empty:
+            result = pd.concat([rest, expanded], axis=1)
+    result.attrs = dict(df.attrs)
+    return result
+
+
+def _holds_dicts(column: pd.Series[Any] | pd.DataFrame) -> bool:
+    """Tell whether all values can be expanded. Two columns of one name, a dataframe, can't."""
+    if column.ndim > 1 or column.empty or not isinstance(column.iloc[0], dict):
+        return False
+    return all(isinstance(value, dict) or _is_missing(value) for value in column)
+
+
+def _is_missing(value: Any) -> bool:
+    import pandas as pd
+
+    return pd.api.types.is_scalar(value) and bool(pd.isna(value))

@@ -23,8 +23,7 @@ from adaptive_scheduler.errors import (
     RunFolderError,
     UnpicklableError,
 )
-from adaptive_scheduler.learners.empty_copies import empty_copy
-from adaptive_scheduler.learners.pack import Pack
+from adaptive_scheduler.learners.pack import Pack, empty_copy
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths, fname_to_str
 from adaptive_scheduler.learners.pickling import dumps
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.errors import DataFileError
+from adaptive_scheduler.learners.data_file import has_own_format
 from adaptive_scheduler.learners.merging import can_merge, load_if_more, merge
-from adaptive_scheduler.learners.own_format import has_own_format
 from adaptive_scheduler.learners.paths import ResolvedFname, is_several
 from adaptive_scheduler.learners.storage import DataFiles
 

@@ -9,6 +9,7 @@ nothing is saved in its place.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -17,11 +18,15 @@ from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler._common.progress import tracked
 from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import DataFileError, InvalidInputError
-from adaptive_scheduler.learners.data_file import Changed, DataFile, SetAside
-from adaptive_scheduler.learners.other_writers import warn_of_writers
-from adaptive_scheduler.learners.own_format import OwnFormatFile, has_own_format
+from adaptive_scheduler.learners.data_file import (
+    Changed,
+    DataFile,
+    OwnFormatFile,
+    SetAside,
+    has_own_format,
+)
+from adaptive_scheduler.learners.merging import add_superseded
 from adaptive_scheduler.learners.paths import AnyFname, is_several, resolve_here
-from adaptive_scheduler.learners.superseded import add_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +44,9 @@ Result = TypeVar("Result")
 
 #: Names that a message lists; it counts the others.
 _NAMES_IN_A_MESSAGE = 5
+
+#: How many files a warning names; there may be thousands.
+_N_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class DataFiles:
     learner
         Any learner of adaptive's, or of a class that is derived from them.
         Where such a class has its own ``save`` and ``load``, these are used:
-        see `adaptive_scheduler.learners.own_format.OwnFormatFile`.
+        see `adaptive_scheduler.learners.data_file.OwnFormatFile`.
     fname
         Where its data is saved: one file, or, for a `BalancingLearner`, a
         list with one for each of its learners. A relative name starts from
@@ -363,3 +371,26 @@ def _shortened(lines: list[str]) -> str:
     shown = lines[:_NAMES_IN_A_MESSAGE]
     rest = len(lines) - len(shown)
     return "\n".join([*shown, f"... and {rest} more"] if rest else shown)
+
+
+def describe_writers(writers: Mapping[str, str]) -> str:
+    """Say which files were loaded that others may have written.
+
+    Parameters
+    ----------
+    writers
+        Who may have written each file, by its name.
+    """
+    named = [f"{path} ({who})" for path, who in list(writers.items())[:_N_NAMED]]
+    rest = len(writers) - len(named)
+    files = ", ".join(named) + (f" and {rest} more" if rest else "")
+    return (
+        f"Data was loaded that others may have written, and loading runs what is in it: {files}. "
+        "Load only data of people you trust."
+    )
+
+
+def warn_of_writers(writers: Mapping[str, str]) -> None:
+    """Give the user one warning that names those who may have written what was loaded, if any."""
+    if writers:
+        warn_user(describe_writers(writers))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from adaptive_scheduler._common import by_value
-from adaptive_scheduler._common.faces import options_of
+from adaptive_scheduler._common.signatures import options_of
 from adaptive_scheduler._common.trusted import read_trusted
 from adaptive_scheduler.errors import RunFolderError, UnpicklableError, UntrustedFileError
 

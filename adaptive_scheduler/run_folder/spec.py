@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import cloudpickle
 
-from adaptive_scheduler._common.faces import Check, check_option, option, options_of
+from adaptive_scheduler._common.signatures import Check, check_option, option, options_of
 from adaptive_scheduler._common.trusted import read_trusted
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError, UntrustedFileError
 from adaptive_scheduler.executors.kinds import LOKY_START_METHODS

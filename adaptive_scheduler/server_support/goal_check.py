@@ -7,9 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler.learners.goals import GoalTypes, smart_goal
-from adaptive_scheduler.learners.other_writers import warn_of_writers
 from adaptive_scheduler.learners.paths import ResolvedFname
-from adaptive_scheduler.learners.storage import load_data, save_parallel
+from adaptive_scheduler.learners.storage import load_data, save_parallel, warn_of_writers
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner

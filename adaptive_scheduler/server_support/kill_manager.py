@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
-from adaptive_scheduler._common.faces import Face
+from adaptive_scheduler._common.signatures import Face
 from adaptive_scheduler._common.tail import START, Position, read_new_lines
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.run_folder.options import KillManagerOptions

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
-from adaptive_scheduler.learners.pack import Pack
-from adaptive_scheduler.learners.pack_file import open_pack
+from adaptive_scheduler.learners.pack import Pack, open_pack
 from adaptive_scheduler.run_folder.functions import Functions
 from adaptive_scheduler.run_folder.spec import RunSpec
 

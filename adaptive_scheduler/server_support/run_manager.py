@@ -9,8 +9,8 @@ from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, overload
 
-from adaptive_scheduler._common.faces import Face
 from adaptive_scheduler._common.scratch import remove_all_scratch
+from adaptive_scheduler._common.signatures import Face
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import check_format
 from adaptive_scheduler.learners.goals import GoalTypes

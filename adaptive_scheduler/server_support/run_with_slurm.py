@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from adaptive_scheduler._common.faces import Face
+from adaptive_scheduler._common.signatures import Face
 from adaptive_scheduler.run_folder.options import SlurmRunOptions
 from adaptive_scheduler.run_folder.spec import NO_KEYWORDS, RunSpec
 from adaptive_scheduler.scheduler.slurm.scheduler import SLURM

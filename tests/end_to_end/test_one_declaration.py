@@ -13,10 +13,10 @@ import adaptive
 import pytest
 
 from adaptive_scheduler import RunManager
-from adaptive_scheduler.learners import pack_file
+from adaptive_scheduler.learners import pack
 from tests.waiting import PATIENCE
 
-PACKAGE = Path(pack_file.__file__).parents[1]
+PACKAGE = Path(pack.__file__).parents[1]
 
 #: Two parameters more, as a developer would add them.
 FIELDS = """
@@ -102,13 +102,13 @@ def test_a_new_parameter_arrives_in_all_signatures_in_the_job_and_after_attach(h
 def opened(monkeypatch):
     """Return a list that gets the path of each pack that is opened."""
     opened = []
-    open_trusted = pack_file.open_trusted
+    open_trusted = pack.open_trusted
 
     def open_and_note(path, **keywords):
         opened.append(path)
         return open_trusted(path, **keywords)
 
-    monkeypatch.setattr(pack_file, "open_trusted", open_and_note)
+    monkeypatch.setattr(pack, "open_trusted", open_and_note)
     return opened
 
 

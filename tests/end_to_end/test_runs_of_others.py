@@ -19,8 +19,7 @@ from adaptive_scheduler import RunManager
 from adaptive_scheduler.cli import commands, main
 from adaptive_scheduler.errors import UnpicklableError, UntrustedFileError
 from adaptive_scheduler.learners.learner_files import fname_to_learner
-from adaptive_scheduler.learners.pack import Pack
-from adaptive_scheduler.learners.pack_file import write_blobs
+from adaptive_scheduler.learners.pack import Pack, write_blobs
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end.barriers import FIRST, N_POINTS, Barriers
 from tests.end_to_end.looking import said

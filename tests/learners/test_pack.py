@@ -26,10 +26,11 @@ from adaptive_scheduler.learners.pack import (
     Pack,
     PackInfo,
     check_picklable,
+    open_pack,
     replace_learner,
+    write_blobs,
     write_pack,
 )
-from adaptive_scheduler.learners.pack_file import open_pack, write_blobs
 from adaptive_scheduler.learners.storage import DataFiles
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler import SlurmExecutor
-from adaptive_scheduler._common.faces import options_of
+from adaptive_scheduler._common.signatures import options_of
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError, UnpicklableError
 from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.run_folder import options as typed

@@ -9,9 +9,9 @@ from operator import itemgetter
 import adaptive
 import pytest
 
+from adaptive_scheduler.learners.merging import beside as beside_resolved
 from adaptive_scheduler.learners.paths import Project, fname_to_str
 from adaptive_scheduler.learners.storage import DataFiles, load_parallel, save_parallel
-from adaptive_scheduler.learners.superseded import beside as beside_resolved
 
 
 def beside(fname, attempt, job_id):

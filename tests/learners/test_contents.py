@@ -13,7 +13,7 @@ from adaptive.learner.learner1D import curvature_loss_function, uniform_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaptive_scheduler.learners import learner1d
+from adaptive_scheduler.learners import contents
 from adaptive_scheduler.learners.storage import DataFiles
 
 
@@ -36,15 +36,15 @@ def state(learner):
 
 def both_ways(new, data):
     quick, plain = new(), new()
-    assert learner1d.can_be_told_in_turn(quick, data)
-    learner1d.tell_in_turn(quick, data)
+    assert contents.can_be_told_in_turn(quick, data)
+    contents.tell_in_turn(quick, data)
     plain._set_data(data)
     return quick, plain
 
 
 @pytest.fixture(autouse=True)
 def few_points_are_many(monkeypatch):
-    monkeypatch.setattr(learner1d, "_MANY_POINTS", 3)
+    monkeypatch.setattr(contents, "_MANY_POINTS", 3)
 
 
 finite = st.floats(-1e3, 1e3, allow_subnormal=False)
@@ -110,7 +110,7 @@ UNFIT = {
 
 @pytest.mark.parametrize("data", UNFIT.values(), ids=UNFIT.keys())
 def test_what_tell_would_change_is_left_to_adaptive(data):
-    assert not learner1d.can_be_told_in_turn(adaptive.Learner1D(math.sin, (-1, 1)), data)
+    assert not contents.can_be_told_in_turn(adaptive.Learner1D(math.sin, (-1, 1)), data)
 
 
 def test_learners_that_are_not_empty_or_not_quite_a_learner1d_are_left_to_adaptive():
@@ -131,8 +131,8 @@ def test_learners_that_are_not_empty_or_not_quite_a_learner1d_are_left_to_adapti
         with_point,
         with_pending,
     )
-    assert not any(learner1d.can_be_told_in_turn(learner, data) for learner in unfit)
-    assert learner1d.can_be_told_in_turn(adaptive.Learner1D(math.sin, (-1, 1)), data)
+    assert not any(contents.can_be_told_in_turn(learner, data) for learner in unfit)
+    assert contents.can_be_told_in_turn(adaptive.Learner1D(math.sin, (-1, 1)), data)
 
 
 @pytest.mark.parametrize("wrapped", ["alone", "in a DataSaver", "in a BalancingLearner"])
@@ -158,9 +158,9 @@ def test_data_files_load_that_way(tmp_path, monkeypatch, wrapped):
     plain = new_wrapped()
     plain.load([str(tmp_path / "f")] if "Balancing" in wrapped else tmp_path / "f", compress=False)
     calls = []
-    tell_in_turn = learner1d.tell_in_turn
+    tell_in_turn = contents.tell_in_turn
     monkeypatch.setattr(
-        learner1d, "tell_in_turn", lambda *args: (calls.append(args), tell_in_turn(*args))
+        contents, "tell_in_turn", lambda *args: (calls.append(args), tell_in_turn(*args))
     )
     quick = new_wrapped()
     DataFiles(quick, fname).load()
@@ -179,6 +179,6 @@ def test_only_the_points_that_span_the_data_are_told_at_once(monkeypatch):
 
     monkeypatch.setattr(adaptive.Learner1D, "tell_many", spy)
     data = {x: np.array([math.sin(9 * x), x**2]) for x in np.linspace(-1, 1, 500).tolist()}
-    learner1d.tell_in_turn(adaptive.Learner1D(math.sin, (-1, 1)), data)
+    contents.tell_in_turn(adaptive.Learner1D(math.sin, (-1, 1)), data)
     assert len(sizes) == 1
     assert sizes[0] <= 2 + 2 * 2

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import UnpicklableError
-from adaptive_scheduler.learners.file_names import (
+from adaptive_scheduler.learners.paths import (
     add_constant_to_fname,
     combo2fname,
     combo_to_fname,
@@ -150,7 +150,7 @@ def test_a_value_has_the_hash_that_it_always_had(value, expected):
 def test_a_hash_is_the_same_in_another_process():
     values = "[{'a': (1, 2.5)}, 'text', {'k': {'l': None}}]"
     code = (
-        "from adaptive_scheduler.learners.file_names import hash_anything;"
+        "from adaptive_scheduler.learners.paths import hash_anything;"
         f"print(hash_anything({values}))"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

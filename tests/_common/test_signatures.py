@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from adaptive_scheduler._common.faces import Face, option, options_of
+from adaptive_scheduler._common.signatures import Face, option, options_of
 from adaptive_scheduler.errors import InvalidInputError
 
 
