@@ -21,9 +21,9 @@ from random import Random
 
 import pytest
 
-from adaptive_scheduler.client_support import manager_client as desk_module
+from adaptive_scheduler.client_support import manager_client as client_module
 from adaptive_scheduler.client_support.fence import SupersededError
-from adaptive_scheduler.client_support.manager_client import Desk
+from adaptive_scheduler.client_support.manager_client import ManagerClient
 from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.protocol import client as connection_module
 from adaptive_scheduler.protocol import messages
@@ -46,8 +46,8 @@ LONG = 170
 @pytest.fixture(autouse=True)
 def _quick_jobs(monkeypatch):
     monkeypatch.setattr(connection_module, "_FIRST_PAUSE", 0.1)
-    monkeypatch.setattr(desk_module, "_LITTLE_PATIENCE", 0.2)
-    monkeypatch.setattr(desk_module, "_PATIENCE", 20.0)
+    monkeypatch.setattr(client_module, "_LITTLE_PATIENCE", 0.2)
+    monkeypatch.setattr(client_module, "_PATIENCE", 20.0)
 
 
 class Managers:
@@ -132,17 +132,21 @@ class Jobs:
         folder = self.folder / "run"
         number = int(job_id.rpartition("_")[2])
         spec, place = RunSpec.read(folder), Place(folder)
-        desk = Desk(folder, spec, messages.JobIdentity(job_id), number, N_LEARNERS, place=place)
+        manager = ManagerClient(
+            folder, spec, messages.JobIdentity(job_id), number, N_LEARNERS, place=place
+        )
         try:
-            while (attempt := await desk.next_attempt()) is not None:
+            while (attempt := await manager.next_attempt()) is not None:
                 self.computed.append(attempt.learner)
-                await desk.status({"npoints": 1})
+                await manager.status({"npoints": 1})
                 with contextlib.suppress(SupersededError):
-                    desk.check_holding()
+                    manager.check_holding()
                     self.saved[attempt.learner] += 1
-                    await desk.report(messages.Done(desk.job, desk.holding, {"npoints": 1}))
+                    await manager.report(
+                        messages.Done(manager.job, manager.holding, {"npoints": 1})
+                    )
         finally:
-            desk.close()
+            manager.close()
             self.scheduler.end(job_id)
 
 
