@@ -5,11 +5,10 @@ module           subject
 ================ ==============================================================
 `job`            the life of a job: learners one after another
 `attempt`        one attempt at one learner
-`runner`         `adaptive.Runner`, started in a job
 `saver`          the learner's data on its way to the disk
 `manager_client` what a job asks and reports, to the manager or to the run folder
-`fence`          no job saves over the data of another
-`offline`        which learners are free when nobody answers
+`fence`          no job saves over the data of another; which learners are free
+`place`          whether the folders that a job works in are still there
 `figures`        how far a learner is, and what its job uses
 `job_log`        the log
 `by_hand`        for programs of the user's own

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note, note_fields
 from adaptive_scheduler.client_support.manager_client import ManagerClient, Verdict
 from adaptive_scheduler.client_support.place import Place, PlaceGoneError
-from adaptive_scheduler.client_support.runner import start_runner, stop_runner
 from adaptive_scheduler.client_support.saver import Saver
 from adaptive_scheduler.executors.worker import FunctionError
 from adaptive_scheduler.learners.paths import Project
@@ -25,9 +24,9 @@ from adaptive_scheduler.learners.rescue import node_rescue, rescue_name
 from adaptive_scheduler.protocol import messages
 
 if TYPE_CHECKING:
-    from adaptive import AsyncRunner
+    from adaptive import AsyncRunner, BaseLearner
 
-    from adaptive_scheduler.executors.base import Workers
+    from adaptive_scheduler.executors.base import FunctionExecutor, Workers
     from adaptive_scheduler.learners.pack import Pack
     from adaptive_scheduler.run_folder.spec import RunSpec
 
@@ -270,6 +269,46 @@ class AttemptRun:
             error=messages.clip(error, 2000),
             traceback=messages.clip(text),
         )
+
+
+def start_runner(
+    learner: BaseLearner,
+    goal: Callable[[BaseLearner], bool],
+    executor: FunctionExecutor,
+    runner_kwargs: Mapping[str, Any],
+) -> AsyncRunner:
+    """Start to learn on the running event loop."""
+    from adaptive import AsyncRunner
+
+    options = {"ntasks": executor.n_workers, **runner_kwargs}
+    with _no_foreign_clients():
+        return AsyncRunner(learner, goal=goal, executor=executor, **options)
+
+
+async def stop_runner(runner: AsyncRunner) -> None:
+    """Stop a runner, if it still runs, and tell its learner what has come in meanwhile."""
+    runner.cancel()
+    await asyncio.wait([runner.task])  # whoever watches the task has its exception
+    for future, point in list(runner.pending_points):
+        if future.done() and not future.cancelled() and future.exception() is None:
+            runner.learner.tell(point, future.result())
+
+
+@contextlib.contextmanager
+def _no_foreign_clients() -> Iterator[None]:
+    """Keep adaptive from importing packages only to see that an executor is not theirs.
+
+    Importing ipyparallel and distributed takes a job a second, and the
+    executor is ours. Nothing but these globals decides whether adaptive does.
+    """
+    from adaptive import runner
+
+    found = runner.with_ipyparallel, runner.with_distributed
+    runner.with_ipyparallel = runner.with_distributed = False
+    try:
+        yield
+    finally:
+        runner.with_ipyparallel, runner.with_distributed = found
 
 
 def describe(error: Exception) -> tuple[str, str]:

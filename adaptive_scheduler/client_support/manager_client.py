@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from adaptive_scheduler.client_support.fence import Fence
+from adaptive_scheduler.client_support.fence import Fence, FollowedRun
 from adaptive_scheduler.client_support.job_log import note
-from adaptive_scheduler.client_support.offline import FollowedRun
 from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.errors import AdaptiveSchedulerError, UntrustedFileError
 from adaptive_scheduler.protocol import messages

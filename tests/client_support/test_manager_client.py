@@ -10,9 +10,8 @@ import os
 import pytest
 
 from adaptive_scheduler.client_support import manager_client as client_module
-from adaptive_scheduler.client_support.fence import SupersededError
+from adaptive_scheduler.client_support.fence import FollowedRun, SupersededError
 from adaptive_scheduler.client_support.manager_client import ManagerClient, Verdict
-from adaptive_scheduler.client_support.offline import FollowedRun
 from adaptive_scheduler.client_support.place import Place
 from adaptive_scheduler.protocol import client as connection_module
 from adaptive_scheduler.protocol import messages

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adaptive_scheduler.client_support.offline import FollowedRun
+from adaptive_scheduler.client_support.fence import FollowedRun
 from adaptive_scheduler.protocol.messages import Attempt
 from adaptive_scheduler.run_folder import commands, events
 from adaptive_scheduler.run_folder.journal import JournalFollower, read_journal
