@@ -19,6 +19,7 @@ from adaptive_scheduler.client_support.attempt import AttemptRun, Interrupt
 from adaptive_scheduler.client_support.job_log import (
     add_log_file_handler,
     add_log_stream_handler,
+    log,
     note,
 )
 from adaptive_scheduler.client_support.manager_client import ManagerClient
@@ -90,7 +91,7 @@ async def run_job(options: JobOptions) -> int:
     except PlaceGoneError as error:
         note("ends", reason=str(error))
     except Exception:  # also where users look, and not only on stderr
-        logging.getLogger("adaptive_scheduler.job").exception("the job itself failed")
+        log.exception("the job itself failed")
         raise
     finally:
         workers.close()

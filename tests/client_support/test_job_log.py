@@ -10,6 +10,7 @@ import os
 from datetime import datetime
 
 import pytest
+import structlog
 
 from adaptive_scheduler.client_support.job_log import (
     add_log_file_handler,
@@ -75,6 +76,13 @@ def test_figures_that_are_no_numbers_are_null(path):
 
 
 @pytest.mark.usefixtures("handler")
+def test_figures_inside_of_fields_are_null_as_well(path):
+    note("nested", sizes=[1.0, math.nan], by_core={"a": math.inf, (0, 1): 1})
+    (line,) = lines(path)
+    assert (line["sizes"], line["by_core"]) == ([1.0, None], {"a": None})
+
+
+@pytest.mark.usefixtures("handler")
 def test_an_exception_is_logged_with_its_traceback(path):
     try:
         divmod(7, 0)
@@ -106,6 +114,73 @@ def test_a_log_that_is_closed_gets_no_more_lines(path):
     handler.close()
     note("second")
     assert [line["event"] for line in lines(path)] == ["first"]
+
+
+# What others say.
+
+
+@pytest.mark.usefixtures("handler")
+def test_what_a_library_logs_stands_in_the_log_as_well(path):
+    logging.getLogger("solver.grid").warning("%d cells", 12, extra={"depth": 3, "size": math.nan})
+    (line,) = lines(path)
+    del line["timestamp"]
+    assert line == {
+        "level": "warning",
+        "event": "12 cells",
+        "logger": "solver.grid",
+        "depth": 3,
+        "size": None,
+    }
+
+
+@pytest.mark.usefixtures("handler")
+def test_an_exception_that_a_library_logs_comes_with_its_traceback(path):
+    try:
+        divmod(7, 0)
+    except ZeroDivisionError:
+        logging.getLogger("solver").exception("no grid")
+    (line,) = lines(path)
+    assert (line["level"], line["event"]) == ("error", "no grid")
+    assert "divmod(7, 0)\n" in line["traceback"]
+
+
+@pytest.mark.usefixtures("handler")
+def test_a_library_is_as_loud_as_its_level_says(path):
+    quiet, loud = logging.getLogger("solver.quiet"), logging.getLogger("solver.loud")
+    loud.setLevel(logging.DEBUG)
+    for logger in (quiet, loud):
+        logger.debug("cells")
+    assert [line["logger"] for line in lines(path)] == ["solver.loud"]
+
+
+@pytest.mark.usefixtures("handler")
+def test_settings_of_the_users_code_lose_no_event(path, monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", root.handlers.copy())
+    logging.basicConfig(force=True)
+    structlog.configure(processors=[], cache_logger_on_first_use=False)
+    try:
+        note("begins", learner=3)
+    finally:
+        structlog.reset_defaults()
+    (line,) = lines(path)
+    assert (line["event"], line["learner"]) == ("begins", 3)
+
+
+def test_a_log_that_is_closed_hears_of_no_library_any_more(path):
+    before = logging.getLogger().handlers.copy()
+    add_log_file_handler(path).close()
+    assert logging.getLogger().handlers == before
+    logging.getLogger("solver").warning("late")
+    assert lines(path) == []
+
+
+def test_a_full_disk_is_no_error_of_what_is_logged(capsys):
+    handler = add_log_file_handler("/dev/full")
+    note("begins", learner=3)
+    logging.getLogger("solver").warning("cells")
+    handler.close()
+    assert capsys.readouterr().err.count("No space left on device\n") == 2
 
 
 def test_arguments_are_put_into_the_environment(monkeypatch):

@@ -420,8 +420,9 @@ async def test_a_job_goes_on_alone_when_its_connection_file_is_not_its_users(run
         run.folder.connection.chmod(0o644)
         assert await client.next_attempt() == messages.Attempt(0, 1)
         assert not client.is_heard
-    (line,) = (r for r in caplog.records if r.message == "the manager does not answer")
-    assert "readable or writable by others (mode 0644)" in line.fields["error"]
+    events = [r.msg for r in caplog.records if r.name == "adaptive_scheduler.job"]
+    (event,) = (each for each in events if each["event"] == "the manager does not answer")
+    assert "readable or writable by others (mode 0644)" in event["error"]
 
 
 # How long a job waits.
