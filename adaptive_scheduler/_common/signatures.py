@@ -20,7 +20,7 @@ Taker = TypeVar("Taker", bound=Callable[..., Any])
 Check: TypeAlias = Callable[[str, Any], None]
 
 #: The entry in a docstring's parameters that stands for all options.
-_PLACE: Final = re.compile(r"^( *)\*\*options\n(?:\1 +.*\n|\n(?=\1 ))*", re.MULTILINE)
+_OPTIONS_ENTRY: Final = re.compile(r"^( *)\*\*options\n(?:\1 +.*\n|\n(?=\1 ))*", re.MULTILINE)
 #: Columns of a docstring.
 _WIDTH: Final = 88
 
@@ -83,7 +83,7 @@ class Face:
             for each in options_of(declaration).values()
             if (shown is None or each.name in shown) and each.name not in hidden
         }
-        self._more_names: frozenset[str] = frozenset()
+        self._own_names: frozenset[str] = frozenset()
 
     @property
     def keywords(self) -> dict[str, Parameter]:
@@ -103,13 +103,13 @@ class Face:
 
         The entry ``**options`` of its docstring is replaced by one for each option.
         """
-        shown: Any = taker
-        called: Any = shown.__init__ if isinstance(taker, type) else taker
-        self._more_names = frozenset(inspect.signature(called).parameters) - {"options"}
+        decorated: Any = taker
+        called: Any = decorated.__init__ if isinstance(taker, type) else taker
+        self._own_names = frozenset(inspect.signature(called).parameters) - {"options"}
         # A subclass with a constructor of its own has its signature, not the one of this class.
         called.__signature__ = extended(called, self.keywords)
-        more = [name for name in self._fields if name not in self._more_names]
-        shown.__doc__ = self._documented(shown.__doc__ or "", more)
+        more = [name for name in self._fields if name not in self._own_names]
+        decorated.__doc__ = self._documented(decorated.__doc__ or "", more)
         return taker
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,14 +141,16 @@ class Face:
 
     def _complaint(self, name: str) -> str:
         """Say about a keyword what Python would say, and which one may have been meant."""
-        known = [*self._fields, *self._more_names]
+        known = [*self._fields, *self._own_names]
         complaint = f"{self.name}() got an unexpected keyword argument '{name}'"
         meant = difflib.get_close_matches(name, known, n=1)
         return f"{complaint}. Did you mean `{meant[0]}`?" if meant else complaint
 
     def _documented(self, docstring: str, names: Iterable[str]) -> str:
         entries = "\n".join(self._entry(name) for name in names)
-        return _PLACE.sub(lambda found: textwrap.indent(f"{entries}\n", found[1]), docstring)
+        return _OPTIONS_ENTRY.sub(
+            lambda found: textwrap.indent(f"{entries}\n", found[1]), docstring
+        )
 
     def _entry(self, name: str) -> str:
         each = self._fields[name]

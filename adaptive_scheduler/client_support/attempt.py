@@ -93,7 +93,7 @@ class AttemptRun:
         try:
             self._load()
         except Exception as error:  # noqa: BLE001  unpickling runs the user's code
-            return self._fail(error)
+            return self._failed_with(error)
         try:
             return await self._learn_and_save()
         except SupersededError as error:
@@ -104,13 +104,13 @@ class AttemptRun:
 
     async def _rescue(self, error: PlaceGoneError) -> messages.Released:
         """Keep the points somewhere else, and have the job end: it has no place any more."""
-        job, number = self._manager.job, self._number
-        name = rescue_name(number.learner, number.number, job.job_id)
+        job, attempt = self._manager.job, self._current
+        name = rescue_name(attempt.learner, attempt.number, job.job_id)
         where = await asyncio.to_thread(self._saver.rescue, name, self._run_id, error)
         if not self._interrupted.done():
             self._interrupted.set_result(Interrupt(str(error)))
         kept = f"Its points are in {where}." if where else "Its points could not be saved."
-        return messages.Released(job, number, f"{error} {kept}")
+        return messages.Released(job, attempt, f"{error} {kept}")
 
     async def _learn_and_save(self) -> messages.Report:
         interrupt, error = None, None
@@ -122,15 +122,15 @@ class AttemptRun:
             error = raised
         is_saved = await self._save_for_good(give_up_early=bool(interrupt or error))
         if error is not None:
-            return self._fail(error)
+            return self._failed_with(error)
         if not is_saved:
             return self._failed(f"The data could not be saved: {self._saver.error}", "")
         if interrupt is not None:
-            return messages.Released(self._manager.job, self._number, interrupt.reason)
-        return messages.Done(self._manager.job, self._number, self._figures)
+            return messages.Released(self._manager.job, self._current, interrupt.reason)
+        return messages.Done(self._manager.job, self._current, self._figures)
 
     @property
-    def _number(self) -> messages.Attempt:
+    def _current(self) -> messages.Attempt:
         """The attempt as it is known now: its number may have changed on the way."""
         return self._manager.holding or self._attempt
 
@@ -228,13 +228,15 @@ class AttemptRun:
             if verdict is Verdict.STOP:
                 return Interrupt("The run was cancelled.")
             pause = (
-                _FIRST_CALL_PAUSE if self._manager.is_heard else min(2 * pause, _LONGEST_CALL_PAUSE)
+                _FIRST_CALL_PAUSE
+                if self._manager.is_answered
+                else min(2 * pause, _LONGEST_CALL_PAUSE)
             )
             until_line = max(0.0, next_line - time.monotonic())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
                     self._saver.news.wait(),
-                    until_line if self._manager.is_heard else min(pause, until_line),
+                    until_line if self._manager.is_answered else min(pause, until_line),
                 )
 
     async def _keep_telling_trouble(self) -> None:
@@ -253,11 +255,11 @@ class AttemptRun:
         }
         if self._saver.error:
             figures["save_error"] = messages.clip(self._saver.error, 1000)
-        ids = {"learner": self._attempt.learner, "attempt": self._number.number}
+        ids = {"learner": self._attempt.learner, "attempt": self._current.number}
         note_fields("current status", {**ids, **figures})
         return figures
 
-    def _fail(self, error: Exception) -> messages.Failed:
+    def _failed_with(self, error: Exception) -> messages.Failed:
         summary, text = describe(error)
         note("failed", level=logging.ERROR, learner=self._attempt.learner, traceback=text)
         return self._failed(summary, text)
@@ -265,7 +267,7 @@ class AttemptRun:
     def _failed(self, error: str, text: str) -> messages.Failed:
         return messages.Failed(
             self._manager.job,
-            self._number,
+            self._current,
             error=messages.clip(error, 2000),
             traceback=messages.clip(text),
         )

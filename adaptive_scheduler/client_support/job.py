@@ -63,7 +63,7 @@ async def run_job(options: JobOptions) -> int:
     place = Place(options.run_folder)
     job = JobIdentity(options.job_id, options.restarts)
     manager = ManagerClient(options.run_folder, spec, job, options.number, len(pack), place=place)
-    handler = _open_log(spec.run_folder.logs / f"{manager.job_name}-{options.job_id}.log")
+    handler = _open_log(spec.run_folder.log_of(manager.job_name, options.job_id))
     interrupted = _heed_signals()
     note("started", job_id=options.job_id, restarts=options.restarts, job_name=manager.job_name)
     workers = open_workers(options.layout, spec.loky_start_method)
@@ -141,7 +141,7 @@ def read_spec(run_folder: Path) -> RunSpec:
 
 
 def _newest_spec(run_folder: Path, spec: RunSpec) -> RunSpec:
-    """Return what the run is now: a new manager may have brought another goal."""
+    """Return what the run is now, with its functions: a new manager may bring another goal."""
     try:
         return read_spec(run_folder)
     except AdaptiveSchedulerError as error:

@@ -74,7 +74,7 @@ class ManagerClient:
         self.number = number
         self.job_name = f"{spec.job_name}-{number}"
         self.holding: messages.Attempt | None = None
-        self.is_heard = True
+        self.is_answered = True
         self._folder = folder
         self._spec = spec
         self._run = FollowedRun(spec, n_learners)
@@ -96,7 +96,7 @@ class ManagerClient:
             number=self.number,
             host=socket.gethostname(),
             pid=os.getpid(),
-            log_fname=str(self._spec.run_folder.logs / f"{self.job_name}-{self.job.job_id}.log"),
+            log_fname=str(self._spec.run_folder.log_of(self.job_name, self.job.job_id)),
             holding=holding,
             version=__version__,
         )
@@ -193,17 +193,19 @@ class ManagerClient:
             answer = await self._request(message)
         except UntrustedFileError as error:  # the job goes on without a manager
             answer, fields = None, {"error": str(error)}
-        if (answer is not None) != self.is_heard:
-            self.is_heard = answer is not None
-            event = "the manager answers again" if self.is_heard else "the manager does not answer"
-            note(event, level=logging.INFO if self.is_heard else logging.WARNING, **fields)
+        if (answer is not None) != self.is_answered:
+            self.is_answered = answer is not None
+            event = (
+                "the manager answers again" if self.is_answered else "the manager does not answer"
+            )
+            note(event, level=logging.INFO if self.is_answered else logging.WARNING, **fields)
         return answer
 
     async def _request(self, message: messages.Message) -> messages.Answer | None:
-        if not self.is_heard and await self._connection.is_refused():
+        if not self.is_answered and await self._connection.is_refused():
             return None  # still nobody there: short learners need not wait for that each time
         answer = await self._connection.request(message, patience=_LITTLE_PATIENCE)
-        if answer is None and self.is_heard and not await self._connection.is_refused():
+        if answer is None and self.is_answered and not await self._connection.is_refused():
             answer = await self._connection.request(message, patience=_PATIENCE)
         return answer
 
@@ -231,7 +233,7 @@ class ManagerClient:
         return None
 
     def _newest_spec(self) -> RunSpec:
-        """Read what the run is: a manager that came and went may have declared it anew."""
+        """Return what the run is now, without its functions, which a claim does not need."""
         try:
             return RunSpec.read(self._folder)
         except AdaptiveSchedulerError as error:

@@ -159,7 +159,7 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Steered(msgspec.Struct, frozen=True, omit_defaults=True, tag="steered"):
-    """What became of somebody's wish, in words."""
+    """What became of a command, in words."""
 
     words: Text
     is_refused: bool = False

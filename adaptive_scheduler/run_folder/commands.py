@@ -1,7 +1,8 @@
 """What pause, resume, retry and cancel do to a run: the one rule book.
 
 The manager keeps to it, and so does a shell that acts while nobody manages the run. Who calls
-appends the records to the journal.
+appends the records to the journal. Cancelling a whole run is its end, and no record of these:
+see `Lifecycle` and `server_support.remote`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Functions:
         parts = {
             name: _pickled(name, getattr(spec, name))
             for name in options_of(type(spec))
-            if spec.place_of(name) == "functions"
+            if spec.storage_of(name) == "functions"
         }
         return cls({**parts, "scheduler": _pickled("scheduler", scheduler)})
 

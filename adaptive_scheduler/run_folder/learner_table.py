@@ -1,7 +1,7 @@
 """Learners and their states: which may be run, which wait, and for what.
 
 ========= ============================================================
-learner   meaning
+state     meaning
 ========= ============================================================
 waiting   a learner that it depends on isn't done
 ready     a job may have it
@@ -45,6 +45,7 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
 #: The byte that stands for each state in a table.
 _CODES = {state: code for code, state in enumerate(LEARNER_STATES)}
+_NO_HISTORY = LearnerHistory()
 _READY, _RUNNING, _DONE = _CODES[READY], _CODES[RUNNING], _CODES[DONE]
 
 
@@ -228,7 +229,11 @@ class LearnerTable(Sequence[LearnerEntry]):
         touched, self._touched = self._touched, []
         return touched
 
-    # Pauses.
+    # Limits and pauses.
+
+    def limit_fails(self, max_fails: int) -> None:
+        """Give learners up that fail `max_fails` times in a row from now on."""
+        self.max_fails = max_fails
 
     def next_pause_end(self) -> float | None:
         """Return when the next learner's pause ends, in seconds since the epoch."""
@@ -243,10 +248,6 @@ class LearnerTable(Sequence[LearnerEntry]):
 
     # Changes, each of them by a record.
 
-    def limit_fails(self, max_fails: int) -> None:
-        """Give learners up that fail `max_fails` times in a row from now on."""
-        self.max_fails = max_fails
-
     def start(self, index: int, number: int, job: JobIdentity) -> None:
         """Have a job hold a learner."""
         self._attempts[index] = number
@@ -254,7 +255,7 @@ class LearnerTable(Sequence[LearnerEntry]):
         self._move(index, RUNNING)
 
     def finish(self, index: int) -> None:
-        """Make a learner done, and ready what has waited for it last."""
+        """Mark a learner done, and make those ready for which it was the last dependency."""
         self._fails[index] = 0
         self._cancelled.discard(index)
         self._touched.append(index)
@@ -277,7 +278,7 @@ class LearnerTable(Sequence[LearnerEntry]):
         self.put_back(index)
 
     def put_back(self, index: int) -> None:
-        """Give a learner that no job has any more the state that it has then."""
+        """Make a learner that no job has any more ready, waiting or cancelled."""
         if index in self._cancelled:
             self._give_up(index, CANCELLED)
         else:
@@ -317,7 +318,7 @@ class LearnerTable(Sequence[LearnerEntry]):
             self.put_back(index)
 
     def restore(self, index: int, state: str, *, attempt: int, fails: int, cancelled: bool) -> None:
-        """Have a learner be as it was at a compaction."""
+        """Restore a learner as it was at a compaction."""
         self._attempts[index], self._fails[index] = attempt, fails
         if cancelled:
             self._cancelled.add(index)
@@ -337,7 +338,7 @@ class LearnerTable(Sequence[LearnerEntry]):
             del self._holders[index]
 
     def note(self, index: int, **facts: object) -> None:
-        """Keep facts about a learner that decide nothing."""
+        """Keep facts about a learner that decide nothing, and mark it as changed."""
         self._touched.append(index)
         if not self._keep_history:
             return
@@ -371,9 +372,6 @@ class LearnerTable(Sequence[LearnerEntry]):
             self._ready[self.groups[index]].remove(index)
         if after == _READY:
             self._ready[self.groups[index]].add(index)
-
-
-_NO_HISTORY = LearnerHistory()
 
 
 def _ready_queues(groups: Sequence[Hashable]) -> dict[Hashable, ReadyQueue]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from adaptive_scheduler.protocol.messages import JobIdentity
+from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
 
 WAITING: Final = "waiting"
 READY: Final = "ready"
@@ -41,10 +41,15 @@ class LearnerEntry:
     error: str = ""
     traceback: str = ""
     npoints: int | None = None
-    #: How the last job ended that had it, in the scheduler's words.
+    #: How the last job that had it ended, in the scheduler's words.
     last_end: str = ""
-    #: What its job has said last that hinders it, such as a full disk.
+    #: The problem that its job reported last, such as a full disk.
     trouble: str = ""
+
+    @property
+    def current_attempt(self) -> Attempt:
+        """The attempt of a learner that is running."""
+        return Attempt(self.index, self.attempt)
 
     def is_held_by(self, job: JobIdentity, number: int) -> bool:
         """Whether `job` has this learner, in attempt `number`."""

@@ -52,7 +52,7 @@ User: TypeAlias = Literal["jobs", "job_manager", "database_manager", "kill_manag
 #: Where a parameter is kept: in ``spec.json``, or in ``functions.pickle`` if it
 #: is a function; always there; or nowhere, since it is about one start, or
 #: lies elsewhere in the run folder.
-Place: TypeAlias = Literal["spec", "functions", "nowhere"]
+Storage: TypeAlias = Literal["spec", "functions", "nowhere"]
 
 
 def _parameter(
@@ -61,10 +61,10 @@ def _parameter(
     of: User,
     unit: str = "",
     check: Check | None = None,
-    kept: Place = "spec",
+    kept: Storage = "spec",
     plain: Callable[[Any], Any] | None = None,
 ) -> dict[str, Any]:
-    """Return what makes a field a parameter: see `option`, `User` and `Place`.
+    """Return what makes a field a parameter: see `option`, `User` and `Storage`.
 
     Where JSON changes a value, `plain` has it as it was on both sides of it.
     """
@@ -87,7 +87,8 @@ class RunSpec:
 
     Fields made by `_parameter` are keywords of `RunManager` and its kin: a new
     one arrives in all signatures, in the run folder, in the jobs, and in a run
-    that is attached to. The fields after them are no keywords.
+    that is attached to. Its type stands once more in `RunOptions`, for mypy; a
+    test holds both equal. The fields after them are no keywords.
 
     Attributes
     ----------
@@ -442,9 +443,9 @@ class RunSpec:
         """The format in which jobs save dataframes; None if they save none."""
         return self.dataframe_format if self.save_dataframe else None
 
-    def place_of(self, name: str) -> Place:
+    def storage_of(self, name: str) -> Storage:
         """Return where a parameter is kept."""
-        kept: Place = options_of(type(self))[name].metadata["kept"]
+        kept: Storage = options_of(type(self))[name].metadata["kept"]
         return "functions" if kept == "spec" and callable(getattr(self, name)) else kept
 
     # On disk.
@@ -464,7 +465,7 @@ class RunSpec:
             "parameters": {
                 name: each.metadata["plain"](getattr(self, name))
                 for name, each in options_of(type(self)).items()
-                if self.place_of(name) == "spec"
+                if self.storage_of(name) == "spec"
             },
         }
         lines = [f'"{name}": {json.dumps(part, default=_plain)}' for name, part in content.items()]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
-from adaptive_scheduler.protocol.messages import Attempt, JobIdentity
+from adaptive_scheduler.protocol.messages import JobIdentity
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.compaction import job_facts, learner_facts
 from adaptive_scheduler.run_folder.learner_table import LearnerTable
@@ -22,7 +22,6 @@ from adaptive_scheduler.run_folder.models import (
     READY,
     RUNNING,
     JobEntry,
-    LearnerEntry,
     Submission,
     Totals,
     waits_again,
@@ -101,6 +100,8 @@ class RunState:
         self.ended: str | None = None
         #: Whether nothing new is to be submitted.
         self.is_paused = False
+        # The life of a job: it is known (`jobs`), says that it leaves (`leaving`), and is gone.
+        # Then it is `over`, or, where nobody knows how it ended, `missed` the first time.
         #: Ids of jobs that gave their learner back, or for which nothing was left.
         self.leaving: set[str] = set()
         #: Restarts of jobs that are over. A process of theirs may live on, on a lost node.
@@ -135,7 +136,7 @@ class RunState:
         """
         return identity.restarts <= self.over.get(identity.job_id, -1)
 
-    def is_failed_start(self, job: JobEntry) -> bool:
+    def never_asked(self, job: JobEntry) -> bool:
         """Whether a job that has ended never got as far as asking for a learner."""
         return not job.has_worked and job.job_id not in self.leaving
 
@@ -295,7 +296,7 @@ class RunState:
             self.missed.add(record.job_id)
         self.totals.gone += 1
         is_known = record.state not in ("", "UNKNOWN")
-        if is_known or not was_leaving:  # whoever has said why it leaves needs no other witness
+        if is_known or not was_leaving:  # a job that has said why it leaves is believed
             self.totals.ends[record.state or "UNKNOWN"] += 1
         if job.last_learner is not None:
             self.learners.note(job.last_learner, last_end=record.end)
@@ -303,7 +304,7 @@ class RunState:
         self._forget_holder(job)
 
     def _end_of(self, job: JobEntry, record: events.JobGone) -> None:
-        """Have the learner that a job had, or was submitted for, be as it is after its end."""
+        """Settle the learner that a gone job had, or was submitted for."""
         if (index := job.learner) is not None:
             job.learner = None
             error = f"The job ended: {record.end}."
@@ -397,8 +398,3 @@ class RunState:
         """Forget, without a history, that a job had a learner to which it won't come back."""
         if not self._keep_history and job.last_learner is not None:
             self.learners.forget_holder(job.last_learner, job.job_id)
-
-
-def attempt_of(entry: LearnerEntry) -> Attempt:
-    """Return the current attempt of a learner that is running."""
-    return Attempt(entry.index, entry.attempt)

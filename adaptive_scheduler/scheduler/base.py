@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
 
-#: What is said to who writes a scheduler.
+#: What the author of a scheduler is told.
 _NEEDED = "A scheduler needs `{}`, or `{}` of its own."
 
 __all__ = ["BaseScheduler", "Batch", "JobArray", "JobEnd", "QueuedJob"]
@@ -332,7 +332,7 @@ class BaseScheduler(abc.ABC):
         return dict(sorted(job_ids.items()))
 
     def check_batch(self, batch: Batch) -> None:
-        """Check that jobs can begin at some time: systems take some that wait for ever.
+        """Check that the jobs can ever start: some systems accept jobs that would wait forever.
 
         Raises
         ------

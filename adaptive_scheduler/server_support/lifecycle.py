@@ -288,7 +288,7 @@ class Lifecycle:
                 self.start_time = state.totals.began
 
     def _begin(self, retry: Collection[int] | None, *, take_over: bool) -> None:
-        """Lock, restore, pack, serve, mark what is done, submit. Blocks; all of it or nothing."""
+        """Lock, restore, pack, serve, mark what is done, submit. Blocks; undone if it fails."""
         managers = self.managers
         _check_resources(self._scheduler, managers.database.groups)
         managers.database.check_record()  # a mistake here must stop no run that goes on
@@ -297,7 +297,7 @@ class Lifecycle:
             managers.database.start(retry=retry, take_over=take_over)  # up to serving
             if self.spec.cleanup_first:
                 self._cancel_leftovers()
-            self._mark_not_done()
+            self._mark_not_done()  # by the spec of the last time, which `jobs.start` replaces
             if self.spec.check_goal_on_start:
                 self._mark_done()
             managers.jobs.start()

@@ -60,8 +60,8 @@ class Listeners:
         for listener in self._on_cancel:
             listener()
 
-    def steer(self, wish: messages.Steer) -> messages.Steered:
+    def steer(self, command: messages.Steer) -> messages.Steered:
         """Have the run steered, and return what became of it."""
         if self._on_steer is None:
             return messages.Steered("There is no run manager that could do it.", is_refused=True)
-        return self._on_steer(wish)
+        return self._on_steer(command)

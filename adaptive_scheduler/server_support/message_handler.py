@@ -18,7 +18,6 @@ from adaptive_scheduler.run_folder.models import (
     JobEntry,
     LearnerEntry,
 )
-from adaptive_scheduler.run_folder.state import attempt_of
 from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class MessageHandler:
     ----------
     watched
         What is believed about learners and jobs, and who watches.
-    record
+    append
         Applies a record to the state, and puts it into the journal.
     on_cancel
         Called when somebody asks for the end of the run.
@@ -52,13 +51,13 @@ class MessageHandler:
     def __init__(
         self,
         watched: WatchedState,
-        record: Callable[[events.AnyRecord], None],
+        append: Callable[[events.AnyRecord], None],
         on_cancel: Callable[[], None],
         on_steer: Callable[[messages.Steer], messages.Steered],
     ) -> None:
         self._watched = watched
         self._state = watched.state
-        self._record = record
+        self._append = append
         self._on_cancel = on_cancel
         self._on_steer = on_steer
         #: The last request of each job, by id, and its answer.
@@ -127,22 +126,21 @@ class MessageHandler:
         self._watched.end_pauses(time.time())
         job = state.jobs.get(hello.job.job_id)
         if state.is_over(hello.job) or (job is not None and hello.job.restarts < job.restarts):
-            return (
-                messages.Superseded()
-            )  # the scheduler has ended this job, or started it again elsewhere
+            # The scheduler has ended this job, or started it again elsewhere.
+            return messages.Superseded()
         if hello.holding is not None:
-            return self._resume(hello, hello.holding)
+            return self._let_go_on(hello, hello.holding)
         if self.is_stopping:
             return messages.Stop()
         if job is not None and job.learner is not None:
             entry = state.learners[job.learner]
             if entry.job == hello.job:
-                return messages.Assigned(attempt_of(entry))
+                return messages.Assigned(entry.current_attempt)
             return self._assign(entry, hello)  # requeued: it gets its learner back
         index = state.learners.next_ready(hello.number, self._had_before(job, hello.job))
-        return (
-            self._send_away(hello) if index is None else self._assign(state.learners[index], hello)
-        )
+        if index is None:
+            return self._send_away(hello)
+        return self._assign(state.learners[index], hello)
 
     def _note_version(self, hello: messages.Hello) -> None:
         """Say once of each other version that a job runs it: after an update, jobs go on."""
@@ -165,10 +163,11 @@ class MessageHandler:
         return job.last_learner
 
     def _send_away(self, hello: messages.Hello) -> messages.Answer:
+        """Tell a job that nothing is left for it; record that once."""
         job_id, restarts = hello.job.job_id, hello.job.restarts
         is_known = job_id in self._state.leaving and self._state.jobs[job_id].restarts == restarts
         if not is_known:
-            self._record(
+            self._append(
                 events.NothingLeft(
                     time=time.time(),
                     job=hello.job,
@@ -178,7 +177,7 @@ class MessageHandler:
             )
         return messages.NothingLeft()
 
-    def _resume(self, hello: messages.Hello, holding: messages.Attempt) -> messages.Answer:
+    def _let_go_on(self, hello: messages.Hello, holding: messages.Attempt) -> messages.Answer:
         """Let a job go on that was not heard for a while, unless its learner went elsewhere."""
         if holding.learner >= len(self._state.learners):
             return messages.Superseded()
@@ -188,7 +187,9 @@ class MessageHandler:
         if entry.state == CANCELLED and holding.number >= entry.attempt:
             return messages.Stop()  # nobody else has it: what was computed is to be saved
         if entry.state == RUNNING and entry.job == hello.job:
-            return messages.Assigned(attempt_of(entry))  # it has not heard its attempt's new number
+            return messages.Assigned(
+                entry.current_attempt
+            )  # it has not heard its attempt's new number
         can_be = holding.number <= entry.attempt + _MOST_UNHEARD
         if entry.state in (READY, DELAYED) and can_be:
             return self._assign(entry, hello, at_least=holding.number)
@@ -197,7 +198,7 @@ class MessageHandler:
     def _assign(
         self, entry: LearnerEntry, hello: messages.Hello, *, at_least: int = 1
     ) -> messages.Answer:
-        self._record(
+        self._append(
             events.Assigned(
                 time=time.time(),
                 learner=entry.index,
@@ -210,7 +211,7 @@ class MessageHandler:
             )
         )
         self.last_seen[entry.index] = time.time()
-        return messages.Assigned(attempt_of(self._state.learners[entry.index]))
+        return messages.Assigned(self._state.learners[entry.index].current_attempt)
 
     def _status(self, status: messages.Status, entry: LearnerEntry) -> messages.Answer:
         if not entry.is_held_by(status.job, status.attempt.number):
@@ -219,7 +220,7 @@ class MessageHandler:
         self.last_seen[entry.index] = time.time()
         self._watched.touch((entry.index,))
         if (trouble := status.trouble or "") != entry.trouble:
-            self._record(events.Troubled(time=time.time(), learner=entry.index, text=trouble))
+            self._append(events.Troubled(time=time.time(), learner=entry.index, text=trouble))
         return messages.Stop() if self._is_to_stop(entry) else messages.Accepted()
 
     def _is_to_stop(self, entry: LearnerEntry) -> bool:
@@ -233,7 +234,7 @@ class MessageHandler:
             npoints = done.figures.get("npoints")
             self.figures[entry.index] = done.figures
             self.last_seen[entry.index] = time.time()
-            self._record(
+            self._append(
                 events.Done(
                     time=time.time(),
                     learner=entry.index,
@@ -245,7 +246,7 @@ class MessageHandler:
 
     def _failed(self, failed: messages.Failed, entry: LearnerEntry) -> messages.Answer:
         if entry.is_held_by(failed.job, failed.attempt.number):
-            self._record(
+            self._append(
                 events.Failed(
                     time=time.time(),
                     learner=entry.index,
@@ -257,7 +258,7 @@ class MessageHandler:
 
     def _released(self, released: messages.Released, entry: LearnerEntry) -> messages.Answer:
         if entry.is_held_by(released.job, released.attempt.number):
-            self._record(
+            self._append(
                 events.Released(time=time.time(), learner=entry.index, reason=released.reason)
             )
         return messages.Accepted()

@@ -1,4 +1,8 @@
-"""What a look at the queue tells about the jobs."""
+"""Compares the jobs that we know with the queue, and decides which are dead.
+
+A job is dead, or "gone", when a look that was asked after its submission does not show it
+alive; or when it can't start, or does not come to its end.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +95,7 @@ class Reconciler:
     def started_at(self, job: JobEntry) -> float | None:
         """Return when a job was first seen or heard running; None if it was not."""
         known = (self._running_since.get(job.job_id), job.started)
-        return min((time for time in known if time is not None), default=None)
+        return min((at for at in known if at is not None), default=None)
 
     def started(self) -> set[str]:
         """Return the ids of the living jobs that were seen or heard running."""
@@ -191,7 +195,7 @@ class Reconciler:
         return {job_id: end for job_id in late if job_id in self._state.jobs}
 
     def _excused(self, gone: Iterable[JobEntry], ends: Mapping[str, JobEnd]) -> set[str]:
-        """Return the ids of the jobs that are gone without a trace, but for one of them.
+        """Return the ids of the jobs that vanished without a trace, except the first.
 
         They were never seen running, have written nothing, and nothing is known of their
         end. As a rule somebody has cancelled them while they were pending: PBS without a
@@ -212,8 +216,8 @@ class Reconciler:
         is_pending = self.started_at(job) is None
         was_cancelled = end is not None and is_pending and end.state == "CANCELLED"
         is_no_fault = is_excused or was_cancelled or (end is not None and end.is_no_fault)
-        never_worked = self._state.is_failed_start(job)
-        is_failed_start = never_worked and not is_stopping and not is_no_fault
+        never_asked = self._state.never_asked(job)
+        is_failed_start = never_asked and not is_stopping and not is_no_fault
         output = ""
         if is_stopping and job.learner is not None:
             reason = "The run was cancelled."

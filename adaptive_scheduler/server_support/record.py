@@ -45,7 +45,7 @@ class Record:
         self._observers.append(observer)
 
     def append(self, record: events.AnyRecord) -> None:
-        """Apply a record to the state, append it to the journal, and notify who observes.
+        """Apply a record to the state, append it to the journal, and notify the observers.
 
         It lies on disk after the next `flush`.
         """

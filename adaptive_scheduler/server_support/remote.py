@@ -95,7 +95,7 @@ def command_run(root: str | Path, command: Command, learners: Sequence[int] | No
     except RunFolderLockedError:
         return _ask_manager(FolderView(root, trust=False), command, learners)
     try:
-        return _act(FolderView(root, trust=False), command, learners)
+        return _act_without_manager(FolderView(root, trust=False), command, learners)
     finally:
         lock.release()
 
@@ -132,7 +132,7 @@ def _ask(view: FolderView, message: messages.CancelRun | messages.Steer) -> mess
     return answer
 
 
-def _act(view: FolderView, command: Command, learners: Sequence[int] | None) -> str:
+def _act_without_manager(view: FolderView, command: Command, learners: Sequence[int] | None) -> str:
     """Do what a manager would, as far as that can be done in one step."""
     now = time.time()
     if command == "cancel" and learners is None:

@@ -186,7 +186,7 @@ async def test_without_a_learner_there_is_nothing_to_go_on_with(run):
 async def test_a_job_that_nobody_answers_takes_its_own_learner(run):
     with run.job(1) as client:
         assert await client.next_attempt() == messages.Attempt(1, 1)
-        assert not client.is_heard
+        assert not client.is_answered
         assert await client.status({}) is GO_ON
         client.check_holding()
     ((_, claim),) = run.outbox.messages()
@@ -327,7 +327,7 @@ async def test_a_manager_that_comes_back_hears_what_the_disk_did_not_take(
             await client.next_attempt()
         monkeypatch.setattr(outbox_module, "_write", never)
         reporting = asyncio.ensure_future(client.report(done(client)))
-        await until(lambda: not client.is_heard)
+        await until(lambda: not client.is_answered)
         async with run.manager() as manager:
             await reporting
             assert manager.states()[1] == DONE
@@ -355,7 +355,7 @@ async def test_a_job_goes_on_while_the_manager_is_away(run):
         assert await client.status({}) is GO_ON
         async with run.manager() as manager:
             assert await client.status({}) is GO_ON
-            assert client.is_heard
+            assert client.is_answered
             assert client.holding == messages.Attempt(1, 1)
             await client.report(done(client))
             assert manager.states() == [READY, DONE, READY]
@@ -419,7 +419,7 @@ async def test_a_job_goes_on_alone_when_its_connection_file_is_not_its_users(run
         run.folder.connection.write_text("{}")
         run.folder.connection.chmod(0o644)
         assert await client.next_attempt() == messages.Attempt(0, 1)
-        assert not client.is_heard
+        assert not client.is_answered
     events = [r.msg for r in caplog.records if r.name == "adaptive_scheduler.job"]
     (event,) = (each for each in events if each["event"] == "the manager does not answer")
     assert "readable or writable by others (mode 0644)" in event["error"]

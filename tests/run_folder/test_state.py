@@ -315,7 +315,7 @@ def test_a_job_that_ends_without_a_learner_harms_none():
 
 def test_a_job_that_never_asked_is_a_failed_start_of_its_own_learner():
     state = submitted(new_state(), 1)
-    assert state.is_failed_start(state.jobs["101"])
+    assert state.never_asked(state.jobs["101"])
     after(state, gone("101", is_failed_start=True))
     assert state.learners[1].fails == 1
     assert "before it asked for a learner: OOM" in state.learners[1].error
@@ -346,7 +346,7 @@ def test_a_job_for_which_nothing_was_left_is_leaving_and_no_failed_start():
     nothing = events.NothingLeft(time=9.0, job=JobIdentity("101"), job_name="sweep-1", job_number=1)
     after(state, nothing)
     assert state.leaving == {"101"}
-    assert not state.is_failed_start(state.jobs["101"])
+    assert not state.never_asked(state.jobs["101"])
     after(state, gone("101"))
     assert state.leaving == set()
 
@@ -566,8 +566,8 @@ def test_jobs_that_nobody_needs_do_not_fail_when_they_end():
         events.JobsCancelled(time=2.0, job_ids=["7", "9"]),
     )
     assert state.leaving == {"7"}
-    assert not state.is_failed_start(state.jobs["7"])
-    assert state.is_failed_start(state.jobs["8"])
+    assert not state.never_asked(state.jobs["7"])
+    assert state.never_asked(state.jobs["8"])
 
 
 def test_a_learner_that_is_not_done_by_a_new_goal_is_ready_and_what_depends_on_it_waits():

@@ -95,7 +95,7 @@ class Manager:
 
     def job_gone(self, job_id, *, is_certain=False):
         job = self.state.jobs.get(job_id)
-        is_failed_start = job is not None and self.state.is_failed_start(job)
+        is_failed_start = job is not None and self.state.never_asked(job)
         self.record.append(
             events.JobGone(
                 time=self.now,

@@ -167,7 +167,7 @@ class Simulation:
         self.counts["looks"] += 1
         queue = {job_id: {"alive": True} for job_id, job in self.jobs.items() if not job.is_over}
         for job in gone_jobs(self.state, queue, self.now):
-            is_failed_start = self.state.is_failed_start(job)
+            is_failed_start = self.state.never_asked(job)
             self.record.append(
                 events.JobGone(
                     time=self.now,
