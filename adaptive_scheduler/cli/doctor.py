@@ -31,8 +31,7 @@ from adaptive_scheduler.errors import (
     SubmissionRejectedError,
 )
 from adaptive_scheduler.scheduler import PBS, BaseScheduler
-from adaptive_scheduler.scheduler.default import default_kind
-from adaptive_scheduler.scheduler.registry import scheduler_class
+from adaptive_scheduler.scheduler.registry import default_kind, scheduler_class
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.run_manager import RunManager

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.scheduler.default import default_kind
 from adaptive_scheduler.scheduler.pbs.scheduler import PBS
+from adaptive_scheduler.scheduler.registry import default_kind
 from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
 
 if TYPE_CHECKING:

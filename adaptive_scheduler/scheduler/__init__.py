@@ -8,7 +8,6 @@ from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
-    from adaptive_scheduler.scheduler.default import DefaultScheduler
     from adaptive_scheduler.scheduler.jobs import (
         Batch,
         JobArray,
@@ -19,10 +18,11 @@ if TYPE_CHECKING:
     )
     from adaptive_scheduler.scheduler.local.scheduler import Local, LocalMockScheduler
     from adaptive_scheduler.scheduler.pbs.scheduler import PBS
+    from adaptive_scheduler.scheduler.registry import DefaultScheduler
     from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
     from adaptive_scheduler.scheduler.script import JobVariables
+    from adaptive_scheduler.scheduler.slurm.resources import slurm_partitions
     from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
-    from adaptive_scheduler.scheduler.slurm.site import slurm_partitions
 
 #: Public names and the module that defines each. The daemon of `Local` runs
 #: inside this package, and must start quickly.
@@ -30,10 +30,10 @@ _HOME = {
     "PBS": "adaptive_scheduler.scheduler.pbs.scheduler",
     "SLURM": "adaptive_scheduler.scheduler.slurm.scheduler",
     "BaseScheduler": "adaptive_scheduler.scheduler.base",
-    "DefaultScheduler": "adaptive_scheduler.scheduler.default",
+    "DefaultScheduler": "adaptive_scheduler.scheduler.registry",
     "Local": "adaptive_scheduler.scheduler.local.scheduler",
     "LocalMockScheduler": "adaptive_scheduler.scheduler.local.scheduler",
-    "slurm_partitions": "adaptive_scheduler.scheduler.slurm.site",
+    "slurm_partitions": "adaptive_scheduler.scheduler.slurm.resources",
     # For those who write a scheduler.
     "Batch": "adaptive_scheduler.scheduler.jobs",
     "JobArray": "adaptive_scheduler.scheduler.jobs",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import abc
 import inspect
 import shlex
+import shutil
 import sys
+import textwrap
+import time
 from collections import deque
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import adaptive_scheduler
 from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.formatting import counted
+from adaptive_scheduler._common.progress import bars
 from adaptive_scheduler._common.signatures import extended, keywords_of
 from adaptive_scheduler._common.trusted import inherited_trust, read_trusted
 from adaptive_scheduler.errors import (
@@ -25,7 +30,6 @@ from adaptive_scheduler.errors import (
     SubmissionRejectedError,
 )
 from adaptive_scheduler.executors.kinds import KINDS, check_installed, check_size
-from adaptive_scheduler.scheduler.cancelling import cancel_and_wait
 from adaptive_scheduler.scheduler.command import Commands, Finished
 from adaptive_scheduler.scheduler.jobs import (
     Batch,
@@ -35,13 +39,14 @@ from adaptive_scheduler.scheduler.jobs import (
     new_token,
     number_of,
 )
-from adaptive_scheduler.scheduler.launching import Launch, local_mpiexec, words
 from adaptive_scheduler.scheduler.resources import PerLearner, Resources, ResourceTable
-from adaptive_scheduler.scheduler.script import JobVariables, exports, render_script
-from adaptive_scheduler.scheduler.submitting import (
-    check_on_path,
-    make_log_folder,
-    submission_error,
+from adaptive_scheduler.scheduler.script import (
+    JobVariables,
+    Launch,
+    exports,
+    local_mpiexec,
+    render_script,
+    words,
 )
 
 if TYPE_CHECKING:
@@ -675,3 +680,186 @@ class BaseScheduler(abc.ABC):
             with_progress_bar=with_progress_bar,
             max_tries=max_tries,
         )
+
+
+def check_on_path(command: str, system: str) -> None:
+    """Check that the command that submits jobs to a system is here.
+
+    Raises
+    ------
+    InvalidInputError
+        If it isn't.
+    """
+    if shutil.which(command) is None:
+        raise InvalidInputError(
+            f"There is no {command} on PATH: this is no machine from which jobs are submitted to "
+            f"{system}. Log in to one, or use `scheduler.Local`."
+        )
+
+
+def make_log_folder(batch: Batch) -> None:
+    """Make the folder for the output of jobs: schedulers make none, and such jobs fail or hang.
+
+    Raises
+    ------
+    SubmissionRejectedError
+        If it can't be made.
+    """
+    try:
+        batch.log_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SubmissionRejectedError(
+            f"The output of '{batch.job_name}' can't be written to '{batch.log_folder}': "
+            f"{error.strerror}. Name another folder with `log_folder=...`."
+        ) from error
+
+
+def own_umask() -> int | None:
+    """Return which permissions the files of this process don't get; None if nothing tells.
+
+    The files of its jobs don't get them either.
+    """
+    # `os.umask` would have to change it for a moment, in all threads, to tell it.
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return None
+
+
+def submission_error(
+    words: str, batch: Batch, *, command: str, doubtful: Iterable[str], hints: Mapping[str, str]
+) -> SchedulerError:
+    """Return the error for a submission that has failed.
+
+    Parameters
+    ----------
+    words
+        What the scheduler said.
+    batch
+        What was to be submitted.
+    command
+        The name of the command that was to do it.
+    doubtful
+        Phrases after which the jobs may exist, or may be taken at another time.
+        After all other words they were refused.
+    hints
+        What to do, by phrases of a refusal; the first that occurs counts.
+    """
+    words = words.partition("\nusage:")[0]  # a list of all options may follow
+    quoted = textwrap.indent(words, "    ")
+    if any(phrase in words for phrase in doubtful):
+        return SchedulerUnavailableError(
+            f"It is not known whether {command} has submitted jobs of '{batch.job_name}':\n{quoted}"
+        )
+    hint = next((hint for phrase, hint in hints.items() if phrase in words), "")
+    jobs = counted(len(batch.numbers), "job")
+    return SubmissionRejectedError(
+        f"{command} refused the jobs of '{batch.job_name}' ({jobs}, {batch.resources}):\n"
+        f"{quoted}\nScript: {batch.script_path}. {hint}".rstrip()
+    )
+
+
+#: Seconds until jobs that are still there are cancelled again. Schedulers give
+#: a job up to 30 seconds to save its work, which is no reason to ask again.
+PATIENCE = 40.0
+#: Seconds between looks at the queue: at first, and at most.
+_PAUSES = (0.2, 5.0)
+
+
+def cancel_and_wait(
+    scheduler: BaseScheduler,
+    job_ids: Callable[[], Collection[str]],
+    *,
+    with_progress_bar: bool = True,
+    max_tries: int = 5,
+) -> None:
+    """Cancel the jobs that there are now, until none of them is left.
+
+    Jobs of these names that come later are left alone: a run manager that
+    lives submits new ones for those that are cancelled.
+
+    Parameters
+    ----------
+    scheduler
+        The one that has the jobs.
+    job_ids
+        Returns the ids of those that are left.
+    with_progress_bar
+        Show how many are gone.
+    max_tries
+        How often to cancel those that are left.
+
+    Raises
+    ------
+    SchedulerUnavailableError
+        If jobs are left after that, or nothing is known about them.
+    """
+    if max_tries < 1:
+        raise InvalidInputError(f"`max_tries` is at least 1, not {max_tries!r}.")
+    remaining = _of_the_first_look(job_ids)
+    with _progress(show=with_progress_bar) as show:
+        left: Collection[str] = ()
+        trouble: SchedulerError | None = None
+        for _ in range(max_tries):
+            try:
+                left, trouble = remaining(), None
+                if not left:
+                    return
+                scheduler.cancel_ids(left)
+                for left in _looks(remaining, scheduler.min_poll_interval):
+                    show(len(left))
+                    if not left:
+                        return
+            except SchedulerUnavailableError as error:
+                trouble = error
+    raise SchedulerUnavailableError(
+        f"After {max_tries} attempts to cancel them, {len(left)} jobs are not known to be gone"
+        + (f", the first of them {min(left)}" if left else "")
+        + f". {trouble or 'Ask the scheduler why they stay, and cancel them again.'}"
+    ) from trouble
+
+
+def _of_the_first_look(job_ids: Callable[[], Collection[str]]) -> Callable[[], Collection[str]]:
+    """Return a function for those ids that the first call of `job_ids` returns."""
+    first: Collection[str] | None = None
+
+    def remaining() -> Collection[str]:
+        nonlocal first
+        found = job_ids()
+        if first is None:
+            first = frozenset(found)
+        return [job_id for job_id in found if job_id in first]
+
+    return remaining
+
+
+def _looks(job_ids: Callable[[], Collection[str]], shortest: float) -> Iterator[Collection[str]]:
+    """Yield which jobs are left, now and then, for as long as it makes sense to wait."""
+    deadline = time.monotonic() + PATIENCE
+    pause, longest = max(shortest, _PAUSES[0]), max(shortest, _PAUSES[1])
+    while True:
+        yield job_ids()
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            return
+        time.sleep(min(pause, remaining))
+        pause = min(1.5 * pause, longest)
+
+
+@contextmanager
+def _progress(*, show: bool) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes note of how many jobs are left."""
+    if not show:
+        yield lambda _: None
+        return
+    with bars(transient=True) as shown:
+        number = shown.add("Cancelling jobs", None)
+        most = 0
+
+        def update(n_left: int) -> None:
+            nonlocal most
+            most = max(most, n_left)
+            shown.update(number, most - n_left, total=most)
+
+        yield update

@@ -1,4 +1,4 @@
-"""Kinds of schedulers by their short names, and schedulers from what was written down of them.
+"""Kinds of schedulers by their short names: the one of this machine, and those of run folders.
 
 A run folder holds its scheduler as data, so that whoever looks at a run can
 list and cancel its jobs without running code that lies in the folder. The
@@ -7,12 +7,15 @@ data hold a name that is looked up here, never a path to import.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.scheduler.base import BaseScheduler
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler
@@ -89,3 +92,46 @@ def from_data(data: Mapping[str, object]) -> BaseScheduler:
             "which can't be found again. Use `RunManager.attach`, which loads the scheduler itself."
         )
     return scheduler_class(kind).from_data(data)
+
+
+#: Decides where there are several.
+VARIABLE = "SCHEDULER_SYSTEM"
+
+
+def DefaultScheduler(*args: Any, **keywords: Any) -> BaseScheduler:  # noqa: N802  as in release 2
+    """Make the scheduler that this machine has: `SLURM`, `PBS`, or else `Local`.
+
+    Where there are several, the environment variable ``SCHEDULER_SYSTEM`` says
+    which, also one that an installed package has announced; it is read when
+    this is called.
+
+    Parameters
+    ----------
+    *args, **keywords
+        As the scheduler takes them.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``SCHEDULER_SYSTEM`` names none, or the scheduler does not take these.
+    """
+    return default_kind()(*args, **keywords)
+
+
+def default_kind() -> type[BaseScheduler]:
+    """Return the class of the scheduler that this machine has, see `DefaultScheduler`."""
+    kind = os.environ.get(VARIABLE, "").lower()
+    if not kind:
+        return _first_found()
+    if kind not in known_kinds():
+        raise InvalidInputError(
+            f"{VARIABLE} is {os.environ[VARIABLE]!r}, but there are: "
+            f"{', '.join(known.upper() for known in known_kinds())}."
+        )
+    return scheduler_class(kind)
+
+
+def _first_found() -> type[BaseScheduler]:
+    """Return the first kind whose command is here; Local needs none."""
+    kinds = map(scheduler_class, BUILT_IN)
+    return next(kind for kind in kinds if kind.is_local or shutil.which(kind.submit_cmd))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adaptive_scheduler.executors.mpi import Lifeline, Lifelines
-from adaptive_scheduler.scheduler.launching import local_mpiexec
+from adaptive_scheduler.scheduler.script import local_mpiexec
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ from adaptive_scheduler.errors import (
     SubmissionRejectedError,
     UntrustedFileError,
 )
-from adaptive_scheduler.scheduler import BaseScheduler, cancelling
+from adaptive_scheduler.scheduler import BaseScheduler, base
 from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
 from adaptive_scheduler.scheduler.script import JobVariables
 from tests.scheduler.contract import make_batch
@@ -107,7 +107,7 @@ class Spoken(BaseScheduler):
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(cancelling, "PATIENCE", 0.0)
+    monkeypatch.setattr(base, "PATIENCE", 0.0)
 
 
 # Job scripts.

@@ -13,8 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.scheduler import SLURM, Local, script
 from adaptive_scheduler.scheduler.resources import Resources
-from adaptive_scheduler.scheduler.script import JobVariables, render_script
+from adaptive_scheduler.scheduler.script import (
+    JobVariables,
+    check_warning,
+    render_script,
+    warning_time,
+)
 from tests.scheduler.contract import ODD_NAMES
 
 VARIABLES = JobVariables(job_id="${SOME_ID}_$SOME_INDEX", number="$SOME_INDEX", restarts="${N:-0}")
@@ -122,3 +128,87 @@ def test_the_schedulers_lines_come_right_after_the_first():
 
 def test_equal_resources_give_equal_scripts():
     assert render(Resources(cores=2), a=1) == render(Resources(cores=2), a=1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted", "seconds"),
+    [
+        (36_000, None, 60),
+        (100, None, 10),
+        (5, None, 0),
+        (None, None, 0),
+        (36_000, 300, 300),
+        (36_000, 0, 0),
+        (None, 30.9, 30),
+    ],
+)
+def test_a_warning_comes_a_minute_before_the_end_but_costs_short_jobs_little(
+    limit, wanted, seconds
+):
+    assert warning_time(limit, wanted) == seconds
+
+
+@pytest.mark.parametrize("seconds", [None, 0, 60, 0.5, 65_535])
+def test_these_are_warnings(seconds):
+    check_warning(seconds)
+
+
+@pytest.mark.parametrize("seconds", [-1, 65_536, True, "60", float("nan")])
+def test_these_are_none_and_the_error_says_so(seconds):
+    with pytest.raises(InvalidInputError, match="signal_before_end"):
+        check_warning(seconds)
+
+
+def last_lines(scheduler):
+    return scheduler.job_script({"run_folder": "/f"}).partition("\nexec ")[2]
+
+
+@pytest.fixture
+def mpi(monkeypatch):
+    def pretend(version):
+        monkeypatch.setattr(script, "_mpi_version", lambda _python: version)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("version", "option"),
+    [
+        ("MPICH Version: 5.0.2", "--mpi=pmi2"),
+        ("Intel(R) MPI Library 2021.13", "--mpi=pmi2"),
+        ("Open MPI v5.0.8", "--mpi=pmix"),
+    ],
+)
+def test_srun_speaks_what_the_installed_mpi_understands(mpi, version, option):
+    mpi(version)
+    lines = last_lines(SLURM(nodes=2, cores_per_node=2, executor_type="mpi4py"))
+    assert lines.startswith(f"srun {option} ")
+    assert " -n 4 " in lines
+
+
+def test_an_unknown_mpi_is_left_to_the_site(mpi):
+    mpi("")
+    lines = last_lines(SLURM(nodes=2, cores_per_node=2, executor_type="mpi4py"))
+    assert "--mpi" not in lines.partition("\n")[0]
+
+
+def test_what_the_user_names_is_taken_with_its_options():
+    scheduler = SLURM(
+        nodes=2, cores_per_node=2, executor_type="mpi4py", mpiexec_executable="my run --mpi=x"
+    )
+    assert last_lines(scheduler).startswith("my run --mpi=x -n 4 ")
+
+
+def test_the_mpiexec_beside_python_is_preferred(tmp_path):
+    assert script.local_mpiexec(str(tmp_path / "python")) == ["mpiexec"]
+    (tmp_path / "mpiexec").touch()
+    assert script.local_mpiexec(str(tmp_path / "python")) == [str(tmp_path / "mpiexec")]
+    (tmp_path / "mpiexec.hydra").touch()
+    assert script.local_mpiexec(str(tmp_path / "python"))[0].endswith("hydra")
+
+
+@pytest.mark.parametrize("name", ["process-pool", "loky", "sequential"])
+def test_all_else_is_started_once_and_plainly(name):
+    scheduler = Local(cores=2, executor_type=name)
+    assert scheduler.launch(Resources(cores=2, executor_type=name)) == script.Launch()
+    assert " -m adaptive_scheduler.run_learner" in last_lines(scheduler).partition("\n")[0]

@@ -18,8 +18,10 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
+from adaptive_scheduler.scheduler.base import own_umask
 from adaptive_scheduler.scheduler.command import Commands, Finished
 from adaptive_scheduler.scheduler.jobs import Batch, JobArray
+from adaptive_scheduler.scheduler.script import JobVariables
 
 #: Ids in one call of qstat or qdel; the server takes some milliseconds for each.
 IDS_PER_CALL: Final = 500
@@ -395,3 +397,55 @@ def _delete_some(commands: Commands, job_ids: Sequence[str], *, can_force: bool)
 def _lost(complaints: str) -> list[str]:
     matches = map(_IS_LOST.fullmatch, complaints.splitlines())
     return [match["id"] for match in matches if match is not None]
+
+
+#: What a job learns from its environment. PBS tells its id; the rest comes from the
+#: lines before the script.
+VARIABLES: Final = JobVariables(
+    job_id="$PBS_JOBID",
+    number="${ADAPTIVE_SCHEDULER_NUMBER:-${PBS_ARRAY_INDEX:-0}}",
+    restarts="${ADAPTIVE_SCHEDULER_RESTARTS:-0}",
+    cores="${NCPUS:-}",
+    # The file names a node for each process.
+    slots='$(wc -w < "${PBS_NODEFILE:-/dev/null}")',
+)
+
+#: A line in the output of a job that PBS has started again. PBS tells jobs of
+#: no count of their starts, so these lines are counted.
+_AGAIN: Final = "adaptive_scheduler: PBS has started this job again"
+
+
+def sent_script(batch: Batch, jobs: JobArray, more: Sequence[str] = ()) -> str:
+    """Return what is sent for some jobs of a batch: the lines before the script, and the script.
+
+    A script of PBS takes no arguments, starts in the user's home folder, and
+    its output can't be given a name with the job's id in it. So a few lines of
+    shell come before the job script. qsub reads no options after them: all are
+    given on its command line.
+
+    Parameters
+    ----------
+    batch, jobs
+        What is submitted.
+    more
+        Lines that come last before the script.
+    """
+    output = shlex.quote(f"{batch.log_folder}/{batch.job_name}-")
+    umask = own_umask()
+    number = f"${{PBS_ARRAY_INDEX:-${{PBS_ARRAYID:-{jobs.numbers[0]}}}}}"
+    lines = [
+        "#!/bin/bash",
+        f'export ADAPTIVE_SCHEDULER_NUMBER="{number}"',
+        "export ADAPTIVE_SCHEDULER_RESTARTS=0",
+        f'_output={output}"$ADAPTIVE_SCHEDULER_NUMBER-$PBS_JOBID.out"',
+        'if [ -e "$_output" ]; then',
+        f"    echo '{_AGAIN}' >> \"$_output\"",
+        f"    ADAPTIVE_SCHEDULER_RESTARTS=$(grep -acxF '{_AGAIN}' \"$_output\")",
+        "fi",
+        'exec >> "$_output" 2>&1',
+        "" if umask is None else f"umask {umask:04o}",
+        f"export PBS_O_WORKDIR={shlex.quote(str(batch.workdir))}",
+        'cd -- "$PBS_O_WORKDIR" || exit',
+        *more,
+    ]
+    return "\n".join(lines) + "\n" + batch.script

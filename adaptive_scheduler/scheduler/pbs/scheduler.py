@@ -14,19 +14,17 @@ from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobArray, JobEnd, QueuedJob
 from adaptive_scheduler.scheduler.command import Finished
-from adaptive_scheduler.scheduler.early_warning import (
+from adaptive_scheduler.scheduler.pbs import commands
+from adaptive_scheduler.scheduler.pbs.commands import VARIABLES, sent_script
+from adaptive_scheduler.scheduler.pbs.queue import Attributes, PbsListing, end_of, ours, queue_of
+from adaptive_scheduler.scheduler.pbs.resources import PbsResources, PbsSite
+from adaptive_scheduler.scheduler.resources import PerLearner, Resources
+from adaptive_scheduler.scheduler.script import (
+    JobVariables,
     check_warning,
     warning_lines,
     warning_lines_by_queue,
 )
-from adaptive_scheduler.scheduler.pbs import commands
-from adaptive_scheduler.scheduler.pbs.ends import end_of
-from adaptive_scheduler.scheduler.pbs.queue import Attributes, PbsListing, ours, queue_of
-from adaptive_scheduler.scheduler.pbs.resources import PbsResources
-from adaptive_scheduler.scheduler.pbs.script import VARIABLES, sent_script
-from adaptive_scheduler.scheduler.pbs.site import PbsSite
-from adaptive_scheduler.scheduler.resources import PerLearner, Resources
-from adaptive_scheduler.scheduler.script import JobVariables
 
 
 class PBS(BaseScheduler):

@@ -12,13 +12,17 @@ from typing import Any, ClassVar
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobArray, JobEnd
-from adaptive_scheduler.scheduler.early_warning import NOT_YET, check_warning, warning_time
-from adaptive_scheduler.scheduler.launching import KEEP_OTHERS, srun_for_mpi
 from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
-from adaptive_scheduler.scheduler.script import JobVariables
-from adaptive_scheduler.scheduler.slurm import commands, ends, queue
-from adaptive_scheduler.scheduler.slurm.resources import SlurmResources
-from adaptive_scheduler.scheduler.slurm.site import SlurmSite
+from adaptive_scheduler.scheduler.script import (
+    KEEP_OTHERS,
+    NOT_YET,
+    JobVariables,
+    check_warning,
+    srun_for_mpi,
+    warning_time,
+)
+from adaptive_scheduler.scheduler.slurm import commands, queue
+from adaptive_scheduler.scheduler.slurm.resources import SlurmResources, SlurmSite
 
 #: What scontrol calls the limits that matter to runs.
 _LIMITS = ("MaxArraySize", "MaxJobCount", "KillWait")
@@ -206,10 +210,10 @@ class SLURM(BaseScheduler):
         """Return how jobs have ended; those of which nothing is known are left out."""
         found: dict[str, JobEnd] = {}
         with suppress(SchedulerUnavailableError):
-            found |= ends.parse_recent(self.commands.ask(ends.recent_command()))
-            for command in ends.accounting_commands(set(job_ids) - found.keys()):
+            found |= queue.parse_recent(self.commands.ask(queue.recent_command()))
+            for command in queue.accounting_commands(set(job_ids) - found.keys()):
                 # It fails where there is no accounting.
-                found |= ends.parse_accounting(self.commands.ask(command))
+                found |= queue.parse_accounting(self.commands.ask(command))
         return {job_id: found[job_id] for job_id in job_ids if job_id in found}
 
     @classmethod

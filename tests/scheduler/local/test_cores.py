@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from adaptive_scheduler.scheduler.local.cores import usable_cores
+from adaptive_scheduler.scheduler.local.scheduler import usable_cores
 
 
 def write(path, text):

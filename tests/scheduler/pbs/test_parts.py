@@ -27,14 +27,13 @@ from adaptive_scheduler.scheduler.pbs.commands import (
     in_halves,
     parse_submit,
     read_mark,
+    sent_script,
     simpler,
     submit_command,
     write_mark,
 )
 from adaptive_scheduler.scheduler.pbs.queue import takes_no_wide_lines
-from adaptive_scheduler.scheduler.pbs.resources import PbsResources
-from adaptive_scheduler.scheduler.pbs.script import sent_script
-from adaptive_scheduler.scheduler.pbs.site import PbsSite, parse_nodes
+from adaptive_scheduler.scheduler.pbs.resources import PbsResources, PbsSite, parse_nodes
 from tests.scheduler.pbs_answers import Answer, answer_to, answers
 
 

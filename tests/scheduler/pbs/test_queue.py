@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaptive_scheduler.scheduler.pbs.ends import end_of
-from adaptive_scheduler.scheduler.pbs.queue import parse_id, parse_jobs, queue_of
+from adaptive_scheduler.scheduler.pbs.queue import end_of, parse_id, parse_jobs, queue_of
 from tests.cluster.pbs.text import record
 from tests.scheduler.pbs_answers import FOLDER, answer_to, answers
 

@@ -7,10 +7,13 @@ import subprocess
 import pytest
 
 from adaptive_scheduler.scheduler import PBS
-from adaptive_scheduler.scheduler.early_warning import warning_lines_by_queue
 from adaptive_scheduler.scheduler.pbs.queue import parse_records
-from adaptive_scheduler.scheduler.pbs.resources import PbsResources, walltime_seconds
-from adaptive_scheduler.scheduler.pbs.site import default_walltimes
+from adaptive_scheduler.scheduler.pbs.resources import (
+    PbsResources,
+    default_walltimes,
+    walltime_seconds,
+)
+from adaptive_scheduler.scheduler.script import warning_lines_by_queue
 from tests.scheduler.contract import alive, make_batch
 from tests.scheduler.pbs_answers import answer_to
 from tests.waiting import wait_until
