@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
     from rich.progress import Progress
@@ -187,12 +187,16 @@ def track_file_creation_progress(
     RuntimeError
         No event loop runs.
     """
+    import asyncio  # whoever looks at a run from a shell does without it
+
     groups = {name: [_as_paths(files) for files in group] for name, group in paths_dict.items()}
     loop = asyncio.get_running_loop()
     return loop.create_task(_track(groups, interval), name="track_file_creation_progress")
 
 
 async def _track(groups: dict[str, list[set[Path]]], interval: float) -> None:
+    import asyncio
+
     with bars() as shown:
         total = sum(len(group) for group in groups.values())
         total_bar = shown.add("Total", total) if len(groups) > 1 else None
