@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler._common.progress import track_file_creation_progress
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.ipyparallel import connect_to_ipyparallel
@@ -52,7 +53,7 @@ from adaptive_scheduler.learners.splitting import (
     split_sequence_in_sequence_learners,
     split_sequence_learner,
 )
-from adaptive_scheduler.learners.storage import atomic_write, load_parallel, save_parallel
+from adaptive_scheduler.learners.storage import load_parallel, save_parallel
 from adaptive_scheduler.learners.wrapped import WrappedFunction
 
 __all__ = [

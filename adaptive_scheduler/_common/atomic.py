@@ -8,13 +8,12 @@ import secrets
 import socket
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
 __all__ = ["atomic_write"]
 
@@ -25,26 +24,7 @@ _WRITE_MODES = frozenset({"w", "wt", "wb", "w+", "w+t", "wt+", "w+b", "wb+"})
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM})
 
 
-@overload
-def atomic_write(
-    dest: str | os.PathLike[str],
-    mode: str = "w",
-    *args: Any,
-    return_path: Literal[False] = False,
-    permissions: int | None = None,
-    make_folders: bool = True,
-    **kwargs: Any,
-) -> AbstractContextManager[IO[Any]]: ...
-@overload
-def atomic_write(
-    dest: str | os.PathLike[str],
-    mode: str = "w",
-    *args: Any,
-    return_path: Literal[True],
-    permissions: int | None = None,
-    make_folders: bool = True,
-    **kwargs: Any,
-) -> AbstractContextManager[Path]: ...
+@contextmanager
 def atomic_write(
     dest: str | os.PathLike[str],
     mode: str = "w",
@@ -53,7 +33,7 @@ def atomic_write(
     permissions: int | None = None,
     make_folders: bool = True,
     **kwargs: Any,
-) -> AbstractContextManager[Any]:
+) -> Iterator[Any]:
     """Write a file so that `dest` is at all times the old one or the new one, whole.
 
     What the block writes goes to a temporary file in the same folder, which
@@ -90,29 +70,7 @@ def atomic_write(
         raise InvalidInputError(
             f"atomic_write can't open {dest} with mode {mode!r}: use 'w' or 'wb'."
         )
-    return _replacing(
-        Path(dest).expanduser(),
-        mode,
-        args,
-        kwargs,
-        return_path=return_path,
-        permissions=permissions,
-        make_folders=make_folders,
-    )
-
-
-@contextmanager
-def _replacing(
-    dest: Path,
-    mode: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    *,
-    return_path: bool,
-    permissions: int | None,
-    make_folders: bool,
-) -> Iterator[IO[Any] | Path]:
-    target = dest.resolve()
+    target = Path(dest).expanduser().resolve()
     if make_folders:
         target.parent.mkdir(parents=True, exist_ok=True)
     kept = _permissions(target) if permissions is None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -39,6 +40,12 @@ def short_number(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Return a whole number of percent."""
     return NOTHING if value is None else f"{value:.0f} %"
+
+
+def first_of(items: Sequence[str], limit: int) -> str:
+    """Return the first of some things, and how many more there are: "a, b and 3 more"."""
+    rest = len(items) - limit
+    return ", ".join(items[:limit]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def shortened(text: str, limit: int) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from adaptive_scheduler.executors.worker import WorkerError
-
 
 class FunctionExecutor(Executor, abc.ABC):
     """Evaluates one function, which travels once to each worker.
@@ -31,6 +29,7 @@ class FunctionExecutor(Executor, abc.ABC):
         #: Raises `WorkerError` when the workers are gone and nobody starts others. No point
         #: is to blame then: none of those that are being evaluated will ever be done.
         self.lost: Future[None] = Future()
+        self._is_closed = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Evaluate the function at one point.
@@ -42,9 +41,13 @@ class FunctionExecutor(Executor, abc.ABC):
         """
         if fn is not self.function or kwargs or len(args) != 1:
             raise TypeError("This executor evaluates its own function, at one point.")
-        future = self._submit(args[0])
+        future: Future[Any] = Future()
+        if self._is_closed:
+            future.cancel()
+            return future
         if self.on_first_result is not None:
             future.add_done_callback(self._note_first)
+        self._evaluate(future, args[0])
         return future
 
     def _note_first(self, future: Future[Any]) -> None:
@@ -53,12 +56,12 @@ class FunctionExecutor(Executor, abc.ABC):
             tell()
 
     @abc.abstractmethod
-    def _submit(self, x: Any) -> Future[Any]:
-        """Evaluate the function at `x`."""
+    def _evaluate(self, future: Future[Any], x: Any) -> None:
+        """Have the function evaluated at `x`, and `future` get the result."""
 
-    @abc.abstractmethod
     def close(self) -> None:
         """Evaluate nothing more; what is being evaluated comes to nothing."""
+        self._is_closed = True
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  as in the standard library
         """Close, at once and with all futures: the workers belong to the job."""
@@ -101,15 +104,18 @@ class Workers(abc.ABC):
             Called in each worker before its first evaluation of it.
         """
 
-    @abc.abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  those that end with their executor are gone by then
         """End all workers, whatever they are doing."""
 
     def join(self) -> None:  # noqa: B027  most have nothing to wait for
         """Return when all workers have ended, after `close`."""
 
 
-def lose(executor: FunctionExecutor, why: str) -> None:
-    """Say that the workers of an executor are gone."""
-    if not executor.lost.done():
-        executor.lost.set_exception(WorkerError(why))
+def settle(future: Future[Any], result: Any = None, error: BaseException | None = None) -> None:
+    """Give a future its result, or what was raised, unless it was cancelled."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

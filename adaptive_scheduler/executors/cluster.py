@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, TypeAlias
 
 from adaptive_scheduler._common.scratch import remove_scratch, temporary_folder
-from adaptive_scheduler.executors.base import FunctionExecutor, Workers, lose
+from adaptive_scheduler.executors.base import FunctionExecutor, Workers, settle
 from adaptive_scheduler.executors.parent_death import end_with
 from adaptive_scheduler.executors.worker import Preparation, WorkerError
 
@@ -164,19 +164,13 @@ class RemoteExecutor(FunctionExecutor):
         #: Evaluations that have no result yet, and their points.
         self._open: dict[Future[Any], Any] = {}
         self._send: Send | None = None
-        self._is_closed = False
 
-    def _submit(self, x: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def _evaluate(self, future: Future[Any], x: Any) -> None:
         with self._lock:
-            if self._is_closed:
-                future.cancel()
-                return future
             self._open[future] = x
             send = self._send
         if send is not None:
             send(future, x)
-        return future
 
     def begin(self, send: Send) -> None:
         """Send the points that have waited for the workers, and all others."""
@@ -195,22 +189,18 @@ class RemoteExecutor(FunctionExecutor):
         with self._lock:
             if self._open.pop(future, self) is self:
                 return
-        if not future.set_running_or_notify_cancel():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+        settle(future, result, error)
 
     def lose(self, why: str) -> None:
         """Say that the workers are gone."""
         with self._lock:
-            lose(self, why)
+            if not self.lost.done():
+                self.lost.set_exception(WorkerError(why))
 
     def close(self) -> None:
         """Evaluate nothing more; what is being evaluated comes to nothing."""
         with self._lock:
-            self._is_closed = True
+            super().close()
             given_up, self._open = list(self._open), {}
         for future in given_up:
             future.cancel()
@@ -306,6 +296,24 @@ class Cluster(Workers):
     @abc.abstractmethod
     async def _open(self, scratch: Path) -> None:
         """Start workers, and have them serve learners until the end, or until others are needed."""
+
+    async def _see(
+        self, condition: Callable[[], Any], else_: str, *processes: WorkerProcesses, within: float
+    ) -> None:
+        """Wait until something is so, or until the end.
+
+        Raises
+        ------
+        WorkerError
+            If it is not so in so many seconds, or one of the processes has ended.
+        """
+        deadline = self._loop.time() + within
+        while not condition() and not self._is_closing:
+            for each in processes:
+                each.check()
+            if self._loop.time() > deadline:
+                raise WorkerError(f"{else_} in {within:.0f} s.")
+            await asyncio.sleep(_LOOK)
 
     async def _pause(self) -> None:
         """Wait for news, but not for long."""

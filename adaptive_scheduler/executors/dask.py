@@ -90,7 +90,8 @@ class Dask(Cluster):
             with WorkerProcesses(
                 command, n_workers=self.n_workers, launcher=launcher, output=output
             ) as workers:
-                await self._see_workers(client, workers)
+                seen = partial(len, scheduler.workers)  # the others get points when they come
+                await self._see(seen, "No worker has come", workers, within=_PATIENCE)
                 forget = partial(forget_names, _SEMAPHORES)
                 await client.register_plugin(_plugin("forget-semaphores", forget))
                 while not self._is_closing:
@@ -99,16 +100,6 @@ class Dask(Cluster):
                     workers.check()
                     await self._pause()
                 await _part(scheduler, workers)
-
-    async def _see_workers(self, client: Any, workers: WorkerProcesses) -> None:
-        """Wait for the first worker; the others get points when they come."""
-        waiting = asyncio.ensure_future(client.wait_for_workers(1, timeout=_PATIENCE))
-        while not waiting.done() and not self._is_closing:
-            workers.check()
-            await asyncio.wait({waiting}, timeout=_LOOK)
-        if waiting.done():
-            waiting.result()
-        waiting.cancel()
 
     async def _prepare(self, client: Any, scheduler: Any, executor: RemoteExecutor) -> None:
         """Send the function to each worker, also to those that are yet to come."""

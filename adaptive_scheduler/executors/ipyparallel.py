@@ -69,7 +69,8 @@ class IPyParallel(Cluster):
             command, n_workers=1, launcher=(), output=output, environment=environment
         ) as controller:
             engine_file = files / "ipcontroller-engine.json"
-            await self._see(engine_file.exists, "The controller has not begun", controller)
+            begun = engine_file.exists
+            await self._see(begun, "The controller has not begun", controller, within=_PATIENCE)
             command = [sys.executable, "-m", "ipyparallel.engine", f"--file={engine_file}"]
             with WorkerProcesses(
                 [*command, *folders],
@@ -91,6 +92,7 @@ class IPyParallel(Cluster):
                 lambda: len(client.ids) >= self.n_workers,
                 f"Not all of {self.n_workers} engines have come",
                 *processes,
+                within=_PATIENCE,
             )
             while not self._is_closing:
                 if (executor := self._unserved) is not None:
@@ -104,24 +106,15 @@ class IPyParallel(Cluster):
                 await self._pause()
             client.shutdown(hub=False, block=False)  # those that evaluate are killed later
 
-    async def _see(self, condition: Any, else_: str, *processes: WorkerProcesses) -> None:
-        """Wait until something is so, or until the end."""
-        deadline = self._loop.time() + _PATIENCE
-        while not condition() and not self._is_closing:
-            for each in processes:
-                each.check()
-            if self._loop.time() > deadline:
-                raise WorkerError(f"{else_} in {_PATIENCE:.0f} s.")
-            await asyncio.sleep(_LOOK)
-
     async def _prepare(
         self, client: Any, executor: RemoteExecutor, *processes: WorkerProcesses
     ) -> None:
         """Send the function to each engine."""
         self._served = executor
         prepared = client[:].apply_async(_prepare, executor.preparation)
-        await self._see(prepared.ready, "Not all engines are prepared", *processes)
-        if not prepared.ready():
+        ready = prepared.ready
+        await self._see(ready, "Not all engines are prepared", *processes, within=_PATIENCE)
+        if not ready():
             return
         prepared.get()
         view = client.load_balanced_view()

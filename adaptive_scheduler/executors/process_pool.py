@@ -18,11 +18,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BufferedRWPair
 from typing import Any, Protocol
 
-from adaptive_scheduler.executors.base import FunctionExecutor, Workers
+from adaptive_scheduler.executors.base import FunctionExecutor, Workers, settle
 from adaptive_scheduler.executors.worker import (
     FunctionError,
     Preparation,
@@ -234,8 +234,8 @@ def _answer(message: bytes) -> bytes | None:
 class _Task:
     """An evaluation."""
 
+    future: Future[Any]
     x: Any
-    future: Future[Any] = field(default_factory=Future)
     #: How many workers died of it.
     n_deaths: int = 0
 
@@ -252,20 +252,14 @@ class Pool(FunctionExecutor, abc.ABC):
         self._waiting: deque[_Task] = deque()
         self._busy: dict[PoolProcess, _Task] = {}
         self._idle: list[PoolProcess] = []
-        self._is_closed = False
 
     @abc.abstractmethod
     def _hire(self) -> PoolProcess:
         """Return a process that has the function."""
 
-    def _submit(self, x: Any) -> Future[Any]:
-        task = _Task(x)
-        if self._is_closed:
-            task.future.cancel()
-        else:
-            self._waiting.append(task)
-            self._go_on()
-        return task.future
+    def _evaluate(self, future: Future[Any], x: Any) -> None:
+        self._waiting.append(_Task(future, x))
+        self._go_on()
 
     def _go_on(self) -> None:
         """Give points to those who have none."""
@@ -291,7 +285,7 @@ class Pool(FunctionExecutor, abc.ABC):
             is_result, value = pickle.loads(answer)
         except Exception as error:  # noqa: BLE001  unpickling runs the user's code
             is_result, value = False, WorkerError(f"The result at {task.x!r:.200}: {error!r}.")
-        _settle(task, value if is_result else None, None if is_result else value)
+        settle(task.future, value if is_result else None, None if is_result else value)
 
     def died(self, process: PoolProcess) -> None:
         """Have another process evaluate what this one did when it died."""
@@ -306,12 +300,12 @@ class Pool(FunctionExecutor, abc.ABC):
                     f"{_MAX_DEATHS} workers died, one after another, while they evaluated the "
                     f"function at {task.x!r}: out of memory, perhaps, or a crash in compiled code."
                 )
-                _settle(task, error=WorkerError(why))
+                settle(task.future, error=WorkerError(why))
         self._go_on()
 
     def close(self) -> None:
         """End the workers, whatever they are doing."""
-        self._is_closed = True
+        super().close()
         busy, self._busy = self._busy, {}
         idle, self._idle = self._idle, []
         for task in (*busy.values(), *self._waiting):
@@ -325,15 +319,6 @@ class Pool(FunctionExecutor, abc.ABC):
         """Part with processes that do nothing."""
         for process in idle:
             process.kill()
-
-
-def _settle(task: _Task, result: Any = None, error: BaseException | None = None) -> None:
-    if not task.future.set_running_or_notify_cancel():
-        return
-    if error is None:
-        task.future.set_result(result)
-    else:
-        task.future.set_exception(error)
 
 
 class ProcessPool(Pool):
@@ -370,6 +355,3 @@ class ProcessPoolWorkers(Workers):
     ) -> ProcessPool:
         """Return an executor for the next learner."""
         return ProcessPool(function, self.n_workers, initializer)
-
-    def close(self) -> None:
-        """Do nothing: the processes of a learner end with its executor."""

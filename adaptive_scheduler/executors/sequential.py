@@ -26,17 +26,11 @@ class Sequential(FunctionExecutor):
     ) -> None:
         super().__init__(function, 1)
         self._prepare = initializer
-        self._is_closed = False
         self._points: queue.SimpleQueue[tuple[Future[Any], Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="sequential", daemon=True).start()
 
-    def _submit(self, x: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        if self._is_closed:
-            future.cancel()
-        else:
-            self._points.put((future, x))
-        return future
+    def _evaluate(self, future: Future[Any], x: Any) -> None:
+        self._points.put((future, x))
 
     def _work(self) -> None:
         error = ""
@@ -61,7 +55,7 @@ class Sequential(FunctionExecutor):
 
     def close(self) -> None:
         """Evaluate no further points; an evaluation that runs now comes to nothing."""
-        self._is_closed = True
+        super().close()
         self._points.put(None)
 
 
@@ -76,9 +70,6 @@ class SequentialWorkers(Workers):
     ) -> Sequential:
         """Return an executor for the next learner."""
         return Sequential(function, initializer)
-
-    def close(self) -> None:
-        """Do nothing: the thread of a learner ends with its executor."""
 
 
 def _error_of(prepare: Callable[[], None]) -> str:

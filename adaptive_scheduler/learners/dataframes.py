@@ -9,11 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.formatting import first_of
 from adaptive_scheduler._common.trusted import open_data
 from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import InvalidInputError, MissingPackageError
 from adaptive_scheduler.learners.paths import AnyFname, FnameTypes, given_name, resolve_here
-from adaptive_scheduler.learners.storage import atomic_write, warn_of_writers
+from adaptive_scheduler.learners.storage import N_NAMED, warn_of_writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,9 +28,6 @@ __all__ = ["expand_dict_columns", "fname_to_dataframe", "load_dataframes", "save
 _DATAFRAME_FORMATS: TypeAlias = Literal[
     "parquet", "csv", "hdf", "pickle", "feather", "excel", "json"
 ]
-
-#: How many files a warning names; there may be thousands.
-_N_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -335,8 +334,7 @@ def _missing(file_format: _FileFormat, why: str) -> MissingPackageError:
 
 def _warn(what: str, files: list[str], n_all: int) -> None:
     if files:
-        named = ", ".join(files[:_N_NAMED]) + (", ..." if len(files) > _N_NAMED else "")
-        warn_user(f"{len(files)} of {n_all} dataframes {what}: {named}.")
+        warn_user(f"{len(files)} of {n_all} dataframes {what}: {first_of(files, N_NAMED)}.")
 
 
 def expand_dict_columns(df: pd.DataFrame) -> pd.DataFrame:

@@ -18,12 +18,11 @@ from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler._common.progress import tracked
 from adaptive_scheduler._common.trusted import read_trusted
 from adaptive_scheduler.errors import (
-    InvalidInputError,
     LearnerNotFoundError,
     RunFolderError,
     UnpicklableError,
 )
-from adaptive_scheduler.learners.pack import Pack, empty_copy
+from adaptive_scheduler.learners.pack import Pack, empty_copy, initializer_of_each
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_paths, fname_to_str
 from adaptive_scheduler.learners.pickling import dumps
 
@@ -95,12 +94,7 @@ def cloudpickle_learners(
         A learner can't be pickled.
     """
     start = time.monotonic()
-    first_calls = [None] * len(learners) if initializers is None else list(initializers)
-    if not len(learners) == len(fnames) == len(first_calls):
-        raise InvalidInputError(
-            f"There are {len(learners)} learners, {len(fnames)} fnames and {len(first_calls)} "
-            "initializers: give one for each learner."
-        )
+    first_calls = initializer_of_each(learners, fnames, initializers)
     n_bytes = 0
     for i in tracked(range(len(learners)), "Writing learners", shown=with_progress_bar):
         learner = empty_copy(learners[i]) if empty_copies else learners[i]

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from adaptive import BaseLearner
 
-__all__ = ["Pack", "PackInfo", "PackedLearner", "check_picklable", "replace_learner", "write_pack"]
+__all__ = ["Pack", "PackedLearner", "check_picklable", "replace_learner", "write_pack"]
 
 _MAGIC = b"ASPACK\x00\x02"
 _HEADER = struct.Struct("<8s4Q2I")
@@ -116,8 +116,10 @@ class PackFile:
         header = self._read(0, _HEADER.size)
         (checksum,) = _CHECKSUM.unpack(self._read(_HEADER.size, _CHECKSUM.size))
         fields = _HEADER.unpack(header)
-        magic, size, n_blobs, *self._lengths, self._crc_environment, self._crc_fnames = fields
+        magic, size, n_blobs, *self._lengths, environment_checksum, self._crc_fnames = fields
         self.n_blobs: int = n_blobs
+        #: What tells one environment from another.
+        self.environment_checksum: int = environment_checksum
         if magic != _MAGIC:
             kind = "of another version" if magic[:7] == _MAGIC[:7] else "no pack of learners"
             raise RunFolderError(f"{path} is {kind}. {_WAY_OUT}")
@@ -125,20 +127,20 @@ class PackFile:
             raise self._damaged()
         self._sections_start = size - sum(self._lengths)
 
-    @property
-    def environment_checksum(self) -> int:
-        """What tells one environment from another."""
-        checksum: int = self._crc_environment
-        return checksum
-
-    def environment(self) -> Any:
+    def environment(self) -> dict[str, Any]:
         """Return the environment."""
-        return self._json(self._sections_start, self._lengths[0], self._crc_environment)
+        environment: dict[str, Any] = json.loads(
+            self._checked(self._sections_start, self._lengths[0], self.environment_checksum)
+        )
+        return environment
 
-    def fnames(self) -> Any:
+    def fnames(self) -> list[str | list[str]]:
         """Return the fnames."""
         start = self._sections_start + self._lengths[0]
-        return self._json(start, self._lengths[1], self._crc_fnames)
+        fnames: list[str | list[str]] = json.loads(
+            self._checked(start, self._lengths[1], self._crc_fnames)
+        )
+        return fnames
 
     def blob(self, index: int) -> bytes:
         """Return one blob.
@@ -152,9 +154,6 @@ class PackFile:
             raise IndexError(f"{self._path} has learners 0 to {self.n_blobs - 1}, not {index}.")
         entry = self._read(_TABLE_START + _ENTRY.size * index, _ENTRY.size)
         return self._checked(*_ENTRY.unpack(entry))
-
-    def _json(self, offset: int, length: int, checksum: int) -> Any:
-        return json.loads(self._checked(offset, length, checksum))
 
     def _checked(self, offset: int, length: int, checksum: int) -> bytes:
         content = self._read(offset, length)
@@ -181,25 +180,6 @@ class PackFile:
 
     def _damaged(self) -> RunFolderError:
         return RunFolderError(f"{self._path} is damaged or not whole. {_WAY_OUT}")
-
-
-@dataclass(frozen=True)
-class PackInfo:
-    """What `write_pack` wrote.
-
-    Attributes
-    ----------
-    n_learners
-        How many learners.
-    n_bytes
-        The size of the file.
-    mean_learner_size
-        How many bytes of it a learner takes, on average.
-    """
-
-    n_learners: int
-    n_bytes: int
-    mean_learner_size: float
 
 
 @dataclass(frozen=True)
@@ -260,8 +240,7 @@ class Pack:
     def fnames(self) -> list[str | list[str]]:
         """The fnames of all learners, read without unpickling any."""
         with self._opened() as file:
-            fnames: list[str | list[str]] = file.fnames()
-        return fnames
+            return file.fnames()
 
     @property
     def sys_path(self) -> list[str]:
@@ -276,8 +255,7 @@ class Pack:
     @property
     def _environment(self) -> dict[str, Any]:
         with self._opened() as file:
-            environment: dict[str, Any] = file.environment()
-        return environment
+            return file.environment()
 
     def extend_sys_path(self) -> None:
         """Let this process find the modules that the user's functions come from.
@@ -326,8 +304,8 @@ def write_pack(
     initializers: Sequence[Callable[[], None]] | None = None,
     sys_path: Sequence[str] | None = None,
     project: Project | None = None,
-) -> PackInfo:
-    """Write all learners of a run into one file, whole or not at all.
+) -> int:
+    """Write all learners of a run into one file, whole or not at all, and return its size.
 
     Points are left out where they lie in data files already. A learner that
     has points and not all of its data files takes them along.
@@ -356,12 +334,7 @@ def write_pack(
     OSError
         The file can't be written.
     """
-    first_calls = [None] * len(learners) if initializers is None else list(initializers)
-    if not len(learners) == len(fnames) == len(first_calls):
-        raise InvalidInputError(
-            f"There are {len(learners)} learners, {len(fnames)} fnames and {len(first_calls)} "
-            "initializers: give one for each learner."
-        )
+    first_calls = initializer_of_each(learners, fnames, initializers)
     project = project or Project.here()
     safe = safe_to_empty(learners, project.resolve_all(fnames))
     files = SourceFiles()
@@ -378,8 +351,30 @@ def write_pack(
         folder, lines = str(project.folder), files.lines()
         return {"sys_path": sys_path, "folder": folder, "source_lines": lines}
 
-    n_bytes = write_blobs(path, environment, [fname_to_str(fname) for fname in fnames], blobs())
-    return PackInfo(len(learners), n_bytes, n_bytes / max(1, len(learners)))
+    return write_blobs(path, environment, [fname_to_str(fname) for fname in fnames], blobs())
+
+
+def initializer_of_each(
+    learners: Sequence[BaseLearner],
+    fnames: Sequence[AnyFname],
+    initializers: Sequence[Callable[[], None]] | None,
+) -> list[Callable[[], None] | None]:
+    """Return what each worker runs first, for each learner.
+
+    Raises
+    ------
+    InvalidInputError
+        There are not as many fnames, or initializers, as learners.
+    """
+    each: list[Callable[[], None] | None] = [None] * len(learners)
+    if initializers is not None:
+        each = list(initializers)
+    if not len(learners) == len(fnames) == len(each):
+        raise InvalidInputError(
+            f"There are {len(learners)} learners, {len(fnames)} fnames and {len(each)} "
+            "initializers: give one for each learner."
+        )
+    return each
 
 
 def replace_learner(

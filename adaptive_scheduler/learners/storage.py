@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.formatting import first_of
 from adaptive_scheduler._common.progress import tracked
 from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.errors import DataFileError, InvalidInputError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from adaptive import BaseLearner
 
-__all__ = ["DataFiles", "SetAside", "Snapshot", "atomic_write", "load_parallel", "save_parallel"]
+__all__ = ["DataFiles", "SetAside", "Snapshot", "load_parallel", "save_parallel"]
 
 #: Threads that read or write files. On a local disk one would do; a file
 #: system on the network answers late, but answers many at once.
@@ -46,7 +46,7 @@ Result = TypeVar("Result")
 _NAMES_IN_A_MESSAGE = 5
 
 #: How many files a warning names; there may be thousands.
-_N_NAMED = 3
+N_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -381,9 +381,7 @@ def describe_writers(writers: Mapping[str, str]) -> str:
     writers
         Who may have written each file, by its name.
     """
-    named = [f"{path} ({who})" for path, who in list(writers.items())[:_N_NAMED]]
-    rest = len(writers) - len(named)
-    files = ", ".join(named) + (f" and {rest} more" if rest else "")
+    files = first_of([f"{path} ({who})" for path, who in writers.items()], N_NAMED)
     return (
         f"Data was loaded that others may have written, and loading runs what is in it: {files}. "
         "Load only data of people you trust."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.formatting import first_of
 from adaptive_scheduler.learners.paths import FnameTypes, fname_to_str
 
 if TYPE_CHECKING:
@@ -92,9 +93,7 @@ def _causes(failed: Sequence[LearnerEntry]) -> list[str]:
 
 
 def _named(indices: Sequence[int]) -> str:
-    names = ", ".join(map(str, indices[:_LEARNERS_SHOWN]))
-    rest = len(indices) - _LEARNERS_SHOWN
-    return f"learners {names}" + (f" and {rest} more" if rest > 0 else "")
+    return f"learners {first_of([str(index) for index in indices], _LEARNERS_SHOWN)}"
 
 
 def _where(entry: LearnerEntry) -> str:

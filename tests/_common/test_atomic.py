@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import pytest
 
+from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.learners.storage import atomic_write
 
 
 def names(folder):
@@ -106,7 +106,7 @@ def test_a_symbolic_link_stays_one(tmp_path):
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path, umask):
     code = (
-        "import os, sys; from adaptive_scheduler.learners.storage import atomic_write\n"
+        "import os, sys; from adaptive_scheduler._common.atomic import atomic_write\n"
         f"os.umask({umask})\n"
         "with atomic_write(sys.argv[1]) as f: f.write('x')"
     )

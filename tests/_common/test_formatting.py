@@ -6,7 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from adaptive_scheduler._common.formatting import counted, percent, short_number, size, span
+from adaptive_scheduler._common.formatting import (
+    counted,
+    first_of,
+    percent,
+    short_number,
+    size,
+    span,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +71,10 @@ def test_things_are_counted():
 
 def test_percents_are_whole():
     assert [percent(value) for value in (None, 0.4, 98.2)] == ["\N{EN DASH}", "0 %", "98 %"]
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, ""), (2, "0, 1"), (3, "0, 1, 2"), (1503, "0, 1, 2 and 1,500 more")]
+)
+def test_of_many_things_the_first_are_named_and_the_others_counted(n, text):
+    assert first_of([str(i) for i in range(n)], 3) == text
