@@ -13,7 +13,7 @@ from typing import Any
 import zmq
 from children import serve, size_of
 
-from adaptive_scheduler.protocol import keys, messages, sockets
+from adaptive_scheduler.protocol import curve, messages
 
 #: Milliseconds without any answer after which the benchmark has failed.
 _PATIENCE_MS = 60_000
@@ -98,7 +98,7 @@ class Jobs:
     def connect(self, address: str, names: None, in_flight: int) -> dict[str, Any]:
         """Open the connections of `in_flight` jobs, and wait until they are there."""
         del names
-        self._connection = keys.Connection.from_json(Path(address).read_bytes())
+        self._connection = curve.Connection.from_json(Path(address).read_bytes())
         started = time.perf_counter()
         self._jobs = [self._job(f"job_{number}", number) for number in range(in_flight)]
         for job in self._jobs:
@@ -157,7 +157,7 @@ class Jobs:
 
     def _job(self, job_id: str, number: int) -> Job:
         address = self._connection.addresses[0]
-        return Job(job_id, number, sockets.job_socket(self._context, self._connection, address))
+        return Job(job_id, number, curve.job_socket(self._context, self._connection, address))
 
 
 def _answers(jobs: list[Job], number: int) -> Iterator[tuple[Job, messages.Answer]]:

@@ -64,7 +64,7 @@ def _version(package: str) -> str | None:
 
 
 def _addresses(folder: Path) -> tuple[str, ...]:
-    from adaptive_scheduler.protocol.keys import Connection
+    from adaptive_scheduler.protocol.curve import Connection
 
     for path in folder.glob("*-run/connection.json"):
         return Connection.read(path).addresses

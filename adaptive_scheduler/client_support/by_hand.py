@@ -29,7 +29,7 @@ from adaptive_scheduler.errors import ConnectionLostError, InvalidInputError
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.learners.storage import DataFiles, warn_of_writers
-from adaptive_scheduler.protocol import keys, messages
+from adaptive_scheduler.protocol import curve, messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.version import __version__
@@ -153,7 +153,7 @@ def _run_folder(url: str | Path) -> Path:
     if Path(url).is_dir():
         return Path(url).absolute()
     for path in Path.cwd().glob("*/connection.json"):
-        if url in keys.Connection.read(path).addresses:
+        if url in curve.Connection.read(path).addresses:
             return path.parent
     raise InvalidInputError(f"'{url}' is no run folder, and none in '{Path.cwd()}' belongs to it.")
 

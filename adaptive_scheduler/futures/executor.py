@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import math
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
@@ -14,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 from adaptive_scheduler._common.signatures import Face
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.futures.run import CallRun, PackedCall
-from adaptive_scheduler.futures.scheduler import check_wishes, cores_of, scheduler_for
 from adaptive_scheduler.futures.service import CallService
-from adaptive_scheduler.futures.task import SlurmTask
 from adaptive_scheduler.run_folder.checks import check_count, check_job_name
 from adaptive_scheduler.run_folder.options import ExecutorOptions
 from adaptive_scheduler.run_folder.spec import NO_KEYWORDS, RunSpec
+from adaptive_scheduler.scheduler.pbs.scheduler import PBS
+from adaptive_scheduler.scheduler.registry import default_kind
+from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
 from adaptive_scheduler.server_support.run_manager import RunManager
 from adaptive_scheduler.server_support.validation import check_scheduler
 
@@ -36,6 +39,62 @@ __all__ = ["SlurmExecutor", "SlurmTask"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+#: Keywords that all schedulers take.
+_COMMON = ("num_threads", "executor_type", "extra_scheduler", "extra_env_vars")
+#: Keywords that a scheduler other than SLURM may know by another name.
+_NAMES_OF_PBS = {"partition": "queue", "memory": "memory", "cores_per_node": "cores_per_node"}
+
+
+class SlurmTask(Future[T]):
+    """One call: a `concurrent.futures.Future` that can also be awaited.
+
+    It can be cancelled until a job has it. Asking for its result starts
+    whatever was gathered so far.
+    """
+
+    def __init__(self, service: CallService) -> None:
+        super().__init__()
+        self._service = service
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for what the function returns, or raise what it raised.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None waits for ever.
+
+        Raises
+        ------
+        TimeoutError
+            If it isn't there by then.
+        concurrent.futures.CancelledError
+            If the call or its run was cancelled.
+        """
+        self._service.hurry()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for what the function raises; None if it returns. See `result`."""
+        self._service.hurry()
+        return super().exception(timeout)
+
+    def cancel(self) -> bool:
+        """Cancel the call, unless a job has it; return whether it is cancelled."""
+        is_cancelled = super().cancel()
+        if is_cancelled:
+            self._service.forget(self)
+        return is_cancelled
+
+    def __await__(self) -> Generator[Any, None, T]:
+        async def wait() -> T:
+            self._service.hurry()
+            # Interrupting the cell that awaits must not cancel the call.
+            return await asyncio.shield(asyncio.wrap_future(self))
+
+        return wait().__await__()
+
 
 _FACE: Final = Face(
     "SlurmExecutor",
@@ -322,3 +381,71 @@ class SlurmExecutor(Executor):
         if clash := self._run_keywords.keys() & {"learners", "fnames", "scheduler"}:
             raise InvalidInputError(f"The executor itself decides on {sorted(clash)}.")
         self._run_of(learners, fnames)
+
+
+def scheduler_for(wishes: Mapping[str, Any], more: Mapping[str, Any]) -> BaseScheduler:
+    """Return the scheduler of this machine, for jobs that ask for `wishes`.
+
+    Parameters
+    ----------
+    wishes
+        What `SlurmExecutor` was given, in the words of `SLURM`.
+    more
+        Further arguments, in the scheduler's own words; they win.
+
+    Raises
+    ------
+    InvalidInputError
+        If the scheduler knows no such thing.
+    """
+    kind = default_kind()
+    if issubclass(kind, SLURM):
+        return kind(**{**wishes, **more})
+    translated = {name: wishes[name] for name in _COMMON}
+    known = {"nodes", "cores_per_node", *_COMMON}
+    if issubclass(kind, PBS):
+        translated |= {new: wishes[old] for old, new in _NAMES_OF_PBS.items()}
+        known |= _NAMES_OF_PBS.keys()
+    if unknown := [name for name, wish in wishes.items() if name not in known and wish]:
+        raise InvalidInputError(
+            f"This machine's scheduler is {kind.__name__}, whose jobs can't ask for "
+            f"{', '.join(map(repr, unknown))}: leave that out, or say `scheduler=...`."
+        )
+    cores = _cores(wishes["nodes"], wishes["cores_per_node"])
+    return kind(**{"cores": cores, **translated, **more})
+
+
+def check_wishes(
+    wishes: Mapping[str, Any], more: Mapping[str, Any], executor: Callable[..., Any]
+) -> None:
+    """Check that nothing is asked of a scheduler that was given.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is.
+    """
+    parameters = inspect.signature(executor).parameters
+    said = [name for name, wish in wishes.items() if wish != parameters[name].default]
+    said += ["extra_scheduler_kwargs"] if more else []
+    if said:
+        raise InvalidInputError(
+            f"Say {', '.join(map(repr, said))} to the scheduler that is given as `scheduler`, "
+            "not to the executor."
+        )
+
+
+def cores_of(scheduler: BaseScheduler) -> int:
+    """Return how many calls a job makes at once."""
+    resources = scheduler.resources(0)
+    return 1 if resources.executor_type == "sequential" else resources.cores
+
+
+def _cores(nodes: Any, cores_per_node: Any) -> int:
+    """Return the cores of a job."""
+    if not isinstance(nodes, int) or not isinstance(cores_per_node, int):
+        raise InvalidInputError(
+            "`nodes` and `cores_per_node` are whole numbers where the scheduler is not SLURM, not "
+            f"{nodes!r} and {cores_per_node!r}: else say `scheduler=...`."
+        )
+    return nodes * cores_per_node

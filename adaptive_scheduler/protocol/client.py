@@ -12,7 +12,7 @@ import zmq
 import zmq.asyncio
 
 from adaptive_scheduler.errors import ConnectionLostError
-from adaptive_scheduler.protocol import keys, messages, sockets
+from adaptive_scheduler.protocol import curve, messages
 
 #: Seconds before a request is repeated; this doubles up to `_LONGEST_PAUSE`.
 _FIRST_PAUSE = 2.0
@@ -86,7 +86,7 @@ class ManagerConnection:
         connection = self._read_file()
         if connection is not None:
             self._sockets = [
-                sockets.job_socket(self._context, connection, address)
+                curve.job_socket(self._context, connection, address)
                 for address in connection.addresses
             ]
 
@@ -95,9 +95,9 @@ class ManagerConnection:
             socket.close(linger=0)
         self._sockets = []
 
-    def _read_file(self) -> keys.Connection | None:
+    def _read_file(self) -> curve.Connection | None:
         try:
-            return keys.Connection.read(self._path)
+            return curve.Connection.read(self._path)
         except (OSError, ConnectionLostError):
             return None
 

@@ -36,7 +36,7 @@ from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from adaptive_scheduler.errors import MaxRestartsReachedError
-    from adaptive_scheduler.protocol.addresses import get_allowed_url
+    from adaptive_scheduler.protocol.server import get_allowed_url
     from adaptive_scheduler.server_support.base_manager import BaseManager
     from adaptive_scheduler.server_support.cleaning import cleanup_scheduler_files
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
@@ -61,7 +61,7 @@ _HOME = {
     "MultiRunManager": "adaptive_scheduler.server_support.multi_run_manager",
     "RunManager": "adaptive_scheduler.server_support.run_manager",
     "cleanup_scheduler_files": "adaptive_scheduler.server_support.cleaning",
-    "get_allowed_url": "adaptive_scheduler.protocol.addresses",
+    "get_allowed_url": "adaptive_scheduler.protocol.server",
     "logs_with_string_or_condition": "adaptive_scheduler.server_support.logs",
     "parse_log_files": "adaptive_scheduler.server_support.logs",
     "periodically_clean_ipython_profiles": "adaptive_scheduler.server_support.old_profiles",

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.learners.pack import replace_learner, write_pack
 from adaptive_scheduler.learners.paths import AnyFname, Project, ResolvedFname, given_name
-from adaptive_scheduler.protocol import keys, messages
-from adaptive_scheduler.protocol.addresses import (
+from adaptive_scheduler.protocol import curve, messages
+from adaptive_scheduler.protocol.server import (
+    Server,
     parse_url,
     published_addresses,
     raise_descriptor_limit,
 )
-from adaptive_scheduler.protocol.server import Server
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.dependencies import check_dependencies
 from adaptive_scheduler.run_folder.layout import RunFolder, unwritable_error, write_private
@@ -328,7 +328,7 @@ class DatabaseManager(BaseManager):
 
     def _publish(self, server: Server, port: int) -> None:
         """Tell the jobs where the manager is, and by which keys both sides prove who they are."""
-        connection = keys.Connection(
+        connection = curve.Connection(
             addresses=published_addresses(self.listening, port),
             manager_key=server.manager_keys.public,
             job_keys=server.job_keys,

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import zmq
 
-from adaptive_scheduler.protocol import keys, messages
+from adaptive_scheduler.protocol import curve, messages
 from adaptive_scheduler.scheduler import Local
 from tests.cluster.processes import find, kill_all
 from tests.end_to_end.barriers import Barriers
@@ -63,7 +63,7 @@ def run(open_place, no_umask, make_run, ledger):
 
 
 def connection(run):
-    return keys.Connection.from_json(run.run_folder.connection.read_bytes())
+    return curve.Connection.from_json(run.run_folder.connection.read_bytes())
 
 
 def everything_in(*folders):

@@ -14,7 +14,7 @@ import pytest
 
 from adaptive_scheduler._common.addresses import own_addresses
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.protocol.addresses import (
+from adaptive_scheduler.protocol.server import (
     Listening,
     get_allowed_url,
     parse_url,
@@ -151,7 +151,7 @@ def test_each_descriptor_that_there_can_be_is_allowed():
     script = (
         "import resource\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, (50, {limit}))\n"
-        "from adaptive_scheduler.protocol.addresses import raise_descriptor_limit\n"
+        "from adaptive_scheduler.protocol.server import raise_descriptor_limit\n"
         f"assert raise_descriptor_limit() == {limit}\n"
         f"assert raise_descriptor_limit() == {limit}\n"
         "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"

@@ -10,7 +10,7 @@ import pytest
 import zmq.asyncio
 
 from adaptive_scheduler.protocol import client as connection_module
-from adaptive_scheduler.protocol import keys, messages, sockets
+from adaptive_scheduler.protocol import curve, messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder.layout import write_private
 from tests.asynchronous import in_a_loop
@@ -98,7 +98,7 @@ async def test_a_manager_that_starts_later_is_found(tmp_path, path):
         # There is no file, then one that is broken, then one of a manager that is gone.
         await until(connection._lock.locked)
         path.write_bytes(b"half a file")
-        gone = keys.Connection((NOWHERE,), keys.KeyPair.new().public, keys.KeyPair.new())
+        gone = curve.Connection((NOWHERE,), curve.KeyPair.new().public, curve.KeyPair.new())
         write_private(path, gone.to_json())
         await until(lambda: connection._sockets)
         async with serving(tmp_path / "site") as site:
@@ -117,7 +117,7 @@ async def test_a_manager_that_starts_where_it_was_announced_is_found(tmp_path, p
         asking = asyncio.ensure_future(connection.request(STATUS, patience=PATIENCE))
         await until(lambda: connection._sockets)
         context = zmq.asyncio.Context()
-        manager = sockets.manager_socket(context, keys[0])
+        manager = curve.manager_socket(context, keys[0])
         manager.bind(f"tcp://127.0.0.1:{port}")
         peer, data = await manager.recv_multipart()
         reply = messages.Reply(messages.decode_request(data).seq, messages.Accepted())
@@ -145,8 +145,8 @@ async def test_a_manager_that_has_moved_is_found(tmp_path, path):
 @in_a_loop
 async def test_a_manager_is_only_who_has_its_key(tmp_path, path):
     async with serving(tmp_path / "impostor") as impostor, connected(path) as connection:
-        claimed = keys.Connection(
-            (impostor.address,), keys.KeyPair.new().public, keys.KeyPair.new()
+        claimed = curve.Connection(
+            (impostor.address,), curve.KeyPair.new().public, curve.KeyPair.new()
         )
         write_private(path, claimed.to_json())
         assert await connection.request(STATUS, patience=0.6) is None
@@ -175,10 +175,10 @@ async def test_a_request_whose_answer_is_lost_is_repeated_as_it_was(tmp_path, pa
 @in_a_loop
 async def test_only_the_reply_to_this_request_counts(path):
     context = zmq.asyncio.Context()
-    manager_keys, job_keys = keys.KeyPair.new(), keys.KeyPair.new()
-    manager = sockets.manager_socket(context, manager_keys)
+    manager_keys, job_keys = curve.KeyPair.new(), curve.KeyPair.new()
+    manager = curve.manager_socket(context, manager_keys)
     port = manager.bind_to_random_port("tcp://127.0.0.1")
-    connection_file = keys.Connection((f"tcp://127.0.0.1:{port}",), manager_keys.public, job_keys)
+    connection_file = curve.Connection((f"tcp://127.0.0.1:{port}",), manager_keys.public, job_keys)
     write_private(path, connection_file.to_json())
     async with connected(path) as connection:
         asking = asyncio.ensure_future(connection.request(STATUS, patience=PATIENCE))
@@ -236,7 +236,7 @@ async def test_numbers_of_requests_grow_from_one_process_of_a_job_to_its_next(tm
 async def test_nobody_there_is_no_answer(path):
     async with connected(path) as connection:
         assert await connection.request(STATUS, patience=0.5) is None
-        nowhere = keys.Connection((NOWHERE,), keys.KeyPair.new().public, keys.KeyPair.new())
+        nowhere = curve.Connection((NOWHERE,), curve.KeyPair.new().public, curve.KeyPair.new())
         write_private(path, nowhere.to_json())
         assert await connection.request(STATUS, patience=0.5) is None
 
@@ -246,7 +246,7 @@ async def test_nobody_there_is_no_answer(path):
 
 async def is_refused(path, *addresses):
     write_private(
-        path, keys.Connection(addresses, keys.KeyPair.new().public, keys.KeyPair.new()).to_json()
+        path, curve.Connection(addresses, curve.KeyPair.new().public, curve.KeyPair.new()).to_json()
     )
     async with connected(path) as connection:
         return await connection.is_refused()

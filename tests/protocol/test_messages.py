@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import ConnectionLostError
-from adaptive_scheduler.protocol import keys, messages, sockets
+from adaptive_scheduler.protocol import curve, messages
 
 naturals = st.integers(0, messages.MAX_NUMBER)
 sequence_numbers = st.integers(0, 2**63 - 1)
@@ -237,11 +237,11 @@ def test_a_job_that_was_started_again_says_so():
 
 # The connection file.
 
-CONNECTION = keys.Connection(("tcp://127.0.0.1:5555",), "k" * 40, keys.KeyPair.new())
+CONNECTION = curve.Connection(("tcp://127.0.0.1:5555",), "k" * 40, curve.KeyPair.new())
 
 
 def test_a_connection_file_is_read_as_it_was_written():
-    assert keys.Connection.from_json(CONNECTION.to_json()) == CONNECTION
+    assert curve.Connection.from_json(CONNECTION.to_json()) == CONNECTION
 
 
 @pytest.mark.parametrize(
@@ -249,11 +249,11 @@ def test_a_connection_file_is_read_as_it_was_written():
 )
 def test_a_connection_file_that_is_none_is_a_lost_connection(text):
     with pytest.raises(ConnectionLostError):
-        keys.Connection.from_json(text)
+        curve.Connection.from_json(text)
 
 
 def test_each_key_pair_is_another():
-    assert len({keys.KeyPair.new().secret for _ in range(5)}) == 5
+    assert len({curve.KeyPair.new().secret for _ in range(5)}) == 5
 
 
 # Sockets.
@@ -267,8 +267,8 @@ def context():
 
 
 def test_sockets_are_encrypted_and_bounded(context):
-    manager = sockets.manager_socket(context, keys.KeyPair.new())
-    job = sockets.job_socket(context, CONNECTION, "tcp://127.0.0.1:1")
+    manager = curve.manager_socket(context, curve.KeyPair.new())
+    job = curve.job_socket(context, CONNECTION, "tcp://127.0.0.1:1")
     for socket in (manager, job):
         assert socket.get(zmq.MECHANISM) == zmq.CURVE
         assert socket.maxmsgsize == messages.MAX_MESSAGE_SIZE

@@ -15,7 +15,7 @@ import zmq.asyncio
 from zmq.utils.monitor import recv_monitor_message
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.protocol import keys, messages
+from adaptive_scheduler.protocol import curve, messages
 from adaptive_scheduler.protocol import server as server_module
 from adaptive_scheduler.protocol.server import Server
 from adaptive_scheduler.run_folder import events
@@ -148,7 +148,7 @@ def curve_peer(site, job_keys, manager_key):
 @in_a_loop
 async def test_nobody_gets_in_with_a_key_of_another_run(tmp_path):
     async with serving(tmp_path) as site:
-        stranger = curve_peer(site, keys.KeyPair.new(), site.connection.manager_key)
+        stranger = curve_peer(site, curve.KeyPair.new(), site.connection.manager_key)
         assert await is_refused(stranger, site.address)
         await site.serves_a_good_peer()
         assert len(site.heard) == 1
@@ -157,7 +157,7 @@ async def test_nobody_gets_in_with_a_key_of_another_run(tmp_path):
 @in_a_loop
 async def test_nobody_gets_in_who_does_not_know_the_manager(tmp_path):
     async with serving(tmp_path) as site:
-        lost = curve_peer(site, site.connection.job_keys, keys.KeyPair.new().public)
+        lost = curve_peer(site, site.connection.job_keys, curve.KeyPair.new().public)
         assert await is_refused(lost, site.address)
         await site.serves_a_good_peer()
         assert len(site.heard) == 1

@@ -9,7 +9,7 @@ import msgspec
 import zmq
 import zmq.asyncio
 
-from adaptive_scheduler.protocol import keys, messages, sockets
+from adaptive_scheduler.protocol import curve, messages
 from adaptive_scheduler.protocol.server import Server
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.layout import write_private
@@ -32,7 +32,7 @@ class Site:
         self.server = Server(self._handle, self.journal, self._confirm, self.disconnected.set)
         self.port = self.server.start("127.0.0.1", port)
         self.address = f"tcp://127.0.0.1:{self.port}"
-        self.connection = keys.Connection(
+        self.connection = curve.Connection(
             (self.address,), self.server.manager_keys.public, self.server.job_keys
         )
         self.context = zmq.asyncio.Context()
@@ -60,7 +60,7 @@ class Site:
         return read(self.journal.path)
 
     def peer(self, connection=None):
-        return sockets.job_socket(self.context, connection or self.connection, self.address)
+        return curve.job_socket(self.context, connection or self.connection, self.address)
 
     def publish(self, path, addresses=None):
         """Write the connection file."""

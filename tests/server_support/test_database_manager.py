@@ -10,7 +10,7 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.protocol import messages
-from adaptive_scheduler.protocol.addresses import get_allowed_url
+from adaptive_scheduler.protocol.server import get_allowed_url
 from adaptive_scheduler.run_folder import events, outbox_reader
 from adaptive_scheduler.run_folder.journal import Journal, read_journal
 from adaptive_scheduler.run_folder.outbox import Outbox

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from adaptive_scheduler.cli import checks
-from adaptive_scheduler.cli.checks import (
+from adaptive_scheduler.cli import doctor
+from adaptive_scheduler.cli.doctor import (
     check_folder,
     check_locks,
     check_queue,
@@ -89,7 +89,7 @@ def test_a_scheduler_that_does_not_answer_is_bad(monkeypatch):
 
 
 def test_a_slow_scheduler_is_worth_a_word(monkeypatch):
-    monkeypatch.setattr(checks, "_SLOW", -1)
+    monkeypatch.setattr(doctor, "_SLOW", -1)
     monkeypatch.setattr(Local, "queue", lambda _, **__: {})
     (finding,) = check_queue(Local())
     assert finding.verdict == "note"
@@ -99,17 +99,17 @@ def test_a_slow_scheduler_is_worth_a_word(monkeypatch):
 def test_a_folder_is_looked_at(tmp_path, monkeypatch):
     assert verdicts(check_folder(tmp_path, is_local=True)) == {"folder": "good"}
     assert verdicts(check_folder(tmp_path / "nothing", is_local=True)) == {"folder": "bad"}
-    monkeypatch.setattr(checks, "_OF_ONE_MACHINE", (str(tmp_path.parent),))
+    monkeypatch.setattr(doctor, "_OF_ONE_MACHINE", (str(tmp_path.parent),))
     assert verdicts(check_folder(tmp_path, is_local=True)) == {"folder": "good"}
     assert verdicts(check_folder(tmp_path, is_local=False)) == {"folder": "note"}
-    monkeypatch.setattr(checks, "_ROOM", 1 << 80)
+    monkeypatch.setattr(doctor, "_ROOM", 1 << 80)
     assert verdicts(check_folder(tmp_path, is_local=True)) == {"folder": "note"}
 
 
 def test_locks_are_tried(tmp_path, monkeypatch):
     assert verdicts(check_locks(tmp_path)) == {"locks": "good"}
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(checks.fcntl, "flock", lambda *_: None)
+    monkeypatch.setattr(doctor.fcntl, "flock", lambda *_: None)
     assert verdicts(check_locks(tmp_path)) == {"locks": "bad"}
 
 
@@ -117,7 +117,7 @@ def test_locks_that_the_file_system_refuses_are_bad(tmp_path, monkeypatch):
     def refuse(file, how):
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(checks.fcntl, "flock", refuse)
+    monkeypatch.setattr(doctor.fcntl, "flock", refuse)
     (finding,) = check_locks(tmp_path)
     assert finding.verdict == "bad"
     assert "No locks available" in finding.words

@@ -1,4 +1,4 @@
-"""Sockets that speak CurveZMQ.
+"""CurveZMQ: the keys of both sides, the connection file that holds them, and sockets that use them.
 
 The manager accepts only the public key of this run's jobs (by ZAP), and jobs accept only the
 manager whose public key the connection file names.
@@ -6,12 +6,64 @@ manager whose public key the connection file names.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import zmq
 
-from adaptive_scheduler.protocol.keys import Connection, KeyPair
+from adaptive_scheduler._common.trusted import read_trusted
+from adaptive_scheduler.errors import ConnectionLostError
 from adaptive_scheduler.protocol.messages import MAX_MESSAGE_SIZE
+
+
+class KeyPair(msgspec.Struct, frozen=True):
+    """A Curve25519 key pair in Z85."""
+
+    public: str
+    secret: str
+
+    @classmethod
+    def new(cls) -> KeyPair:
+        """Make a key pair that nobody has seen."""
+        public, secret = zmq.curve_keypair()
+        return cls(public.decode(), secret.decode())
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """What a job must know to reach the manager: the contents of ``connection.json``."""
+
+    addresses: tuple[str, ...]
+    manager_key: str
+    job_keys: KeyPair
+
+    @classmethod
+    def read(cls, path: Path) -> Connection:
+        """Read a connection file.
+
+        Raises
+        ------
+        UntrustedFileError
+            Another user may have written or read it.
+        ConnectionLostError
+            It is damaged.
+        OSError
+            It can't be opened.
+        """
+        return cls.from_json(read_trusted(path, private=True))
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Connection:
+        """Read the connection file's text."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConnectionLostError(f"The connection file can't be read: {error}.") from error
+
+    def to_json(self) -> bytes:
+        """Return the connection file's text."""
+        return msgspec.json.format(msgspec.json.encode(self))
+
 
 #: ZMQ's heartbeats notice a peer that vanished without closing its connection.
 _HEARTBEAT_INTERVAL_MS = 30_000
