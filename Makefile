@@ -91,6 +91,10 @@ pytest: $(VENV)/installed-for-tests  ## run the tests: make pytest PYTEST_ARGS="
 	-@$(RUN) tests.cluster.packages
 	$(RUN) $(PYTEST) $(PYTEST_ARGS)
 
+.PHONY: unit
+unit: $(VENV)/installed-for-tests  ## run the tests that start no process, within a minute
+	$(RUN) pytest --numprocesses=auto -m unit $(PYTEST_ARGS)
+
 .PHONY: soak
 soak: $(VENV)/installed-for-tests  ## have random faults strike a run: make soak SOAK_ARGS="--scheduler pbs --faults 200"
 	-@$(RUN) tests.cluster.packages

@@ -15,6 +15,8 @@ from tests.cluster.fixtures import slurm, slurm_cluster  # noqa: F401  for all t
 from tests.cluster.pbs.fixtures import pbs  # noqa: F401  for all tests
 from tests.waiting import wait_until
 
+pytest_plugins = ["tests.tiers"]
+
 pytest.register_assert_rewrite("tests.scheduler.contract")
 
 
@@ -22,9 +24,17 @@ def pytest_configure(config):
     # Where tests run in the background, a shell has them ignore Ctrl-C; programs under test
     # would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _choose_how_many_examples()
+
+
+def _choose_how_many_examples():
+    """Try few examples in each property test, and many on build servers."""
     # No test may fail because the machine is busy.
-    hypothesis.settings.register_profile("patient", deadline=None)
-    hypothesis.settings.load_profile("patient")
+    patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+    hypothesis.settings.register_profile("few", max_examples=20, **patient)
+    hypothesis.settings.register_profile("many", max_examples=100, **patient)
+    default = "many" if os.environ.get("CI") else "few"
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", default))
 
 
 @pytest.fixture

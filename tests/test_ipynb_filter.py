@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "ipynb_filter.py"
 

@@ -103,6 +103,7 @@ def test_a_symbolic_link_stays_one(tmp_path):
     assert real.read_text() == "x"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path, umask):
     code = (
@@ -199,6 +200,7 @@ def test_many_writers_of_one_file_never_mix(tmp_path):
     assert names(tmp_path) == ["f"]
 
 
+@pytest.mark.system
 def test_writing_a_file_needs_no_heavy_import():
     code = (
         "import sys, adaptive_scheduler.learners.storage\n"

@@ -29,6 +29,8 @@ from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.scheduler import Local
 from tests.executors.opening import users_script
 
+pytestmark = pytest.mark.system
+
 #: What code of notebooks and scripts is said to come from.
 NAMES = [
     "/tmp/ipykernel_4242/1234567890.py",

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from adaptive_scheduler._common import tail
 from adaptive_scheduler._common.tail import START, last_lines, read_new_lines
 
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+in_one_folder = settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture

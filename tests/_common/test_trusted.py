@@ -77,6 +77,7 @@ def test_a_file_that_others_can_write_is_not_read(file, mode):
         read_trusted(file)
 
 
+@pytest.mark.system
 def test_a_file_of_root_is_read_by_anybody():
     if os.geteuid() != 0:
         pytest.skip("Only root has files of root.")

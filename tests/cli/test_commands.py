@@ -9,6 +9,8 @@ import pytest
 
 from tests.server_support.test_views import WrittenRun
 
+pytestmark = pytest.mark.system
+
 #: What it takes to speak to a manager, or to run learners.
 HEAVY = ("zmq", "asyncio", "adaptive", "pandas", "IPython", "ipywidgets")
 PROGRAM = """

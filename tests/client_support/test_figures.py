@@ -139,6 +139,7 @@ def busy_worker():
         worker.kill()
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("busy_worker")
 def test_work_of_workers_counts():
     usage = Usage()
@@ -146,6 +147,7 @@ def test_work_of_workers_counts():
     wait_until(lambda: usage.figures()["cputimes.user"] >= before + 0.1)
 
 
+@pytest.mark.system
 def test_a_worker_that_ends_makes_no_usage_negative(busy_worker):
     usage = Usage()
     wait_until(lambda: usage.figures()["cputimes.user"] > 0)
@@ -154,12 +156,14 @@ def test_a_worker_that_ends_makes_no_usage_negative(busy_worker):
     assert usage.figures()["cpu_usage"] >= 0
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("busy_worker")
 def test_only_the_family_is_looked_at(monkeypatch):
     monkeypatch.setattr(psutil, "pids", lambda: 1 / 0)  # all processes of the host
     assert Usage().figures()["mem_usage"] > 0
 
 
+@pytest.mark.system
 def test_children_of_every_thread_are_found():
     inner = (
         "import subprocess, sys, threading;"

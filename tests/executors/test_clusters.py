@@ -27,6 +27,8 @@ from tests.asynchronous import in_a_loop
 from tests.executors.opening import Evaluator, is_gone, users_script, workers_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def start(tmp_path):

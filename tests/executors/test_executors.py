@@ -23,6 +23,8 @@ from tests.asynchronous import in_a_loop
 from tests.executors.opening import EXECUTORS, evaluator, is_gone, users_script
 from tests.waiting import PATIENCE, wait_until
 
+pytestmark = pytest.mark.system
+
 POOLS = ["process-pool", "loky"]
 
 

@@ -30,6 +30,7 @@ def profile(tmp_path, monkeypatch):
         cluster.kill()
 
 
+@pytest.mark.system
 def test_a_client_has_the_engines_that_were_awaited(profile, tmp_path):
     (tmp_path / "users_module.py").write_text("import os\nwhere = os.getpid\n")
     with connect_to_ipyparallel(

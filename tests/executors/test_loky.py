@@ -11,6 +11,8 @@ from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
 from tests.asynchronous import in_a_loop
 from tests.executors.opening import Evaluator, evaluator, workers_of
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.filterwarnings("ignore:`fork` start method should not be used")
 @pytest.mark.parametrize("start_method", get_args(LOKY_START_METHODS))

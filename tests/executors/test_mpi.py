@@ -14,6 +14,8 @@ from adaptive_scheduler.executors.mpi import Lifeline, Lifelines
 from adaptive_scheduler.scheduler.script import local_mpiexec
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 
 #: Two learners in turn, with an evaluation that is still on its way when the first is done.

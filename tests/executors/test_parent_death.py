@@ -7,7 +7,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from adaptive_scheduler.executors import parent_death
+
+pytestmark = pytest.mark.system
 
 #: A program of four processes, each of which says that it is there.
 FORKING = """

@@ -16,6 +16,8 @@ from tests.asynchronous import in_a_loop
 from tests.executors.opening import evaluator, is_gone
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.system
+
 N_LARGE = 100_000_000
 
 

@@ -15,6 +15,8 @@ from tests.asynchronous import in_a_loop
 from tests.executors.opening import evaluator, users_script
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.system
+
 POOLS = ["process-pool", "loky"]
 #: What schedulers and users send to all processes of a job.
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]

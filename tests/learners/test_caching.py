@@ -223,6 +223,7 @@ def test_the_decorated_function_looks_like_itself():
     assert area(3) == 6
 
 
+@pytest.mark.system
 def test_workers_share_results_with_each_other_and_with_their_parent(new_pool):
     cached = LRUCachedCallable(lambda x: (x, os.getpid()))
     with new_pool() as pool:
@@ -258,6 +259,7 @@ def test_a_recursive_function_can_be_pickled(tmp_path):
     assert len((tmp_path / "calls").read_text().split()) == 31
 
 
+@pytest.mark.system
 def test_a_decorated_function_of_a_module_can_be_sent_to_workers(tmp_path, monkeypatch):
     (tmp_path / "my_model.py").write_text(
         "from adaptive_scheduler.learners.caching import shared_memory_cache\n"
@@ -273,6 +275,7 @@ def test_a_decorated_function_of_a_module_can_be_sent_to_workers(tmp_path, monke
     assert len(f.cache_dict) == 6
 
 
+@pytest.mark.system
 def test_in_a_process_that_is_no_relative_it_makes_a_place_of_its_own(temporary):
     def twice(x):
         return 2 * x, os.getpid()
@@ -299,6 +302,7 @@ def test_the_files_go_with_the_function(temporary):
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.system
 def test_a_worker_that_ends_does_not_take_the_files_along(temporary):
     cached = LRUCachedCallable(abs)
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:

@@ -55,7 +55,7 @@ finite = st.floats(-1e3, 1e3, allow_subnormal=False)
     ys=st.lists(finite | st.integers(-9, 9), min_size=40, max_size=40),
     loss=st.sampled_from([None, uniform_loss, curvature_loss_function()]),
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_scalars_lead_to_the_same_state(xs, ys, loss):
     quick, plain = both_ways(
         lambda: adaptive.Learner1D(math.sin, (-1, 1), loss), dict(zip(xs, ys, strict=False))
@@ -67,7 +67,6 @@ def test_scalars_lead_to_the_same_state(xs, ys, loss):
     xs=st.lists(st.floats(-1, 1), min_size=3, max_size=20, unique=True),
     ys=st.lists(st.tuples(finite, finite, finite).map(np.array), min_size=20, max_size=20),
 )
-@settings(deadline=None)
 def test_vectors_lead_to_the_same_state(xs, ys):
     quick, plain = both_ways(
         lambda: adaptive.Learner1D(math.sin, (-1, 1)), dict(zip(xs, ys, strict=False))

@@ -227,6 +227,7 @@ def test_a_package_that_is_not_installed_is_named(folder, fmt, monkeypatch):
         load_dataframes(["a.pickle"], format=fmt)
 
 
+@pytest.mark.system
 def test_pandas_is_not_loaded_before_it_is_needed():
     code = (
         "import sys; from adaptive_scheduler.learners import dataframes;"

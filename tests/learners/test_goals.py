@@ -132,6 +132,7 @@ def test_these_are_no_goals_and_the_error_says_what_is(goal, problem):
             check(goal)
 
 
+@pytest.mark.system
 def test_checking_a_goal_imports_nothing_heavy():
     code = (
         "import sys\n"

@@ -295,6 +295,7 @@ def run_python(code, *args, cwd):
     )
 
 
+@pytest.mark.system
 def test_functions_of_a_script_and_of_modules_beside_it_run_elsewhere(tmp_path):
     project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     project.mkdir()
@@ -315,6 +316,7 @@ def test_functions_of_a_script_and_of_modules_beside_it_run_elsewhere(tmp_path):
     assert job.stdout.strip() == str(expected * 2)
 
 
+@pytest.mark.system
 def test_what_can_not_be_imported_is_named(tmp_path, path):
     (tmp_path / "laboratory.py").write_text("def measure(x): return x\n")
     code = (
@@ -500,7 +502,7 @@ def read_everything(path):
 
 
 @given(share=st.floats(0, 1, exclude_max=True))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_a_pack_cut_at_any_byte_is_noticed_at_once(tmp_path_factory, share):
     path = tmp_path_factory.mktemp("pack") / "f"
     content = whole_pack(path)
@@ -510,7 +512,7 @@ def test_a_pack_cut_at_any_byte_is_noticed_at_once(tmp_path_factory, share):
 
 
 @given(share=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_any_damaged_byte_is_noticed(tmp_path_factory, share, flip):
     path = tmp_path_factory.mktemp("pack") / "f"
     content = bytearray(whole_pack(path))

@@ -147,6 +147,7 @@ def test_a_value_has_the_hash_that_it_always_had(value, expected):
     assert hash_anything(value) == expected
 
 
+@pytest.mark.system
 def test_a_hash_is_the_same_in_another_process():
     values = "[{'a': (1, 2.5)}, 'text', {'k': {'l': None}}]"
     code = (

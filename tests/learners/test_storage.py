@@ -303,7 +303,8 @@ GOOD_FILES = list(good_files())
 
 @given(file=st.sampled_from(GOOD_FILES), share=st.floats(0, 1))
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3 * settings.default.max_examples,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_a_file_cut_at_any_byte_is_read_whole_or_kept_whole(tmp_path_factory, file, share):
     name, content = file
@@ -340,6 +341,7 @@ learner.save("f")
     return tmp_path / "f"
 
 
+@pytest.mark.system
 def test_a_class_that_can_not_be_imported_here_does_not_cost_the_file(tmp_path, monkeypatch):
     fname = save_with_a_class_that_is_not_here(tmp_path)
     content = fname.read_bytes()
@@ -361,6 +363,7 @@ def test_a_class_that_can_not_be_imported_here_does_not_cost_the_file(tmp_path, 
     assert learner.npoints == 3
 
 
+@pytest.mark.system
 def test_a_class_that_is_gone_from_its_module_does_not_cost_the_file(tmp_path, monkeypatch):
     fname = save_with_a_class_that_is_not_here(tmp_path)
     (tmp_path / "laboratory.py").write_text("")
@@ -588,6 +591,7 @@ assert new.npoints == 50_000
 """
 
 
+@pytest.mark.system
 def test_when_a_file_can_not_grow_the_old_one_stays_and_the_points_are_saved_later(tmp_path):
     fname = tmp_path / "f"
     run = subprocess.run(
@@ -613,6 +617,7 @@ def tiny_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.system
 def test_on_a_full_disk_the_old_file_stays_and_the_points_are_saved_later(tiny_disk):
     fname = tiny_disk / "f"
     xs = np.random.default_rng(0).random(20_000)

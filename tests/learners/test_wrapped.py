@@ -73,6 +73,7 @@ def test_it_can_be_pickled_and_pickled_again(mode, library):
     assert repr(copy) == repr(wrapped) == f"WrappedFunction(add, mode={mode!r})"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("mode", MODES)
 def test_it_works_in_a_worker_however_that_was_started(mode, new_pool):
     with new_pool() as pool:
@@ -84,6 +85,7 @@ def test_it_works_in_a_worker_however_that_was_started(mode, new_pool):
         assert [r.result(TIMEOUT) for r in results] == [10, 11, 12, 10, 11, 12]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("mode", MODES)
 def test_it_works_in_a_process_that_is_no_relative(mode):
     wrapped = WrappedFunction(adder(), mode=mode)
@@ -97,6 +99,7 @@ def test_a_big_function_is_sent_as_a_small_ticket(mode):
     assert wrapped(1) == 1_000_011
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("mode", MODES)
 def test_a_process_loads_it_once(mode, temporary):
     class Noisy:
@@ -120,6 +123,7 @@ def test_a_process_loads_it_once(mode, temporary):
     assert (temporary / "loaded").read_text().split() == [pid]
 
 
+@pytest.mark.system
 def test_what_a_forked_worker_has_inherited_is_not_read(temporary):
     wrapped = WrappedFunction(adder(), mode="file")
     (file,) = temporary.iterdir()
@@ -144,6 +148,7 @@ def test_the_file_is_for_the_user_only(temporary):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("mode", MODES)
 def test_no_file_is_left_when_the_process_ends(mode, temporary):
     code = f"""
@@ -160,6 +165,7 @@ pickle.loads(pickle.dumps(WrappedFunction(len, mode={mode!r})))("abcd")
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.system
 def test_a_worker_that_ends_does_not_take_the_file_along(temporary):
     wrapped = WrappedFunction(adder(), mode="file")
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
@@ -167,6 +173,7 @@ def test_a_worker_that_ends_does_not_take_the_file_along(temporary):
     assert len(list(temporary.iterdir())) == 1
 
 
+@pytest.mark.system
 def test_the_file_can_be_where_other_hosts_see_it(temporary, tmp_path_factory):
     shared = tmp_path_factory.mktemp("shared")
     wrapped = WrappedFunction(adder(), mode="file", folder=shared)

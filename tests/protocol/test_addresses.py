@@ -145,6 +145,7 @@ def test_an_allowed_url_can_be_listened_at():
         probe.bind(listening)
 
 
+@pytest.mark.system
 def test_each_descriptor_that_there_can_be_is_allowed():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = min(hard, 100)

@@ -21,7 +21,9 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.journal import read_beginning, read_journal
 from tests.journals import BEGAN, STARTED, open_journal, read, write
 
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+in_one_folder = settings(
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 counts = st.integers(0, 2**63 - 1)
 times = st.floats(0, 1e12)
@@ -306,6 +308,7 @@ assert journal.is_flushed
 """
 
 
+@pytest.mark.system
 def test_a_full_disk_loses_no_record(path):
     subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], check=True)
     assert [record.learner for record in read(path)] == list(range(50))

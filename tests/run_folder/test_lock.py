@@ -82,6 +82,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.system
 def test_the_lock_of_a_manager_that_was_killed_is_free(run_folder):
     with start(TAKE_LOCK, run_folder) as manager:
         assert manager.stdout.readline() == "locked\n"
@@ -110,6 +111,7 @@ def fork_and_wait():
     return end
 
 
+@pytest.mark.system
 def test_a_forked_child_does_not_keep_the_lock_that_its_parent_lets_go_of(run_folder):
     lock = RunFolderLock(run_folder)
     lock.acquire()
@@ -136,6 +138,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.system
 def test_a_forked_child_does_not_keep_the_lock_of_a_manager_that_dies(run_folder):
     with start(TAKE_LOCK_AND_FORK, run_folder) as manager:
         child = int(manager.stdout.readline())
@@ -146,6 +149,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_manager_that_dies(run_folder
         lock.release()
 
 
+@pytest.mark.system
 def test_a_child_that_ends_does_not_take_the_lock_from_its_parent(run_folder):
     lock = RunFolderLock(run_folder)
     lock.acquire()

@@ -84,6 +84,7 @@ def test_a_second_mount_of_the_same_folder_shows_what_is_written(recorded, tmp_p
     assert standing(recorded, tmp_path / "mount/runs/run-run") is Standing.HERE
 
 
+@pytest.mark.system
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting needs root")
 def test_a_bind_mount_is_the_same_folder(recorded, tmp_path):
     other = tmp_path / "other"

@@ -172,7 +172,8 @@ def replayed(path):
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300
+    max_examples=3 * settings.default.max_examples,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)
 def test_every_reader_believes_what_the_manager_believes(tmp_path, steps):
@@ -187,7 +188,6 @@ def test_every_reader_believes_what_the_manager_believes(tmp_path, steps):
         readers.close()
 
 
-@settings(deadline=None)
 @given(steps=STEPS)
 def test_what_decides_is_the_same_without_a_history(tmp_path_factory, steps):
     readers = Readers(tmp_path_factory.mktemp("run") / "journal.jsonl")

@@ -224,6 +224,7 @@ def test_a_name_without_a_number_is_refused(name):
 # Commands.
 
 
+@pytest.mark.system
 def test_jobs_are_submitted_some_at_a_time(tmp_path):
     scheduler = Spoken(on_submit=f'echo "$@"; echo "$@" >> {tmp_path}/calls')
     assert scheduler.submit(make_batch(scheduler, tmp_path, "", n=3)) == {
@@ -234,6 +235,7 @@ def test_jobs_are_submitted_some_at_a_time(tmp_path):
     assert (tmp_path / "calls").read_text() == "0 1\n2\n"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("said", ["true", "echo 0", "echo 0 1 2", "echo 7 8"])
 def test_where_not_all_ids_are_told_it_is_not_known_what_was_submitted(said, tmp_path):
     scheduler = Spoken(on_submit=f"{said}; echo hm >&2")
@@ -241,17 +243,20 @@ def test_where_not_all_ids_are_told_it_is_not_known_what_was_submitted(said, tmp
         scheduler.submit(make_batch(scheduler, tmp_path, "", n=2))
 
 
+@pytest.mark.system
 def test_jobs_that_were_taken_before_others_were_refused_are_kept(tmp_path):
     scheduler = Spoken(on_submit='[ "$1" = 0 ] || exit 1; echo "$@"')
     assert list(scheduler.submit(make_batch(scheduler, tmp_path, "", n=4))) == [0, 1]
 
 
+@pytest.mark.system
 def test_where_jobs_were_taken_and_others_are_in_doubt_it_is_doubt(tmp_path):
     scheduler = Spoken(on_submit='[ "$1" = 0 ] || { echo "It is away." >&2; exit 1; }; echo "$@"')
     with pytest.raises(SchedulerUnavailableError, match="is away"):
         scheduler.submit(make_batch(scheduler, tmp_path, "", n=4))
 
 
+@pytest.mark.system
 def test_a_refusal_has_all_words_of_the_command_and_what_to_do(tmp_path):
     words = "one line\nThese are too many."
     scheduler = Spoken(on_submit=f"printf '{words}\nusage: sh [-a] [-b]\n' >&2; exit 1")
@@ -263,11 +268,13 @@ def test_a_refusal_has_all_words_of_the_command_and_what_to_do(tmp_path):
     assert "usage" not in said
 
 
+@pytest.mark.system
 def test_a_queue_that_can_not_be_asked_is_not_empty():
     with pytest.raises(SchedulerUnavailableError, match="no idea"):
         Spoken(on_queue="echo 1; echo no idea >&2; exit 3").queue()
 
 
+@pytest.mark.system
 def test_all_jobs_are_cancelled_even_if_some_can_not_be(tmp_path):
     scheduler = Spoken(on_cancel=f'[ "$1" != a ] && touch {tmp_path}/"$1"')
     with pytest.raises(SchedulerUnavailableError, match="sh -c"):
@@ -275,12 +282,14 @@ def test_all_jobs_are_cancelled_even_if_some_can_not_be(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"b", "c"}
 
 
+@pytest.mark.system
 def test_commands_answer_in_english_and_in_utc(monkeypatch):
     monkeypatch.setenv("TZ", "ELSEWHERE-9")
     monkeypatch.setenv("LC_ALL", "xx_XX")
     assert list(Spoken(on_queue="echo $TZ $LC_ALL").queue()) == ["UTC0", "C"]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("then", "answer"), [("there", ["there"]), (None, ["unset"])])
 def test_a_scheduler_from_data_asks_the_queue_of_the_one_that_was_written_down(
     then, answer, monkeypatch
@@ -391,6 +400,7 @@ def test_the_progress_bar_shows_how_many_are_gone():
 # Imports.
 
 
+@pytest.mark.system
 def test_importing_a_scheduler_needs_nothing_heavy():
     code = (
         "import sys; from adaptive_scheduler.scheduler import Local; Local()\n"

@@ -12,6 +12,8 @@ from adaptive_scheduler.scheduler.command import Finished, run_command, shown
 from tests.cluster.processes import is_alive
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.system
+
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]

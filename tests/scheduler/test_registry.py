@@ -72,6 +72,7 @@ def test_a_name_is_looked_up_and_not_imported(kind):
         from_data({"kind": kind})
 
 
+@pytest.mark.system
 def test_packages_announce_schedulers_of_theirs(tmp_path):
     (tmp_path / "of_a_site.py").write_text(
         textwrap.dedent(

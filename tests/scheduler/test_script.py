@@ -23,6 +23,8 @@ from adaptive_scheduler.scheduler.script import (
 )
 from tests.scheduler.contract import ODD_NAMES
 
+pytestmark = pytest.mark.system
+
 VARIABLES = JobVariables(job_id="${SOME_ID}_$SOME_INDEX", number="$SOME_INDEX", restarts="${N:-0}")
 
 #: Stands for Python: says what it was called with and what it finds.
@@ -89,7 +91,7 @@ def test_a_value_arrives_as_it_is(run, value):
     assert f"--path={value}" in run(path=value)["arguments"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
 def test_any_text_arrives_as_it_is(run, text):
     assert f"--path={text}" in run(path=text)["arguments"]

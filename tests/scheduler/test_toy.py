@@ -17,6 +17,8 @@ from adaptive_scheduler.scheduler.command import Commands
 from tests.scheduler.contract import IN_ITS_SESSION, SchedulerContract, alive, make_batch
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.system
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMANDS = ("toyinfo", "toysub", "toystat", "toydel", "toyends")
 

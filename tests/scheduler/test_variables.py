@@ -8,6 +8,8 @@ import pytest
 
 from adaptive_scheduler.scheduler import PBS, SLURM, Local
 
+pytestmark = pytest.mark.system
+
 
 def told(scheduler, variables):
     """Return the cores that a job with these variables is told of."""

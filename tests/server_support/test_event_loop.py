@@ -139,6 +139,7 @@ print("parent")
 """
 
 
+@pytest.mark.system
 def test_a_forked_child_has_a_loop_of_its_own():
     assert run_script("import warnings; warnings.simplefilter('ignore')\n" + FORK) == [
         "child",
@@ -160,6 +161,7 @@ event_loop.take_over(Path("/run"), Run("first"))
 """
 
 
+@pytest.mark.system
 def test_a_forked_child_does_not_touch_its_parents_runs():
     child = """
 pid = os.fork()
@@ -212,6 +214,7 @@ def test_who_has_given_up_is_not_detached(event_loop):
 # At the end of the process.
 
 
+@pytest.mark.system
 def test_nothing_on_the_loop_keeps_a_script_from_ending():
     endless = """
 event_loop.submit(asyncio.sleep(1e6))
@@ -221,6 +224,7 @@ print("the end")
     assert run_script(endless) == ["the end"]
 
 
+@pytest.mark.system
 def test_runs_are_told_when_a_script_ends_and_not_after_they_gave_up():
     two = """
 second = Run("second")
@@ -231,6 +235,7 @@ print("the end")
     assert run_script(RUNS + two) == ["the end", "first leaves"]
 
 
+@pytest.mark.system
 def test_a_run_may_still_work_in_a_thread_when_a_script_ends():
     work = """
 class Diligent(Run):
@@ -241,10 +246,12 @@ event_loop.take_over(Path("/other"), Diligent("diligent"))
     assert run_script(RUNS + work) == ["first leaves", "one more file"]
 
 
+@pytest.mark.system
 def test_a_script_that_fails_tells_its_runs_too():
     assert run_script(RUNS + "raise SystemExit('no')", status=1) == ["first leaves"]
 
 
+@pytest.mark.system
 def test_a_run_that_errs_or_does_not_end_is_no_matter_of_the_others():
     two = """
 from adaptive_scheduler.server_support import event_loop as module

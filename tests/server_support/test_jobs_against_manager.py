@@ -229,4 +229,6 @@ class JobsAgainstManager(RuleBasedStateMachine):
 
 
 TestJobsAgainstManager = JobsAgainstManager.TestCase
-TestJobsAgainstManager.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+TestJobsAgainstManager.settings = settings(
+    max_examples=4 * settings.default.max_examples, stateful_step_count=40
+)

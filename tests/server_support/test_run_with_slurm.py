@@ -44,6 +44,7 @@ def test_several_runs_may_share_a_folder(learners):
     assert roots == [Path(f"results/{name}-run").absolute() for name in ("first", "second")]
 
 
+@pytest.mark.system
 def test_jobs_ask_for_what_was_said(learners):
     run = slurm_run(
         learners,

@@ -21,6 +21,7 @@ N_FAULTS = 12
 PATIENCE = 400
 
 
+@pytest.mark.system
 @pytest.mark.timeout(PATIENCE + 60)
 def test_two_hundred_learners_in_every_kind_of_trouble_lose_no_point(capsys):
     options = {"seed": 1, "faults": N_FAULTS, "points": 10, "patience": PATIENCE}

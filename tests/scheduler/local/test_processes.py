@@ -22,6 +22,8 @@ from adaptive_scheduler.scheduler.local.processes import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def start():

@@ -13,6 +13,8 @@ from adaptive_scheduler.scheduler.local.supervisor import JobSpec, Supervisor, f
 from tests.scheduler.contract import exists
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def spool(tmp_path):

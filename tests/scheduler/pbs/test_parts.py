@@ -179,6 +179,7 @@ def test_walltime_and_time_are_the_same():
         PBS(1, walltime="01:00:00", time=3600)
 
 
+@pytest.mark.system
 def test_a_job_warns_itself_before_the_end():
     lines = PBS(1, walltime="01:00:00").job_script().splitlines()
     assert "(sleep 3540 && exec kill -USR1 $$) > /dev/null 2>&1 &" in lines
@@ -186,6 +187,7 @@ def test_a_job_warns_itself_before_the_end():
     assert "USR1" not in PBS(1).job_script()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("option", "seconds"),
     [
@@ -321,6 +323,7 @@ def test_when_less_does_not_help_either_it_is_not_asked_again():
         assert simpler(least, Finished(["qsub"], 2, "", said)) is None
 
 
+@pytest.mark.system
 def test_a_job_that_is_started_again_counts(tmp_path):
     batch = make_batch(
         workdir=tmp_path,

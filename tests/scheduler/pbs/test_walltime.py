@@ -80,6 +80,7 @@ def test_the_site_decides_where_the_user_says_nothing(wanted, is_default):
 # What a job does.
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("queue", "seconds"), [("short", "540"), ("it's", "3540"), ("long", "3540"), ("other", "")]
 )

@@ -95,6 +95,7 @@ def test_ranges_name_each_number_once(numbers):
 # A job knows who it is.
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("environment", "shift", "who"),
     [

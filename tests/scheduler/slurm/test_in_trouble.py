@@ -87,6 +87,7 @@ def test_a_thousand_jobs_are_submitted_listed_and_cancelled_in_three_calls(slurm
     wait_until(lambda: not alive(scheduler))
 
 
+@pytest.mark.system
 def test_numbers_beyond_the_largest_index_make_more_arrays(limited, tmp_path):
     scheduler = SLURM(cores=1)
     me = scheduler.variables
@@ -177,6 +178,7 @@ def test_what_can_never_be_had_is_refused_before_anything_is_submitted(submit, k
         submit(using=scheduler)
 
 
+@pytest.mark.system
 def test_a_machine_without_slurm_is_told_from_one_with(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     scheduler = SLURM(cores=1)
@@ -275,6 +277,7 @@ def test_a_job_gives_way_to_a_more_urgent_one(running, requeue):
         assert scheduler.ends([job_id])[job_id].state == "PREEMPTED"
 
 
+@pytest.mark.system
 def test_an_end_that_is_forgotten_is_not_known(limited, tmp_path):
     scheduler = SLURM(cores=1)
     (job_id,) = scheduler.submit(make_batch(scheduler, tmp_path, "exit 3")).values()
@@ -282,6 +285,7 @@ def test_an_end_that_is_forgotten_is_not_known(limited, tmp_path):
     wait_until(lambda: not scheduler.ends([job_id]))  # it was known for some seconds
 
 
+@pytest.mark.system
 def test_the_accounting_knows_ends_that_the_controller_has_forgotten(limited, tmp_path):
     scheduler = SLURM(cores=1)
     (job_id,) = scheduler.submit(make_batch(scheduler, tmp_path, "exit 3")).values()

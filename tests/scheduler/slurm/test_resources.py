@@ -218,6 +218,7 @@ def test_the_default_partition_comes_first():
     assert parse_partitions(PARTITIONS)["main"].is_default
 
 
+@pytest.mark.system
 def test_cores_are_counted_and_not_guessed_from_a_name(monkeypatch, tmp_path):
     sinfo = tmp_path / "sinfo"
     sinfo.write_text(f"#!/bin/sh\nprintf '%s' '{PARTITIONS}'\n")
