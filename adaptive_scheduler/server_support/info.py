@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from adaptive_scheduler._common.formatting import span
@@ -300,13 +301,14 @@ def ends_in_words(ends: Mapping[str, int]) -> str:
 
 def troubles_in_words(info: RunInfo) -> Iterator[tuple[str, str, bool]]:
     """Yield what hinders learners, and why they failed: who, what, and whether that is final."""
-    troubles = [(f"learner {i}", trouble, False) for i, trouble in info.learner_troubles.items()]
-    yield from _first(troubles, "have trouble")
-    failures = [(f"learner {f.learner}", str(f), f.is_given_up) for f in info.failures]
-    yield from _first(failures, "have failed")
+    for learner, trouble in islice(info.learner_troubles.items(), FAILURES_SHOWN):
+        yield f"learner {learner}", trouble, False
+    yield from _more(len(info.learner_troubles), "have trouble")
+    for failure in info.failures[:FAILURES_SHOWN]:
+        yield f"learner {failure.learner}", str(failure), failure.is_given_up
+    yield from _more(len(info.failures), "have failed")
 
 
-def _first(lines: list[tuple[str, str, bool]], what: str) -> Iterable[tuple[str, str, bool]]:
-    n_more = len(lines) - FAILURES_SHOWN
-    more = [("", f"... and {n_more:,} more {what}", False)] if n_more > 0 else []
-    return [*lines[:FAILURES_SHOWN], *more]
+def _more(n: int, what: str) -> Iterator[tuple[str, str, bool]]:
+    if n > FAILURES_SHOWN:
+        yield "", f"... and {n - FAILURES_SHOWN:,} more {what}", False

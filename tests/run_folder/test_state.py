@@ -453,7 +453,7 @@ def test_what_waits_goes_on_after_a_compaction():
 
 
 def test_a_compacted_journal_is_short():
-    state = new_state(1000)
+    state = new_state(100)
     for i in range(100):
         after(state, assigned(0, number=i + 1), events.Released(time=1.0, learner=0, reason=""))
     assert len(list(as_records(state, 60.0))) == 4
