@@ -46,6 +46,7 @@ def loaded_by(code):
     return done.stdout.split()
 
 
+@pytest.mark.system
 def test_importing_it_loads_nothing_slow():
     assert loaded_by("import adaptive_scheduler.utils") == []
 
