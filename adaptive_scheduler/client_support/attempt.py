@@ -173,8 +173,8 @@ class AttemptRun:
             await stop_runner(runner)
             executor.close()
             lost.cancel()
-            if self._workers.spoilt and not self._interrupted.done():
-                self._interrupted.set_result(Interrupt(self._workers.spoilt))
+            if self._workers.broken and not self._interrupted.done():
+                self._interrupted.set_result(Interrupt(self._workers.broken))
             self._figures = self._log_progress(runner, npoints_start)
 
     async def _save_for_good(self, *, give_up_early: bool) -> bool:

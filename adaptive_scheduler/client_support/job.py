@@ -64,7 +64,7 @@ async def run_job(options: JobOptions) -> int:
     job = JobIdentity(options.job_id, options.restarts)
     manager = ManagerClient(options.run_folder, spec, job, options.number, len(pack), place=place)
     handler = _open_log(spec.run_folder.log_of(manager.job_name, options.job_id))
-    interrupted = _heed_signals()
+    interrupted = _handle_signals()
     note("started", job_id=options.job_id, restarts=options.restarts, job_name=manager.job_name)
     workers = open_workers(options.layout, spec.loky_start_method)
     workers.on_first_result = _note_start_up
@@ -173,7 +173,7 @@ def _note_start_up() -> None:
     note("first result", start_up_time=round(seconds, 2))
 
 
-def _heed_signals() -> asyncio.Future[Interrupt]:
+def _handle_signals() -> asyncio.Future[Interrupt]:
     """Return a future that resolves at the first signal that announces the end."""
     loop = asyncio.get_running_loop()
     interrupted: asyncio.Future[Interrupt] = loop.create_future()

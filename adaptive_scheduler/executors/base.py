@@ -80,7 +80,7 @@ class Workers(abc.ABC):
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers
         #: Why they can't serve another learner; empty if they can.
-        self.spoilt = ""
+        self.broken = ""
         #: Called once, in any thread, when the first evaluation of the job has returned.
         self.on_first_result: Callable[[], None] | None = None
 

@@ -272,9 +272,9 @@ class Cluster(Workers):
 
     def _work(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._open_again_and_again())
+            runner.run(self._serve_learners())
 
-    async def _open_again_and_again(self) -> None:
+    async def _serve_learners(self) -> None:
         while not self._is_closing:
             if (first := self._unserved) is None:
                 await self._pause()
@@ -297,7 +297,7 @@ class Cluster(Workers):
     async def _open(self, scratch: Path) -> None:
         """Start workers, and have them serve learners until the end, or until others are needed."""
 
-    async def _see(
+    async def _wait_for(
         self, condition: Callable[[], Any], else_: str, *processes: WorkerProcesses, within: float
     ) -> None:
         """Wait until something is so, or until the end.

@@ -35,7 +35,7 @@ _PATIENCE = 120.0
 #: Seconds in which a worker that is not stuck answers.
 _ANSWER = 10.0
 #: Seconds that workers get to end in their own way: the job may be about to be killed.
-_PARTING = 1.0
+_EXIT_GRACE = 1.0
 #: Seconds between two looks whether workers are free.
 _LOOK = 0.05
 #: Options of each worker: no server for browsers, and no limit but that of the job.
@@ -91,7 +91,7 @@ class Dask(Cluster):
                 command, n_workers=self.n_workers, launcher=launcher, output=output
             ) as workers:
                 seen = partial(len, scheduler.workers)  # the others get points when they come
-                await self._see(seen, "No worker has come", workers, within=_PATIENCE)
+                await self._wait_for(seen, "No worker has come", workers, within=_PATIENCE)
                 forget = partial(forget_names, _SEMAPHORES)
                 await client.register_plugin(_plugin("forget-semaphores", forget))
                 while not self._is_closing:
@@ -99,7 +99,7 @@ class Dask(Cluster):
                         await self._prepare(client, scheduler, executor)
                     workers.check()
                     await self._pause()
-                await _part(scheduler, workers)
+                await _terminate(scheduler, workers)
 
     async def _prepare(self, client: Any, scheduler: Any, executor: RemoteExecutor) -> None:
         """Send the function to each worker, also to those that are yet to come."""
@@ -108,7 +108,7 @@ class Dask(Cluster):
             task.cancel()
         # It would start again, what was evaluated by a worker that is killed.
         await client.cancel(list(self._sent.values()), force=True)
-        await _free(client, scheduler)
+        await _wait_until_idle(client, scheduler)
         await client.register_plugin(_plugin("prepare", executor.preparation.apply))
 
         def send(future: Future[Any], x: Any) -> None:
@@ -142,16 +142,16 @@ async def _pass_on(sent: Any, executor: RemoteExecutor, future: Future[Any], x: 
         executor.settle(future, result)
 
 
-async def _part(scheduler: Any, workers: WorkerProcesses) -> None:
+async def _terminate(scheduler: Any, workers: WorkerProcesses) -> None:
     """Have the workers end in their own way: they put away what they share."""
     message = {"op": "terminate", "reason": "the job ends"}
     with suppress(TimeoutError):
-        async with asyncio.timeout(_PARTING):
+        async with asyncio.timeout(_EXIT_GRACE):
             await scheduler.broadcast(msg=message, nanny=True, on_error="ignore")
             await workers.end()
 
 
-async def _free(client: Any, scheduler: Any) -> None:
+async def _wait_until_idle(client: Any, scheduler: Any) -> None:
     """Wait for evaluations that nobody wants any more; kill workers that don't end them."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GRACE

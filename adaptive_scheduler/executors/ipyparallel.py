@@ -70,7 +70,9 @@ class IPyParallel(Cluster):
         ) as controller:
             engine_file = files / "ipcontroller-engine.json"
             begun = engine_file.exists
-            await self._see(begun, "The controller has not begun", controller, within=_PATIENCE)
+            await self._wait_for(
+                begun, "The controller has not begun", controller, within=_PATIENCE
+            )
             command = [sys.executable, "-m", "ipyparallel.engine", f"--file={engine_file}"]
             with WorkerProcesses(
                 [*command, *folders],
@@ -88,7 +90,7 @@ class IPyParallel(Cluster):
             return
         ours = {"profile_dir": str(file.parents[1]), "ipython_dir": str(file.parents[2])}
         with ipyparallel.Client(str(file), timeout=_PATIENCE, **ours) as client:
-            await self._see(
+            await self._wait_for(
                 lambda: len(client.ids) >= self.n_workers,
                 f"Not all of {self.n_workers} engines have come",
                 *processes,
@@ -96,7 +98,7 @@ class IPyParallel(Cluster):
             )
             while not self._is_closing:
                 if (executor := self._unserved) is not None:
-                    if not await _is_free(client):
+                    if not await _becomes_idle(client):
                         break  # an engine can't be told to drop what it does
                     await self._prepare(client, executor, *processes)
                 for each in processes:
@@ -113,7 +115,7 @@ class IPyParallel(Cluster):
         self._served = executor
         prepared = client[:].apply_async(_prepare, executor.preparation)
         ready = prepared.ready
-        await self._see(ready, "Not all engines are prepared", *processes, within=_PATIENCE)
+        await self._wait_for(ready, "Not all engines are prepared", *processes, within=_PATIENCE)
         if not ready():
             return
         prepared.get()
@@ -126,7 +128,7 @@ class IPyParallel(Cluster):
         executor.begin(send)
 
 
-async def _is_free(client: Any) -> bool:
+async def _becomes_idle(client: Any) -> bool:
     """Wait a little until nothing is evaluated that nobody wants any more; return whether so."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GRACE

@@ -30,7 +30,7 @@ class LokyWorkers(Workers):
         """Return an executor for the next learner."""
         return Loky(self, function, initializer)
 
-    def hire(self, owner: Loky) -> PoolProcess:
+    def acquire(self, owner: Loky) -> PoolProcess:
         """Return a process, one that is there already if possible."""
         from loky.backend import get_context
 
@@ -75,10 +75,10 @@ class Loky(Pool):
             Preparation.of(function, initializer), pickle.HIGHEST_PROTOCOL
         )
 
-    def _hire(self) -> PoolProcess:
-        process = self._workers.hire(self)
+    def _acquire(self) -> PoolProcess:
+        process = self._workers.acquire(self)
         process.send(self._preparation)
         return process
 
-    def _dismiss(self, idle: list[PoolProcess]) -> None:
+    def _release(self, idle: list[PoolProcess]) -> None:
         self._workers.keep(idle)

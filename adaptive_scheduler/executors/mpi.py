@@ -36,17 +36,17 @@ _BACKLOG = 4096
 #: What the ranks of a node share with MPICH.
 _SHARED_MEMORY = r"mpich_shm_\w+"
 #: Seconds for which the end of a job waits for workers that still evaluate.
-_PARTING = 2.0
+_EXIT_GRACE = 2.0
 
 
-class Lifeline(NamedTuple):
+class LivenessAddress(NamedTuple):
     """Where a worker finds its job, to have itself watched."""
 
     hosts: list[str]
     port: int
     secret: bytes
 
-    def hold(self, name: str) -> socket.socket | None:
+    def connect(self, name: str) -> socket.socket | None:
         """Return a connection that the job watches; None if no address can be reached."""
         for host in self.hosts:
             try:
@@ -58,8 +58,8 @@ class Lifeline(NamedTuple):
         return None
 
 
-class Lifelines:
-    """The job's ends of all lifelines, watched by a thread.
+class LivenessListener:
+    """The job's ends of the connections of all workers, watched by a thread.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ class Lifelines:
         self._stopping, self._stop = socket.socketpair()
         #: What each connection has said.
         self._said: dict[socket.socket, bytes] = {}
-        threading.Thread(target=self._watch, name="lifelines", daemon=True).start()
+        threading.Thread(target=self._watch, name="worker-liveness", daemon=True).start()
 
     @property
-    def lifeline(self) -> Lifeline:
+    def address(self) -> LivenessAddress:
         """What workers are given."""
         port: int = self._listener.getsockname()[1]
-        return Lifeline([socket.gethostname(), *own_addresses()], port, self._secret)
+        return LivenessAddress([socket.gethostname(), *own_addresses()], port, self._secret)
 
     def close(self) -> None:
         """Let go of all workers."""
@@ -91,13 +91,13 @@ class Lifelines:
             for watched in (self._listener, self._stopping):
                 watched.settimeout(0)
                 selector.register(watched, selectors.EVENT_READ)
-            while all(self._heed(key.fileobj, selector) for key, _ in selector.select()):
+            while all(self._handle(key.fileobj, selector) for key, _ in selector.select()):
                 pass
             for connection in self._said:
                 connection.close()
 
-    def _heed(self, ready: Any, selector: selectors.BaseSelector) -> bool:
-        """Take note of what a socket brings; return whether to go on."""
+    def _handle(self, ready: Any, selector: selectors.BaseSelector) -> bool:
+        """Accept, read or close what a socket is ready for; return whether to go on."""
         if ready is self._stopping:
             return False
         if ready is self._listener:
@@ -106,7 +106,7 @@ class Lifelines:
                 connection.settimeout(0)
                 self._said[connection] = b""
                 selector.register(connection, selectors.EVENT_READ)
-        elif not self._hear(ready):
+        elif not self._receive(ready):
             selector.unregister(ready)
             ready.close()
             said = self._said.pop(ready)
@@ -114,7 +114,7 @@ class Lifelines:
                 self._on_death(said[_N_SECRET:].decode(errors="replace").strip())
         return True
 
-    def _hear(self, connection: socket.socket) -> bool:
+    def _receive(self, connection: socket.socket) -> bool:
         """Read what is said; return whether the connection is still of use."""
         try:
             said = connection.recv(_MOST_SAID)
@@ -135,8 +135,8 @@ class MPIWorkers(Workers):
     def __init__(self) -> None:
         super().__init__(_world_size() - 1)
         forget_names(_SHARED_MEMORY)
-        _end_in_peace()
-        self._lifelines = Lifelines(self._mourn)
+        _ignore_sigusr1_at_exit()
+        self._liveness = LivenessListener(self._on_death_of)
         self._pool: Any = None
         self._executor: RemoteExecutor | None = None
 
@@ -150,7 +150,7 @@ class MPIWorkers(Workers):
         self._executor = RemoteExecutor(function, self.n_workers, initializer)
         self._pool = MPIPoolExecutor(
             initializer=_prepare_rank,
-            initargs=(self._executor.preparation, self._lifelines.lifeline),
+            initargs=(self._executor.preparation, self._liveness.address),
             main=False,
         )
         self._executor.begin(_sender(self._executor, self._pool))
@@ -158,18 +158,18 @@ class MPIWorkers(Workers):
 
     def close(self) -> None:
         """Take no further points."""
-        self._lifelines.close()
+        self._liveness.close()
         self._shut_pool()
 
     def _shut_pool(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _mourn(self, name: str) -> None:
-        self.spoilt = f"The worker {name} died"
+    def _on_death_of(self, name: str) -> None:
+        self.broken = f"The worker {name} died"
         if self._executor is not None:
             self._executor.lose(
-                f"{self.spoilt}: out of memory, perhaps, or a crash in compiled code. With it ends "
+                f"{self.broken}: out of memory, perhaps, or a crash in compiled code. With it ends "
                 "its MPI program; another job goes on."
             )
 
@@ -225,7 +225,7 @@ def end_soon(exit_code: int) -> None:
         if not MPI.Is_finalized():
             MPI.COMM_WORLD.Abort(exit_code)
 
-    timer = threading.Timer(_PARTING, end)
+    timer = threading.Timer(_EXIT_GRACE, end)
     timer.daemon = True
     timer.start()
 
@@ -236,18 +236,18 @@ def _world_size() -> int:
     return int(MPI.COMM_WORLD.size)
 
 
-def _prepare_rank(preparation: Preparation, lifeline: Lifeline) -> None:
+def _prepare_rank(preparation: Preparation, address: LivenessAddress) -> None:
     from mpi4py import MPI
 
     preparation.apply()
     forget_names(_SHARED_MEMORY)
-    _end_in_peace()
+    _ignore_sigusr1_at_exit()
     name = f"with MPI rank {MPI.COMM_WORLD.rank} on {socket.gethostname()}"
-    hold(lambda: lifeline.hold(name))
+    hold(lambda: address.connect(name))
 
 
-def _end_in_peace() -> None:
-    """Let this rank end without heed to SIGUSR1.
+def _ignore_sigusr1_at_exit() -> None:
+    """Ignore SIGUSR1 while this rank exits.
 
     By that, MPICH's mpiexec tells the other ranks that one is gone, also when all are about to end.
     """

@@ -254,7 +254,7 @@ class Pool(FunctionExecutor, abc.ABC):
         self._idle: list[PoolProcess] = []
 
     @abc.abstractmethod
-    def _hire(self) -> PoolProcess:
+    def _acquire(self) -> PoolProcess:
         """Return a process that has the function."""
 
     def _evaluate(self, future: Future[Any], x: Any) -> None:
@@ -272,7 +272,7 @@ class Pool(FunctionExecutor, abc.ABC):
             except Exception as error:  # noqa: BLE001  pickling runs the user's code
                 task.future.set_exception(error)
                 continue
-            process = self._idle.pop() if self._idle else self._hire()
+            process = self._idle.pop() if self._idle else self._acquire()
             self._busy[process] = task
             process.send(message)
 
@@ -313,9 +313,9 @@ class Pool(FunctionExecutor, abc.ABC):
         self._waiting.clear()
         for process in busy:
             process.kill()
-        self._dismiss(idle)
+        self._release(idle)
 
-    def _dismiss(self, idle: list[PoolProcess]) -> None:
+    def _release(self, idle: list[PoolProcess]) -> None:
         """Part with processes that do nothing."""
         for process in idle:
             process.kill()
@@ -337,7 +337,7 @@ class ProcessPool(Pool):
         super().__init__(function, n_workers)
         self._initializer = initializer
 
-    def _hire(self) -> PoolProcess:
+    def _acquire(self) -> PoolProcess:
         return PoolProcess(
             multiprocessing.get_context("fork"),
             self,

@@ -108,7 +108,7 @@ class _Worker:
     #: How many evaluations run now.
     n_running = 0
     #: Whether what this process forks heeds signals again.
-    forks_heed_signals = False
+    forks_restore_signals = False
 
 
 def start_worker(
@@ -206,10 +206,10 @@ def _leave_signals_to_job() -> None:
         signal.signal(number, _do_nothing)
         signal.siginterrupt(number, False)  # noqa: FBT003  it takes no names
     signal.set_wakeup_fd(-1)  # a forked worker shares that of the job's event loop
-    if not _Worker.forks_heed_signals:
-        _Worker.forks_heed_signals = True
+    if not _Worker.forks_restore_signals:
+        _Worker.forks_restore_signals = True
         # A signal that meets a process at its birth waits until it is heeded.
-        os.register_at_fork(before=_block_signals, after_in_child=_heed_signals)
+        os.register_at_fork(before=_block_signals, after_in_child=_restore_signals)
         os.register_at_fork(after_in_child=_unblock_signals, after_in_parent=_unblock_signals)
 
 
@@ -225,7 +225,7 @@ def _unblock_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def _heed_signals() -> None:
+def _restore_signals() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is _do_nothing:
             signal.signal(number, signal.SIG_DFL)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 
 import pytest
 from rich.console import Console
 
 from adaptive_scheduler._common import progress
-from adaptive_scheduler._common.progress import bars, track_file_creation_progress, tracked
-
-PATIENCE = 60
+from adaptive_scheduler._common.progress import bars, tracked
 
 
 @pytest.fixture
@@ -96,107 +93,3 @@ def test_bars_stand_below_each_other_and_names_are_no_markup(notebook):
 def test_names_are_no_markup_in_a_terminal(screen):
     list(tracked([1], "[red]<b>"))
     assert "[red]<b>" in screen.getvalue()
-
-
-def lines(screen):
-    """Return name and count of each bar at the end."""
-    words = [line.split() for line in screen.getvalue().splitlines() if line.strip()]
-    return {w[0]: next(word for word in w if "/" in word) for w in words}
-
-
-def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
-
-
-def test_it_ends_when_all_files_are_there(tmp_path, screen):
-    async def main():
-        task = track_file_creation_progress(
-            {"a": {tmp_path / "a1", tmp_path / "a2"}, "b": {tmp_path / "b"}}, interval=0.001
-        )
-        for name in ["a1", "b"]:
-            (tmp_path / name).touch()
-        done, _ = await asyncio.wait([task], timeout=0.05)
-        assert not done
-        (tmp_path / "a2").touch()
-        await task
-
-    run(main())
-    assert lines(screen) == {"Total": "3/3", "a": "2/2", "b": "1/1"}
-
-
-def test_files_of_a_tuple_count_as_one(tmp_path, screen):
-    paths = tuple(tmp_path / name for name in "xyz")
-    for path in paths:
-        path.touch()
-    run(await_task({"all": {paths}}))
-    assert lines(screen) == {"all": "1/1"}
-
-
-def test_a_tuple_is_missing_as_long_as_one_of_its_files_is(tmp_path, screen):
-    paths = tuple(tmp_path / name for name in "xyz")
-    for path in paths[:-1]:
-        path.touch()
-
-    async def main():
-        task = track_file_creation_progress({"all": {paths}}, interval=0.001)
-        await asyncio.wait([task], timeout=0.05)
-        task.cancel()
-        await asyncio.wait([task])
-        return task.cancelled()
-
-    assert run(main())
-    assert lines(screen) == {"all": "0/1"}
-
-
-def test_a_file_that_was_seen_counts_even_if_it_goes_away(tmp_path, screen, monkeypatch):
-    first, second = tmp_path / "first", tmp_path / "second"
-    first.touch()
-    exists = type(first).exists
-
-    def vanishing(path):
-        found = exists(path)
-        if found and path == first:
-            path.unlink()
-            second.touch()
-        return found
-
-    monkeypatch.setattr(type(first), "exists", vanishing)
-    run(await_task({"all": [first, second]}))
-    assert not exists(first)
-
-
-def test_what_is_given_is_not_changed(tmp_path, screen):
-    (tmp_path / "a").touch()
-    groups = {"a": {tmp_path / "a"}}
-    run(await_task(groups))
-    assert groups == {"a": {tmp_path / "a"}}
-
-
-@pytest.mark.parametrize("groups", [{}, {"a": set()}])
-def test_nothing_to_wait_for_ends_at_once(groups, screen):
-    run(await_task(groups))
-
-
-def test_names_and_text_in_brackets_are_shown_as_they_are(tmp_path, screen):
-    (tmp_path / "a").touch()
-    run(await_task({"[red]": [str(tmp_path / "a")]}))
-    assert lines(screen) == {"[red]": "1/1"}
-
-
-def test_two_can_be_shown_at_a_time(tmp_path):
-    (tmp_path / "a").touch()
-    groups = {"a": {tmp_path / "a"}}
-
-    async def main():
-        await asyncio.gather(*(track_file_creation_progress(groups) for _ in range(2)))
-
-    run(main())
-
-
-def test_it_needs_an_event_loop():
-    with pytest.raises(RuntimeError, match="no running event loop"):
-        track_file_creation_progress({})
-
-
-async def await_task(groups):
-    await track_file_creation_progress(groups, interval=0.001)

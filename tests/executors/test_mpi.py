@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_scheduler.executors.mpi import Lifeline, Lifelines
+from adaptive_scheduler.executors.mpi import LivenessAddress, LivenessListener
 from adaptive_scheduler.scheduler.script import local_mpiexec
 from tests.waiting import PATIENCE
 
@@ -100,36 +100,36 @@ def dead():
 
 
 @pytest.fixture
-def lifelines(dead):
-    lifelines = Lifelines(dead.put)
-    yield lifelines
-    lifelines.close()
+def listener(dead):
+    listener = LivenessListener(dead.put)
+    yield listener
+    listener.close()
 
 
-def test_a_worker_that_is_killed_is_named(lifelines, dead):
+def test_a_worker_that_is_killed_is_named(listener, dead):
     program = (
         "import os, signal\n"
-        "from adaptive_scheduler.executors.mpi import Lifeline\n"
-        f"held = Lifeline(*{tuple(lifelines.lifeline)!r}).hold('7 of 9')\n"
+        "from adaptive_scheduler.executors.mpi import LivenessAddress\n"
+        f"held = LivenessAddress(*{tuple(listener.address)!r}).connect('7 of 9')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=False, timeout=PATIENCE)
     assert dead.get(timeout=PATIENCE) == "7 of 9"
 
 
-def test_a_stranger_who_hangs_up_is_no_worker(lifelines, dead):
-    hosts, port, secret = lifelines.lifeline
+def test_a_stranger_who_hangs_up_is_no_worker(listener, dead):
+    hosts, port, secret = listener.address
     for said in (b"", b"GET / HTTP/1.0\r\n", b"x" * 10_000, secret[:-1] + b"?name\n"):
         with socket.create_connection((hosts[0], port)) as stranger:
             stranger.sendall(said)
-    Lifeline(hosts, port, secret).hold("a worker").close()
+    LivenessAddress(hosts, port, secret).connect("a worker").close()
     assert dead.get(timeout=PATIENCE) == "a worker"
     assert dead.empty()
 
 
-def test_a_worker_goes_without_where_no_address_can_be_reached(lifelines):
-    lifelines.close()
+def test_a_worker_goes_without_where_no_address_can_be_reached(listener):
+    listener.close()
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
-        assert Lifeline(["127.0.0.1"], port, b"").hold("a worker") is None
+        assert LivenessAddress(["127.0.0.1"], port, b"").connect("a worker") is None
