@@ -9,8 +9,7 @@ import nbformat
 from nbclient import NotebookClient
 from traitlets.config import Config
 
-#: Seconds that a cell, or the start of the kernel, gets on a machine that is busy.
-_PATIENCE = 180
+from tests.waiting import PATIENCE
 
 
 def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
@@ -23,8 +22,8 @@ def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
     with tempfile.TemporaryDirectory() as sockets:
         NotebookClient(
             notebook,
-            timeout=_PATIENCE,
-            startup_timeout=_PATIENCE,
+            timeout=PATIENCE,
+            startup_timeout=PATIENCE,
             kernel_name="python3",
             resources={"metadata": {"path": str(folder)}},
             config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.notebook_client import execute
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("local_spool")
 
@@ -23,7 +24,7 @@ def run(name, folder):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

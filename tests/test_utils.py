@@ -21,6 +21,7 @@ from adaptive_scheduler.utils import (
     sleep_unless_task_is_done,
     track_file_creation_progress,
 )
+from tests.waiting import PATIENCE
 
 FOREVER = 3600.0
 
@@ -152,7 +153,7 @@ def test_a_structlog_logger_gets_the_exception():
 
 
 def run(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, timeout=60))
+    return asyncio.run(asyncio.wait_for(coroutine, timeout=PATIENCE))
 
 
 def test_a_task_that_ends_ends_the_sleep():

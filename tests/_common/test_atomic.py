@@ -14,6 +14,7 @@ import pytest
 
 from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler.errors import InvalidInputError
+from tests.waiting import PATIENCE
 
 
 def names(folder):
@@ -195,7 +196,7 @@ def test_many_writers_of_one_file_never_mix(tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=PATIENCE)
     assert dest.read_text() in texts
     assert names(tmp_path) == ["f"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-#: Seconds that killed processes get to go away; what is about to write waits for the disk.
-_PATIENCE = 60.0
+from tests.waiting import PATIENCE
+
 _PAUSE = 0.02
 
 
@@ -50,7 +50,7 @@ def send(signum: signal.Signals, pids: Iterable[int]) -> None:
 
 def kill_all(found: Callable[[], set[int]]) -> None:
     """Kill what is found until nothing is: a process may start another one meanwhile."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while pids := found():
         if time.monotonic() > deadline:
             raise TimeoutError(f"These processes can't be killed: {sorted(pids)}.")

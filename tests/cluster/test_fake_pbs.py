@@ -10,7 +10,7 @@ import pytest
 from adaptive_scheduler.scheduler.pbs.queue import parse_jobs
 from tests.cluster.pbs.text import record
 from tests.scheduler.pbs_answers import answer_to, answers
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 #: Commands whose answers don't depend on what was done before.
 ALONE = [
@@ -40,7 +40,13 @@ def said(pbs, tmp_path):
         # The transcripts have commands of one line where this is a script.
         words = shlex.split(command.replace("-- /bin/true", "sleep.sh"))
         done = subprocess.run(
-            words, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60, input=""
+            words,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            timeout=PATIENCE,
+            input="",
         )
         return done.stdout, done.stderr, done.returncode
 

@@ -22,14 +22,13 @@ from adaptive_scheduler.scheduler import PBS, BaseScheduler, Local
 from adaptive_scheduler.server_support import restore
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.schedulers import Played
+from tests.waiting import PATIENCE
 
 N_LEARNERS = 4
 #: Of each learner whose points are noted.
 N_POINTS = 6
 #: The step after the last.
 END = "after the end"
-#: Seconds after which a manager that has not died gives up.
-_PATIENCE = 60.0
 
 
 class Death:
@@ -206,7 +205,7 @@ def manage(folder: Path, die_at: int | str, *, compacts: bool, jobs: str) -> Non
         restore._COMPACT_ABOVE = restore._COMPACT_LINES_PER_LEARNER = 0
     run = make_run(make_scheduler(jobs, death, folder), folder)
     run.start()
-    run.wait(timeout=_PATIENCE)
+    run.wait(timeout=PATIENCE)
     death.may_come(END)
 
 

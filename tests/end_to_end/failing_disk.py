@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import PATIENCE
+
 #: What a sign says that makes the disk slow instead of broken.
 SLOW = "slow"
-#: Seconds after which a slow disk does what it was asked to in spite of the sign.
-_PATIENCE = 120.0
 _PAUSE = 0.01
 
 
@@ -44,7 +44,7 @@ class OnFailingDisk:
 
 def _sick(fsync: Callable[[int], None], sign: Path) -> Callable[[int], None]:
     def call(fd: int) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while sign.exists() and time.monotonic() < deadline:
             what = sign.read_text()
             if what != SLOW:

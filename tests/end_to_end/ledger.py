@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.own_job import OWN_JOB_PID, own_job_id
+from tests.waiting import PATIENCE
 from tests.whole_lines import whole_lines
 
-#: Seconds after which an evaluation that waits gives up: nobody will let it go on.
-_PATIENCE = 120.0
 _PAUSE = 0.01
 
 
@@ -142,7 +141,7 @@ class Noted:
 
 
 def _wait_for(gate: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while not gate.exists():
         if time.monotonic() > deadline:
             raise TimeoutError(f"Nobody opened '{gate}'.")

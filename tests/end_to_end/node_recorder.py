@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-_PATIENCE = 60.0
+from tests.waiting import PATIENCE
+
 _PAUSE = 0.02
 
 
@@ -43,7 +44,7 @@ class NodeRecorder:
         node = os.environ.get("SLURMD_NODENAME") or os.environ.get("FAKE_NODE", "here")
         with (self.folder / f"{node}.{os.getpid()}").open("a") as file:
             file.write(f"{x}\n")
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while len(list(self.folder.iterdir())) < self.n_meeting:
             if time.monotonic() > deadline:
                 raise TimeoutError("The others did not come: nothing runs in parallel.")

@@ -64,7 +64,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
     It starts a manager and jobs, one after another, and each gets its time.
     """
-    output, errors = process.communicate(timeout=2 * PATIENCE)
+    output, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, output, errors
 
 

@@ -12,7 +12,7 @@ from adaptive_scheduler import client_support
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support import DatabaseManager, get_allowed_url
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 PROGRAM = """
 import asyncio, sys
@@ -53,7 +53,9 @@ def database(here):
 
 
 def test_a_program_gets_a_learner_and_tells_when_it_is_done(database, here):
-    subprocess.run([sys.executable, "-c", PROGRAM, here / "running-run"], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, here / "running-run"], check=True, timeout=PATIENCE
+    )
     wait_until(database.is_done)
     learner = adaptive.Learner1D(square, bounds=(-1, 1))
     learner.load("data.pickle")

@@ -47,7 +47,7 @@ def inverse(x):
 
 def wait_for(path):
     """Wait until there is such a file; return its name."""
-    wait_until(Path(path).exists, 2 * PATIENCE)
+    wait_until(Path(path).exists)
     return Path(path).name
 
 

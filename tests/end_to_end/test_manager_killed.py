@@ -39,8 +39,6 @@ from tests.end_to_end.schedulers import Played
 
 #: Runs at the same time; they mostly wait.
 AT_ONCE = 12
-#: Seconds for all runs of a test, on a machine that is busy with other things.
-LONG = 170
 
 
 @pytest.fixture(autouse=True)
@@ -223,7 +221,7 @@ def plain(step):
     return re.sub(r"\.tmp-\S+(\.\w+) ", r"new\1 ", step)
 
 
-@in_a_loop(timeout=LONG)
+@in_a_loop
 async def test_at_whatever_step_the_manager_is_killed_each_learner_is_done_once(tmp_path):
     async with Managers.open() as managers:
         # At a step that no manager has, none dies: that tells how many there are.
@@ -247,7 +245,7 @@ async def test_at_whatever_step_the_manager_is_killed_each_learner_is_done_once(
     assert len(died_at) > n_steps // 2
 
 
-@in_a_loop(timeout=LONG)
+@in_a_loop
 async def test_at_whatever_step_of_a_compaction_it_is_killed_nothing_is_forgotten(tmp_path):
     async with Managers.open() as managers:
 
@@ -264,7 +262,7 @@ async def test_at_whatever_step_of_a_compaction_it_is_killed_nothing_is_forgotte
     }
 
 
-@in_a_loop(timeout=LONG)
+@in_a_loop
 async def test_managers_that_are_killed_one_after_the_other_get_there_in_the_end(tmp_path):
     async with Managers.open() as managers:
 

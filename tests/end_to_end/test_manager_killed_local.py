@@ -17,7 +17,7 @@ from tests.end_to_end.looking import (
     saved_points,
     wait_for_empty_queue,
 )
-from tests.end_to_end.test_manager_killed import LONG, Managers, errors
+from tests.end_to_end.test_manager_killed import Managers, errors
 from tests.waiting import wait_until
 
 #: How many evaluations two jobs begin until both wait.
@@ -63,7 +63,7 @@ def check_that_all_was_done_once(folder):
         assert saved_points(learner, folder / "data" / f"{index}.pickle") == set(range(N_POINTS))
 
 
-@in_a_loop(timeout=LONG)
+@in_a_loop
 async def test_at_whatever_steps_managers_are_killed_running_jobs_do_all_once(here):
     folders = [here / f"series {seed}" for seed in SEEDS]
     async with Managers.open() as managers:

@@ -9,7 +9,7 @@ from adaptive_scheduler.run_folder import events
 from tests.asynchronous import in_a_loop
 from tests.end_to_end.crashing_manager import N_LEARNERS, N_POINTS
 from tests.end_to_end.looking import records
-from tests.end_to_end.test_manager_killed import LONG, Managers, errors, steps
+from tests.end_to_end.test_manager_killed import Managers, errors, steps
 from tests.waiting import wait_until
 
 #: While jobs are submitted and begin.
@@ -18,7 +18,7 @@ EARLY = ("before the submission", "after the submission", "in the middle of jour
 LATE = ("after look 1", "when journal.jsonl is on disk", "after look 4")
 
 
-@in_a_loop(timeout=LONG)
+@in_a_loop
 async def test_managers_that_are_killed_start_no_job_of_pbs_twice(pbs, here, ledger, gate):
     async with Managers.open() as managers:
 

@@ -10,7 +10,7 @@ import pytest
 from adaptive_scheduler import start_one_by_one
 from adaptive_scheduler.errors import InvalidInputError
 from tests.end_to_end.ledger import Noted
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 def square(x):
@@ -24,8 +24,8 @@ def line():
 def test_each_run_begins_when_the_one_before_is_over(make_run):
     runs = [make_run([line()], [f"{i}.pickle"], goal=5, job_name=f"run{i}") for i in range(3)]
     last, begun = start_one_by_one(*runs)
-    last.result(timeout=60)
-    runs[-1].wait(timeout=60)
+    last.result(timeout=PATIENCE)
+    runs[-1].wait(timeout=PATIENCE)
     assert [run.status() for run in runs] == ["finished"] * 3
     assert all(future.done() for future in begun)
     for before, after in pairwise(runs):
@@ -36,22 +36,22 @@ def test_a_goal_lets_the_next_begin_before_the_one_before_is_over(make_run, ledg
     first = make_run([adaptive.Learner1D(Noted(ledger.path, gate=gate), bounds=(-1, 1))], goal=3)
     second = make_run([line()], ["second.pickle"], goal=5, job_name="second")
     last, _ = start_one_by_one(first, second, goal=lambda _: bool(ledger.begun(0)), interval=0.1)
-    last.result(timeout=60)
-    second.wait(timeout=60)
+    last.result(timeout=PATIENCE)
+    second.wait(timeout=PATIENCE)
     assert first.status() == "running"
     gate.touch()
-    first.wait(timeout=60)
+    first.wait(timeout=PATIENCE)
 
 
 def test_cancelling_the_future_keeps_further_runs_from_beginning(make_run, ledger, gate):
     first = make_run([adaptive.Learner1D(Noted(ledger.path, gate=gate), bounds=(-1, 1))], goal=3)
     second = make_run([line()], ["second.pickle"], goal=5, job_name="second")
     last, begun = start_one_by_one(first, second)
-    begun[0].result(timeout=60)
+    begun[0].result(timeout=PATIENCE)
     last.cancel()
-    wait_until(last.cancelled, timeout=60)
+    wait_until(last.cancelled)
     gate.touch()
-    first.wait(timeout=60)
+    first.wait(timeout=PATIENCE)
     assert second.status() == "not yet started"
 
 
@@ -60,7 +60,7 @@ def test_runs_that_were_started_are_refused(make_run):
     run.start()
     with pytest.raises(InvalidInputError, match="'run' has been started before"):
         start_one_by_one(run)
-    run.wait(timeout=60)
+    run.wait(timeout=PATIENCE)
 
 
 def test_no_runs_are_refused():

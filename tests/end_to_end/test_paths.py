@@ -16,6 +16,7 @@ from tests.end_to_end.changing_directory import (
     read_marker,
 )
 from tests.end_to_end.looking import saved_points
+from tests.waiting import PATIENCE
 
 N_POINTS = 16
 
@@ -33,7 +34,7 @@ def line(function=float, loss=None):
 
 def finished(run):
     run.start()
-    run.wait(timeout=120)
+    run.wait(timeout=PATIENCE)
     assert run.status() == "finished"
     return run
 
@@ -168,7 +169,7 @@ def test_from_another_folder_a_run_knows_its_files_and_calls_them_as_before(
     assert set(run.load_dataframes()["fname"]) == {"data/0.pickle"}
     os.chdir("/")
     again = RunManager.attach(here / "run-run", goal=2 * N_POINTS)
-    again.wait(timeout=120)
+    again.wait(timeout=PATIENCE)
     assert len(saved_points(again.learners[0], here / "data/0.pickle")) >= 2 * N_POINTS
     assert list(elsewhere.iterdir()) == []
 

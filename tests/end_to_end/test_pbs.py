@@ -18,7 +18,7 @@ from adaptive_scheduler.scheduler import PBS
 from adaptive_scheduler.scheduler.command import Commands
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import is_alive, most_at_once, points, records, saved_points
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 N_POINTS = 10
 #: Only a job's end makes it save.
@@ -57,7 +57,7 @@ def complete(ledger, gate):
 
     def complete(run):
         gate.touch()
-        run.wait(timeout=100)
+        run.wait(timeout=PATIENCE)
         assert run.status() == "finished"
         for i, learner in enumerate(run.learners):
             assert saved_points(learner, run.fnames[i]) == set(range(N_POINTS))
@@ -96,7 +96,7 @@ def test_twenty_learners_as_in_the_readme(make_run, ledger, gate):
     run.start()
     wait_until(lambda: len(ledger.jobs()) == 2)  # neither does all before the other is there
     gate.touch()
-    run.wait(timeout=150)
+    run.wait(timeout=PATIENCE)
     run.load_learners()
     assert run.status() == "finished"
     for i, (learner, combo) in enumerate(zip(learners, combos, strict=True)):
@@ -232,7 +232,7 @@ def test_a_job_that_was_moved_to_another_server_is_not_started_again(pbs, start,
 def test_a_submission_that_is_refused_ends_the_run_in_qsubs_words(pbs, start):
     run = start(scheduler=PBS(1, queue="nowhere"))
     with pytest.raises(SubmissionRejectedError, match=r"Unknown queue(.|\n)*run-0.pbs"):
-        run.wait(timeout=100)
+        run.wait(timeout=PATIENCE)
     assert run.status() == "failed"
     assert sum("-N" in call for call in pbs.calls("qsub")) == 1
 

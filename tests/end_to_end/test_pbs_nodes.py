@@ -14,7 +14,7 @@ from adaptive_scheduler.scheduler import PBS
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import is_alive, records, saved_points
 from tests.end_to_end.node_recorder import NodeRecorder
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 N_POINTS = 12
 #: Only a job's end makes it save.
@@ -61,7 +61,7 @@ def test_evaluations_are_spread_over_the_nodes_that_pbs_names(
     learner = adaptive.SequenceLearner(NodeRecorder(workers, n_meeting=n_workers), range(N_POINTS))
     run = make_run([learner], scheduler=scheduler(executor), url="tcp://127.0.0.1:*")
     run.start()
-    run.wait(timeout=100)
+    run.wait(timeout=PATIENCE)
     run.load_learners()
     assert learner.done()
     assert {path.name.partition(".")[0] for path in workers.iterdir()} == {"node-a", "node-b"}
@@ -95,5 +95,5 @@ def test_a_job_on_several_nodes_saves_before_it_ends(
     assert saved_points(learner, run.fnames[0]) == {entry.x for entry in ledger.returned()}
     assert records(events.Failed) == []
     gate.touch()
-    run.wait(timeout=100)
+    run.wait(timeout=PATIENCE)
     assert saved_points(learner, run.fnames[0]) == set(range(N_POINTS))

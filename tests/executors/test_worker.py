@@ -52,7 +52,7 @@ def terminate_a_program(_):
     program = subprocess.Popen(["sleep", "1000"])
     program.terminate()
     try:
-        return program.wait(PATIENCE / 4)
+        return program.wait(PATIENCE)
     finally:
         program.kill()
 
@@ -67,7 +67,7 @@ def terminate_a_process(_):
     process = multiprocessing.get_context("fork").Process(target=signal.pause)
     process.start()
     process.terminate()
-    process.join(PATIENCE / 4)
+    process.join(PATIENCE)
     try:
         return process.exitcode
     finally:

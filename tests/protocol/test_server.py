@@ -67,7 +67,7 @@ async def test_the_manager_hears_of_connections_that_end(tmp_path):
 THOUSAND = 1000
 
 
-@in_a_loop(timeout=5 * PATIENCE)
+@in_a_loop
 async def test_a_thousand_jobs_are_served_at_once(tmp_path):
     async with serving(tmp_path) as site:
         site.context.set(zmq.MAX_SOCKETS, 2 * THOUSAND)

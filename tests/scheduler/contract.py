@@ -29,7 +29,7 @@ from adaptive_scheduler.errors import (
 )
 from adaptive_scheduler.scheduler import BaseScheduler
 from adaptive_scheduler.scheduler.jobs import Batch, new_token, run_id_of
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 #: Lets a script live until the file ``go`` appears in its folder.
 HOLD = "until [ -e go ]; do sleep 0.05; done"
@@ -479,6 +479,6 @@ def in_another_process(site: Site, code: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
         start_new_session=True,
     ).stdout

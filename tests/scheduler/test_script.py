@@ -22,6 +22,7 @@ from adaptive_scheduler.scheduler.script import (
     warning_time,
 )
 from tests.scheduler.contract import ODD_NAMES
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.system
 
@@ -61,7 +62,7 @@ def run(tmp_path_factory):
             env={"SOME_ID": "12", "SOME_INDEX": "3"},
             stdout=subprocess.PIPE,
         )
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
         return json.loads(said) | {"script_pid": process.pid}
 

@@ -15,7 +15,7 @@ from adaptive_scheduler import RunManager
 from adaptive_scheduler.errors import SubmissionRejectedError
 from adaptive_scheduler.scheduler.command import Commands
 from tests.scheduler.contract import IN_ITS_SESSION, SchedulerContract, alive, make_batch
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -91,7 +91,7 @@ def test_runs_work_with_it(site):
     fnames = [site.folder / f"{i}.pickle" for i in range(3)]
     run = RunManager(site.scheduler(), learners, fnames, folder=site.folder, max_fails_per_job=1)
     run.start()
-    run.wait(timeout=120)
+    run.wait(timeout=PATIENCE)
     run.load_learners()
     assert [learner.npoints for learner in learners] == [5, 5, 5]
 

@@ -22,7 +22,7 @@ from adaptive_scheduler.server_support.steering import Steering
 from adaptive_scheduler.server_support.waiting import PartingWords
 from tests.end_to_end.looking import records
 from tests.end_to_end.schedulers import Played
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 N_POINTS = 3
 
@@ -90,7 +90,7 @@ def test_what_is_done_in_memory_is_recorded_saved_and_never_submitted(site):
     life = site.live(new_learners(n_points=N_POINTS))
     assert life.status() == "not yet started"
     life.start()
-    life.task.result(timeout=60)
+    life.task.result(timeout=PATIENCE)
     assert life.status() == "finished"
     assert (site.path / "run-data/0.pickle").exists()
     done = [type(r).__name__ for r in journal_of(life)]
@@ -124,7 +124,7 @@ def test_it_starts_once_and_again_after_its_end_with_new_managers(site):
         life.start()
     wait_for_submission(life)
     life.cancel()
-    life.task.result(timeout=60)
+    life.task.result(timeout=PATIENCE)
     assert life.status() == "cancelled"
     before = life.managers
     life.start()
@@ -137,9 +137,9 @@ def test_it_starts_once_and_again_after_its_end_with_new_managers(site):
 def test_a_run_that_is_cancelled_before_its_turn_never_begins(site):
     life, hurdle = site.live(new_learners()), Hurdle()
     life.start(turn=hurdle)
-    assert hurdle.is_asked.wait(60)
+    assert hurdle.is_asked.wait(PATIENCE)
     life.cancel()
-    life.task.result(timeout=60)
+    life.task.result(timeout=PATIENCE)
     assert life.status() == "cancelled"
     assert life.end_time is not None
     assert not life.spec.run_folder.journal.exists()
@@ -148,7 +148,7 @@ def test_a_run_that_is_cancelled_before_its_turn_never_begins(site):
 def test_a_run_that_is_left_before_its_turn_never_begins(site):
     life, hurdle = site.live(new_learners()), Hurdle()
     life.start(turn=hurdle)
-    assert hurdle.is_asked.wait(60)
+    assert hurdle.is_asked.wait(PATIENCE)
     life.detach()
     assert not life.spec.run_folder.journal.exists()
 
@@ -158,18 +158,18 @@ def test_who_cancels_a_run_that_could_not_begin_in_its_turn_is_not_kept_waiting(
 
     def check(_scheduler, _resources):
         is_checking.set()
-        may_fail.wait(60)
+        may_fail.wait(PATIENCE)
         raise InvalidInputError("no such partition")
 
     monkeypatch.setattr(Played, "check", check)
     life, hurdle = site.live(new_learners()), Hurdle()
     life.start(turn=hurdle)
     hurdle.lift()
-    assert is_checking.wait(60)
+    assert is_checking.wait(PATIENCE)
     cancelling = threading.Thread(target=life.cancel, daemon=True)
     cancelling.start()
     may_fail.set()
-    cancelling.join(60)
+    cancelling.join(PATIENCE)
     assert not cancelling.is_alive()
     assert life.status() == "failed"
 

@@ -12,6 +12,7 @@ from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler import SLURM, Local
 from adaptive_scheduler.server_support import queue_poller
 from adaptive_scheduler.server_support.queue_poller import SharedQueues
+from tests.waiting import PATIENCE
 
 
 class Scheduler:
@@ -26,7 +27,7 @@ class Scheduler:
 
     def queue(self):
         self.n_asked += 1
-        assert self.may_answer.wait(60)
+        assert self.may_answer.wait(PATIENCE)
         if self.trouble:
             raise self.trouble
         return {str(self.n_asked): {}}

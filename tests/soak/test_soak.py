@@ -17,12 +17,11 @@ from tests.end_to_end.conftest import ROOT
 
 #: As many as there are kinds: each strikes once.
 N_FAULTS = 12
-#: Seconds for a machine that is busy with other tests.
-PATIENCE = 400
+#: Seconds for all of it: only what hangs takes longer.
+PATIENCE = 1500
 
 
 @pytest.mark.system
-@pytest.mark.timeout(PATIENCE + 60)
 def test_two_hundred_learners_in_every_kind_of_trouble_lose_no_point(capsys):
     options = {"seed": 1, "faults": N_FAULTS, "points": 10, "patience": PATIENCE}
     words = [f"--{name}={value}" for name, value in options.items()]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.soak.pbs_site import PbsSite
 from tests.soak.soak import Soak
 
 #: As many as there are kinds that need no rights of root: each strikes once.
 N_FAULTS = 12
-#: Seconds for a machine that is busy with other tests.
-PATIENCE = 300
+#: Seconds for all of it: only what hangs takes longer.
+PATIENCE = 1500
 
 
-@pytest.mark.timeout(PATIENCE + 60)
 def test_a_hundred_learners_on_pbs_in_every_kind_of_trouble_lose_no_point(pbs, tmp_path):
     (tmp_path / "disk").mkdir()
     said = []

@@ -16,8 +16,6 @@ N_POINTS = 40
 FREE = 20
 #: Seconds between saves if only a job's end shall make it save.
 NEVER = 3600
-#: Seconds for a run with pauses of the scheduler in it.
-LONG = 150
 
 
 def check_that_all_is_well(run, ledger, *, twice=0):

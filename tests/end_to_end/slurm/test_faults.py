@@ -19,8 +19,8 @@ from adaptive_scheduler.scheduler import SLURM
 from adaptive_scheduler.server_support import reconcile
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import family, is_alive, records, send
-from tests.end_to_end.slurm.checks import FREE, LONG, N_POINTS, NEVER, check_that_all_is_well
-from tests.waiting import wait_until
+from tests.end_to_end.slurm.checks import FREE, N_POINTS, NEVER, check_that_all_is_well
+from tests.waiting import PATIENCE, wait_until
 
 DATA = Path("data/0.pickle")
 
@@ -37,7 +37,7 @@ def test_a_job_whose_program_is_killed_loses_only_what_was_not_saved(stopped, le
     wait_until(lambda: run.get_database().fails[0] == 1)
     assert "SIGKILL" in run.get_database().error[0]
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert len(ledger.jobs()) == 2
 
@@ -61,7 +61,7 @@ def test_a_job_that_is_cancelled_by_somebody_else_saves_and_another_goes_on(
     assert run.get_database().last_end[0].startswith("CANCELLED")
     assert run.get_database().fails[0] == 0
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert len(ledger.jobs()) == 2
 
@@ -76,7 +76,7 @@ def test_pending_jobs_that_somebody_else_cancels_are_submitted_again(cluster, st
     wait_until(lambda: len(records(events.JobGone)) == 6)
     wait_until(lambda: sum(len(record.job_ids) for record in records(events.Submitted)) == 16)
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
 
 
@@ -85,7 +85,7 @@ def test_a_job_that_is_requeued_saves_and_gets_its_learner_back(cluster, stopped
     (job_id,) = ledger.jobs()
     cluster.requeue(job_id)
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     output = next(Path("run-run/logs").glob(f"*{job_id}.out"))
     assert "DUE TO JOB REQUEUE" in output.read_text()
@@ -104,7 +104,7 @@ def test_what_a_requeued_job_had_is_taken_by_one_that_has_nothing_else(
     wait_until(lambda: run.get_database().state[0] == "ready")
     for gate in gates:
         gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert ledger.jobs(0) == [requeued, other]
     wait_until(lambda: run.scheduler.queue() == {})
@@ -116,7 +116,7 @@ def test_a_job_that_no_node_can_launch_is_replaced(cluster, start, sequence, led
         run = start([sequence])
         wait_until(lambda: run.get_database().fails[0] >= 2)
         assert "launch failed requeued held" in run.get_database().error[0]
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     wait_until(lambda: run.scheduler.queue() == {})
 
@@ -131,7 +131,7 @@ def test_a_requeued_job_that_can_not_be_launched_again_is_replaced(cluster, stop
         assert run.get_database().fails[0] == 0  # it had worked
         assert "1 HELD" in run.info(format="text")
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert len(ledger.jobs()) == 2
 
@@ -147,7 +147,7 @@ def test_a_node_that_is_lost_takes_no_learner_with_it(cluster, stopped, ledger, 
     wait_until(lambda: len(ledger.jobs()) == 2)
     wait_until(lambda: not is_alive(old))  # it heard that another has its learner
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
 
 
@@ -168,7 +168,7 @@ def test_a_job_of_a_lost_node_that_must_not_come_back_is_replaced(cluster, stopp
     wait_until(lambda: len(ledger.jobs()) == 2)
     wait_until(lambda: not is_alive(old))
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
 
 
@@ -187,7 +187,7 @@ def test_a_job_that_a_node_does_not_end_is_not_waited_for(
         assert "1 ENDLESS" in run.info(format="text")
         assert run.get_database().fails[0] == 0
         gate.touch()
-        run.wait(timeout=LONG)
+        run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
 
 
@@ -200,7 +200,7 @@ def test_a_job_that_gives_way_to_a_more_urgent_one_saves(cluster, stopped, ledge
     assert run.get_database().fails[0] == 0
     assert "1 PREEMPTED" in run.info(format="text")
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert len(ledger.jobs()) == 2
 
@@ -215,7 +215,7 @@ def test_a_job_that_uses_too_much_memory_is_told_from_others(cluster, stopped, l
     assert run.get_database().last_end[0] == "OUT_OF_MEMORY (OutOfMemory)"
     assert "1 OUT_OF_MEMORY" in run.info(format="text")
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert len(ledger.jobs()) == 2
 
@@ -229,7 +229,7 @@ def test_a_job_goes_on_while_the_controller_hangs(cluster, stopped, ledger, gate
         wait_until(lambda: "slurm_load_jobs error" in run.info(format="text"))
         gate.touch()
         wait_until(lambda: run.get_database().is_done[0])
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert len(ledger.jobs()) == 1
 
@@ -244,7 +244,7 @@ def test_a_job_that_dies_while_there_is_no_controller_is_replaced_later(
         wait_until(lambda: "slurm_load_jobs error" in run.info(format="text"))
         assert run.get_database().fails[0] == 0  # nobody knows that it is dead
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
 
 
@@ -257,7 +257,7 @@ def test_a_submission_without_an_answer_is_found_and_not_repeated(cluster, start
         with cluster.controller_stopped():
             run = start(learners, scheduler=scheduler)
             wait_until(lambda: "not known whether sbatch" in caplog.text)
-        run.wait(timeout=LONG)
+        run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert calls["sbatch"] == 1
     assert len(records(events.Submitted)) == 1
@@ -283,7 +283,7 @@ def test_a_controller_that_is_killed_in_the_middle_of_a_submission_is_waited_for
     wait_until(lambda: "not known whether sbatch" in caplog.text)
     wait_until(lambda: time.monotonic() > killed + 20)
     cluster.start_controller()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert [len(ledger.jobs(i)) for i in range(3)] == [1, 1, 1]
 

@@ -22,12 +22,11 @@ from adaptive_scheduler.scheduler.slurm.commands import slurm_commands
 from tests.end_to_end.ledger import Noted
 from tests.end_to_end.looking import most_at_once, points, records, saved_points
 from tests.end_to_end.slurm.checks import (
-    LONG,
     NEVER,
     check_that_all_is_well,
     overlapping_holds,
 )
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 def power(x, pow, a):  # noqa: A002  as in the README
@@ -61,7 +60,6 @@ def test_twenty_learners_on_four_nodes(cluster, make_run, ledger, gate):
     assert list(overlapping_holds()) == []
 
 
-@pytest.mark.timeout(300)
 def test_a_thousand_learners_are_done_by_eight_jobs(cluster, start, ledger, gate):
     functions = [Noted(ledger.path, i, gate=gate) for i in range(1000)]
     learners = [adaptive.SequenceLearner(function, [0, 1]) for function in functions]
@@ -70,7 +68,7 @@ def test_a_thousand_learners_are_done_by_eight_jobs(cluster, start, ledger, gate
         run = start(learners, scheduler=scheduler, max_simultaneous_jobs=8)
         wait_until(lambda: len(ledger.jobs()) == 8)
         gate.touch()
-        run.wait(timeout=240)
+        run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert calls["sbatch"] <= 3
     assert len(ledger.jobs()) == 8
@@ -142,16 +140,15 @@ def test_a_job_that_can_not_begin_says_why(start, sequence):
 def test_a_job_whose_time_is_nearly_over_saves_and_another_goes_on(stopped, ledger, gate):
     run = stopped(scheduler=SLURM(cores=2, time="00:01:00"), save_interval=NEVER)
     attempt = run.get_database().attempt[0]  # its time may be over before it has begun
-    wait_until(lambda: run.get_database().attempt[0] > attempt, timeout=LONG)
+    wait_until(lambda: run.get_database().attempt[0] > attempt)
     gate.touch()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     check_that_all_is_well(run, ledger)
     assert records(events.Failed) == []
     assert {r.reason for r in records(events.Released)} == {"The job got SIGUSR1."}
     assert len(ledger.jobs()) >= 2
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("executor", "n_cores", "n_workers"),
     [
@@ -170,18 +167,18 @@ def test_a_warning_and_an_end_reach_the_jobs_of_every_executor(
     (first,) = ledger.jobs()
     # SIGTERM for all processes, and SIGKILL after `KillWait`.
     slurm_commands().ask(["scancel", first])
-    wait_until(lambda: n_begun_after(first, ledger) == n_workers, timeout=LONG)
+    wait_until(lambda: n_begun_after(first, ledger) == n_workers)
     assert saved_points(run.learners[0], "data/0.pickle") == ledger.points(0)
     second = ledger.jobs()[-1]
     # As Slurm sends its warning.
     slurm_commands().ask(["scancel", "--batch", "--signal=USR1", second])
-    wait_until(lambda: len(records(events.Released)) == 2, timeout=LONG)
+    wait_until(lambda: len(records(events.Released)) == 2)
     assert [r.reason for r in records(events.Released)] == [
         "The job got SIGTERM.",
         "The job got SIGUSR1.",
     ]
     run.cancel()
-    run.wait(timeout=LONG)
+    run.wait(timeout=PATIENCE)
     run.load_learners()
     assert points(run.learners[0]) == ledger.points(0)
     assert records(events.Failed) == list(overlapping_holds()) == []

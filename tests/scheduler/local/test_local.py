@@ -29,7 +29,7 @@ from adaptive_scheduler.scheduler.local.client import ask, exchange
 from adaptive_scheduler.scheduler.local.processes import identify, is_alive
 from adaptive_scheduler.scheduler.local.spool import open_spool, write_record
 from tests.scheduler.contract import HOLD, SchedulerContract, alive, exists, make_batch
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 
 class LocalSite:
@@ -274,7 +274,7 @@ def test_many_processes_that_need_a_daemon_at_once_get_the_same(local_spool, fol
     for program in programs:
         ids += program.stdout.read().split()
         program.stdout.close()
-        assert program.wait(timeout=60) == 0
+        assert program.wait(timeout=PATIENCE) == 0
     assert len(set(ids)) == 30
     wait_until(lambda: not alive(scheduler))
     assert (folder / "lines").read_text().count(".") == 30
@@ -307,7 +307,7 @@ def test_a_submission_that_is_sent_twice_is_done_once(submit, monkeypatch):
 
     monkeypatch.setattr(local_scheduler, "ask", ask_and_note)
     (job_id,) = submit(HOLD, token="once")
-    assert ask(open_spool(), asked[0], timeout=60) == {"batch": int(job_id.split("_")[0])}
+    assert ask(open_spool(), asked[0], timeout=PATIENCE) == {"batch": int(job_id.split("_")[0])}
     assert alive(Local()) >= {job_id}
     assert sum(job["token"] == "once" for job in Local().queue().values()) == 1
 
@@ -324,7 +324,7 @@ def test_a_question_that_comes_too_late_is_not_acted_upon(running, monkeypatch):
 def test_a_daemon_of_another_release_is_replaced_and_its_jobs_go_on(running):
     job_id, pid = running()
     old = daemon_pid()
-    answer = exchange(open_spool(), {"do": "queue", "protocol": 0}, timeout=60)
+    answer = exchange(open_spool(), {"do": "queue", "protocol": 0}, timeout=PATIENCE)
     assert answer == {"outdated": True}
     wait_until(lambda: not exists(old))
     assert Local().queue()[job_id]["running"]
@@ -341,7 +341,7 @@ def test_garbage_on_the_socket_harms_nobody(running):
             connection.sendall(garbage)
     for question in ({"do": "no such thing"}, {"do": "submit"}, {"do": "cancel", "job_ids": [1]}):
         with pytest.raises(SchedulerUnavailableError, match="does not understand"):
-            ask(open_spool(), question, timeout=60)
+            ask(open_spool(), question, timeout=PATIENCE)
     assert job_id in alive(Local())
 
 

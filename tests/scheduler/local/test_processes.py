@@ -20,7 +20,7 @@ from adaptive_scheduler.scheduler.local.processes import (
     send_signal,
     watch,
 )
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -57,7 +57,7 @@ def _kernel(request, monkeypatch):
 def test_a_signal_reaches_its_process(start):
     process = start()
     send_signal(identify(process.pid), signal.SIGTERM)
-    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert process.wait(timeout=PATIENCE) == -signal.SIGTERM
 
 
 @pytest.mark.usefixtures("_kernel")

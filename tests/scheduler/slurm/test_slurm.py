@@ -60,5 +60,5 @@ class TestSLURM(SchedulerContract):
         scheduler = site.scheduler(time="00:01:00")
         (job_id,) = running(using=scheduler)
         site.cluster.run("scontrol", "update", f"jobid={job_id}", "endtime=now+1")
-        wait_until(lambda: job_id not in alive(scheduler), timeout=120)
+        wait_until(lambda: job_id not in alive(scheduler))
         assert scheduler.ends([job_id])[job_id].state == "TIMEOUT"

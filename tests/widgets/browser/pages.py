@@ -11,12 +11,11 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.cluster.packages import HOW_TO_GET_A_BROWSER, browser
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 
-#: Seconds within which anything happens on a page; Jupyter's own start is slow on a busy machine.
-PATIENCE = 60.0
 
 _FLAGS = (
     "--no-sandbox",

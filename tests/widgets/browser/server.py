@@ -17,8 +17,6 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "token-of-the-tests"
-#: Seconds within which a server is up, even when the machine is busy.
-_PATIENCE = 120.0
 
 _SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -51,7 +49,7 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._is_up, _PATIENCE)
+        wait_until(self._is_up)
 
     def _command(self) -> list[str]:
         if self.kind == "voila":

@@ -12,8 +12,6 @@ from playwright.sync_api import expect
 from adaptive_scheduler.scheduler import Local
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(900)
-
 RUN = """
 from functools import partial
 from pathlib import Path
