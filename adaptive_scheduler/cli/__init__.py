@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
+from adaptive_scheduler.scheduler.registry import known_kinds
 from adaptive_scheduler.version import __version__
 
 #: Lines of each log that ``logs`` shows by default.
@@ -109,7 +110,7 @@ def _add_doctor(commands: Any) -> None:
     doctor.add_argument(
         "--scheduler",
         type=str.upper,
-        choices=("SLURM", "PBS", "LOCAL"),
+        choices=[kind.upper() for kind in known_kinds()],
         help="by default the one that this machine has",
     )
     doctor.add_argument("--cores", type=int, default=1, help="of the tiny job (%(default)s)")

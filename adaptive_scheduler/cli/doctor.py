@@ -26,7 +26,7 @@ from adaptive_scheduler.errors import (
     InvalidInputError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.scheduler import PBS, BaseScheduler
+from adaptive_scheduler.scheduler import BaseScheduler
 from adaptive_scheduler.scheduler.registry import default_kind, scheduler_class
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _scheduler(options: argparse.Namespace) -> BaseScheduler:
     kind = scheduler_class(options.scheduler.lower()) if options.scheduler else default_kind()
     wishes: dict[str, Any] = {"time": options.time}
     if options.partition is not None:
-        wishes["queue" if issubclass(kind, PBS) else "partition"] = options.partition
+        wishes[kind.names_of_slurm.get("partition", "partition")] = options.partition
     try:
         return kind(cores=options.cores, **wishes)
     except TypeError as error:

@@ -20,9 +20,7 @@ from adaptive_scheduler.futures.service import CallService
 from adaptive_scheduler.run_folder.checks import check_count, check_job_name
 from adaptive_scheduler.run_folder.options import ExecutorOptions
 from adaptive_scheduler.run_folder.spec import NO_KEYWORDS, RunSpec
-from adaptive_scheduler.scheduler.pbs.scheduler import PBS
 from adaptive_scheduler.scheduler.registry import default_kind
-from adaptive_scheduler.scheduler.slurm.scheduler import SLURM
 from adaptive_scheduler.server_support.run_manager import RunManager
 from adaptive_scheduler.server_support.validation import check_scheduler
 
@@ -42,8 +40,6 @@ T = TypeVar("T")
 
 #: Keywords that all schedulers take.
 _COMMON = ("num_threads", "executor_type", "extra_scheduler", "extra_env_vars")
-#: Keywords that a scheduler other than SLURM may know by another name.
-_NAMES_OF_PBS = {"partition": "queue", "memory": "memory", "cores_per_node": "cores_per_node"}
 
 
 class SlurmTask(Future[T]):
@@ -399,20 +395,17 @@ def scheduler_for(wishes: Mapping[str, Any], more: Mapping[str, Any]) -> BaseSch
         If the scheduler knows no such thing.
     """
     kind = default_kind()
-    if issubclass(kind, SLURM):
-        return kind(**{**wishes, **more})
-    translated = {name: wishes[name] for name in _COMMON}
-    known = {"nodes", "cores_per_node", *_COMMON}
-    if issubclass(kind, PBS):
-        translated |= {new: wishes[old] for old, new in _NAMES_OF_PBS.items()}
-        known |= _NAMES_OF_PBS.keys()
+    names = {**{name: name for name in _COMMON}, **kind.names_of_slurm}
+    known = {"nodes", "cores_per_node", *names}
     if unknown := [name for name, wish in wishes.items() if name not in known and wish]:
         raise InvalidInputError(
             f"This machine's scheduler is {kind.__name__}, whose jobs can't ask for "
             f"{', '.join(map(repr, unknown))}: leave that out, or say `scheduler=...`."
         )
-    cores = _cores(wishes["nodes"], wishes["cores_per_node"])
-    return kind(**{"cores": cores, **translated, **more})
+    translated = {own: wishes[name] for name, own in names.items()}
+    if "nodes" not in names:
+        translated["cores"] = _cores(wishes["nodes"], wishes["cores_per_node"])
+    return kind(**{**translated, **more})
 
 
 def check_wishes(

@@ -135,6 +135,10 @@ class BaseScheduler(abc.ABC):
     variables: ClassVar[JobVariables]
     #: What one job can ask for.
     resources_kind: ClassVar[type[Resources]] = Resources
+    #: What jobs can ask for in the words of `SLURM`, which `SlurmExecutor` and the shell's
+    #: ``doctor`` use, and this scheduler's own words for it. Where `nodes` is not among
+    #: them, a job asks for `cores` instead.
+    names_of_slurm: ClassVar[Mapping[str, str]] = MappingProxyType({})
     #: How many jobs one command can submit; 1 where there are no arrays.
     max_array_size: ClassVar[int] = 1
     #: Whether all jobs run on the machine that submits them.

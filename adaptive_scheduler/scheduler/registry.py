@@ -15,7 +15,6 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.scheduler.base import BaseScheduler
 
 if TYPE_CHECKING:
     from adaptive_scheduler.scheduler.base import BaseScheduler

@@ -206,6 +206,32 @@ class JobVariables(NamedTuple):
     slots: str = ""
 
 
+#: `restarts` of `JobVariables` where the job script counts them, see `restart_lines`.
+COUNTED_RESTARTS: Final = "${ADAPTIVE_SCHEDULER_RESTARTS:-0}"
+
+
+def restart_lines(output: str, system: str) -> list[str]:
+    """Return the lines by which a job counts its restarts, where the scheduler tells none.
+
+    Each restart leaves a line in the job's output; these are counted.
+
+    Parameters
+    ----------
+    output
+        The shell expression for the file of the output, which has the job's id in its name.
+    system
+        What the scheduler is called.
+    """
+    again = f"adaptive_scheduler: {system} has started this job again"
+    return [
+        "export ADAPTIVE_SCHEDULER_RESTARTS=0",
+        f"if [ -e {output} ]; then",
+        f"    echo '{again}' >> {output}",
+        f"    ADAPTIVE_SCHEDULER_RESTARTS=$(grep -acxF '{again}' {output})",
+        "fi",
+    ]
+
+
 def render_script(
     *,
     head: list[str],

@@ -95,6 +95,8 @@ def test_packages_announce_schedulers_of_theirs(tmp_path):
         from adaptive_scheduler.scheduler.registry import from_data
         print(type(from_data({"kind": "of-a-site", "folder": None})).__name__)
         print(type(DefaultScheduler(1)).__name__)
+        from adaptive_scheduler.cli import make_parser
+        print(make_parser().parse_args(["doctor", "--scheduler", "of-a-site"]).scheduler)
     """
     said = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
@@ -103,7 +105,7 @@ def test_packages_announce_schedulers_of_theirs(tmp_path):
         text=True,
         check=True,
     )
-    assert said.stdout == "OfASite\nOfASite\n"
+    assert said.stdout == "OfASite\nOfASite\nOF-A-SITE\n"
 
 
 def test_each_kind_is_the_one_of_its_class():

@@ -21,7 +21,7 @@ from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.base import own_umask
 from adaptive_scheduler.scheduler.command import Commands, Finished
 from adaptive_scheduler.scheduler.jobs import Batch, JobArray
-from adaptive_scheduler.scheduler.script import JobVariables
+from adaptive_scheduler.scheduler.script import COUNTED_RESTARTS, JobVariables, restart_lines
 
 #: Ids in one call of qstat or qdel; the server takes some milliseconds for each.
 IDS_PER_CALL: Final = 500
@@ -404,15 +404,11 @@ def _lost(complaints: str) -> list[str]:
 VARIABLES: Final = JobVariables(
     job_id="$PBS_JOBID",
     number="${ADAPTIVE_SCHEDULER_NUMBER:-${PBS_ARRAY_INDEX:-0}}",
-    restarts="${ADAPTIVE_SCHEDULER_RESTARTS:-0}",
+    restarts=COUNTED_RESTARTS,
     cores="${NCPUS:-}",
     # The file names a node for each process.
     slots='$(wc -w < "${PBS_NODEFILE:-/dev/null}")',
 )
-
-#: A line in the output of a job that PBS has started again. PBS tells jobs of
-#: no count of their starts, so these lines are counted.
-_AGAIN: Final = "adaptive_scheduler: PBS has started this job again"
 
 
 def sent_script(batch: Batch, jobs: JobArray, more: Sequence[str] = ()) -> str:
@@ -436,12 +432,8 @@ def sent_script(batch: Batch, jobs: JobArray, more: Sequence[str] = ()) -> str:
     lines = [
         "#!/bin/bash",
         f'export ADAPTIVE_SCHEDULER_NUMBER="{number}"',
-        "export ADAPTIVE_SCHEDULER_RESTARTS=0",
         f'_output={output}"$ADAPTIVE_SCHEDULER_NUMBER-$PBS_JOBID.out"',
-        'if [ -e "$_output" ]; then',
-        f"    echo '{_AGAIN}' >> \"$_output\"",
-        f"    ADAPTIVE_SCHEDULER_RESTARTS=$(grep -acxF '{_AGAIN}' \"$_output\")",
-        "fi",
+        *restart_lines('"$_output"', "PBS"),
         'exec >> "$_output" 2>&1',
         "" if umask is None else f"umask {umask:04o}",
         f"export PBS_O_WORKDIR={shlex.quote(str(batch.workdir))}",

@@ -74,6 +74,9 @@ class PBS(BaseScheduler):
     directive: ClassVar[str] = "#PBS"
     variables: ClassVar[JobVariables] = VARIABLES
     resources_kind: ClassVar[type[Resources]] = PbsResources
+    names_of_slurm: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"partition": "queue", "memory": "memory", "cores_per_node": "cores_per_node"}
+    )
     doubtful: ClassVar[Collection[str]] = commands.DOUBTFUL
     hints: ClassVar[Mapping[str, str]] = commands.HINTS
     noise: ClassVar[Collection[str]] = commands.NOISE

@@ -80,6 +80,9 @@ class SLURM(BaseScheduler):
     directive: ClassVar[str] = "#SBATCH"
     variables: ClassVar[JobVariables] = commands.VARIABLES
     resources_kind: ClassVar[type[Resources]] = SlurmResources
+    names_of_slurm: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {n: n for n in ("partition", "nodes", "cores_per_node", "memory", "exclusive")}
+    )
     hidden_variables: ClassVar[re.Pattern[str] | None] = commands.HIDDEN_VARIABLES
     #: sbatch waits up to two minutes itself when there are too many jobs.
     submit_timeout: ClassVar[float | None] = 150.0
