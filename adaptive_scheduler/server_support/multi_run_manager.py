@@ -137,7 +137,7 @@ class MultiRunManager:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return what a notebook, a saved notebook, and a terminal show."""
         from adaptive_scheduler.widgets.dashboard import in_notebook
-        from adaptive_scheduler.widgets.last_state import page_of, view_of
+        from adaptive_scheduler.widgets.html import page_of, view_of
 
         page: dict[str, Any] = page_of(list(self._infos().values()))
         return page | (view_of(self._tabs()) if in_notebook() else {})

@@ -1,22 +1,17 @@
 """The dashboard of a run in a notebook.
 
-================ ==============================================================
-module           subject
-================ ==============================================================
-`parts`          what users call: a dashboard, and single parts of one
-`dashboard`      one object with three faces: a widget, HTML and text
-`view`           the dashboard as a widget, and those of several runs
-`controls`       its buttons, what they do, and what is asked before
-`logs`           which log is shown, and what is new there
-`tables`         the rows of each table
-`plots`          learners over time, and drawn by themselves
-`html`           the state of a run as HTML
-`last_state`     what a saved notebook shows
-`columns`        tables as typed columns, and what travels when they change
-`components`     the widgets with JavaScript of their own, and small ones
-`update_thread`  the one thread that writes to a widget
-`shown_run`      what all of these see of a run
-================ ==============================================================
+================== ============================================================
+module             subject
+================== ============================================================
+`dashboard`        what users call: a dashboard, and single parts of one
+`view`             the dashboard as a widget, and the thread that writes to it
+`controls`         its buttons, what they do, and what is asked before
+`logs`             which log is shown, and what is new there
+`tables`           the rows of each table, and what travels when they change
+`html`             the state of a run as HTML, and what a saved notebook shows
+`components`       the widgets with JavaScript of their own, and small ones
+`run_manager_info` the figures of a run for programs
+================== ============================================================
 
 Only `components`, `controls`, `logs` and `view` need ipywidgets. A run is seen through a
 `RunView` alone, so that any run can be shown by its folder.
@@ -29,8 +24,8 @@ from typing import TYPE_CHECKING
 from adaptive_scheduler._common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.widgets.dashboard import Dashboard
-    from adaptive_scheduler.widgets.parts import (
+    from adaptive_scheduler.widgets.dashboard import (
+        Dashboard,
         database_widget,
         info,
         log_explorer,
@@ -43,12 +38,12 @@ if TYPE_CHECKING:
 _HOME = {
     "Dashboard": "adaptive_scheduler.widgets.dashboard",
     "RunManagerInfo": "adaptive_scheduler.widgets.run_manager_info",
-    "database_widget": "adaptive_scheduler.widgets.parts",
-    "info": "adaptive_scheduler.widgets.parts",
-    "log_explorer": "adaptive_scheduler.widgets.parts",
-    "multi": "adaptive_scheduler.widgets.parts",
-    "queue_widget": "adaptive_scheduler.widgets.parts",
-    "results_widget": "adaptive_scheduler.widgets.parts",
+    "database_widget": "adaptive_scheduler.widgets.dashboard",
+    "info": "adaptive_scheduler.widgets.dashboard",
+    "log_explorer": "adaptive_scheduler.widgets.dashboard",
+    "multi": "adaptive_scheduler.widgets.dashboard",
+    "queue_widget": "adaptive_scheduler.widgets.dashboard",
+    "results_widget": "adaptive_scheduler.widgets.dashboard",
 }
 
 __all__ = [

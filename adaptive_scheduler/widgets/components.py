@@ -20,8 +20,8 @@ import traitlets
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.run_folder.history import History
-from adaptive_scheduler.widgets.columns import Columns
 from adaptive_scheduler.widgets.html import asset
+from adaptive_scheduler.widgets.tables import Columns
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from adaptive_scheduler.widgets.components import button, put
 
 if TYPE_CHECKING:
     from adaptive_scheduler.server_support.info import RunInfo
-    from adaptive_scheduler.widgets.shown_run import RunData, ShownRun
+    from adaptive_scheduler.widgets.dashboard import RunData, ShownRun
 
 log = logging.getLogger(__name__)
 

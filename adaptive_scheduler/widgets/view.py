@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import logging
 import threading
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime
+from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
-from adaptive_scheduler.widgets.columns import Columns
+from adaptive_scheduler.run_folder.log_lines import status_lines
 from adaptive_scheduler.widgets.components import (
     Grid,
     LoadedTable,
@@ -20,23 +25,149 @@ from adaptive_scheduler.widgets.components import (
     put,
 )
 from adaptive_scheduler.widgets.controls import Controls
-from adaptive_scheduler.widgets.html import strip
-from adaptive_scheduler.widgets.last_state import LastState
+from adaptive_scheduler.widgets.html import LastState, strip
 from adaptive_scheduler.widgets.logs import LogPane
-from adaptive_scheduler.widgets.plots import curves_of, picture_of
 from adaptive_scheduler.widgets.tables import (
+    Columns,
     FollowedJobs,
     FollowedLearners,
     load_database,
     load_dataframe,
 )
-from adaptive_scheduler.widgets.update_thread import UpdateThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from adaptive import BaseLearner
+
     from adaptive_scheduler.server_support.info import RunInfo
-    from adaptive_scheduler.widgets.shown_run import RunData, ShownRun
+    from adaptive_scheduler.server_support.view import RunView
+    from adaptive_scheduler.widgets.dashboard import RunData, ShownRun
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two pushes.
+INTERVAL = 1.0
+#: Seconds between two pushes at the least, however much is wanted.
+_SHORTEST = 0.1
+
+
+class UpdateThread:
+    """Calls a function again and again in a thread of its own, until it is closed.
+
+    Two threads that write to one widget at once disturb each other, and the
+    main thread is busy while a cell computes: so this one writes, and no other.
+
+    Parameters
+    ----------
+    update
+        Called every `interval` seconds, and after `nudge`. If it raises, that
+        is logged, once for each kind of error, and it is called again.
+    interval
+        In seconds.
+    """
+
+    def __init__(self, update: Callable[[], None], interval: float = INTERVAL) -> None:
+        self._update = update
+        self._interval = interval
+        self._woken = threading.Event()
+        self._closed = threading.Event()
+        self._told: set[str] = set()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(
+            target=self._run, name="adaptive-scheduler-widget", daemon=True
+        )
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """Have the function called soon."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """End; the function is not called again, once this has returned."""
+        self._closed.set()
+        self._woken.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the function is still going to be called."""
+        return not self._closed.is_set()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self._woken.clear()
+            try:
+                self._update()
+            except Exception as error:  # told once; the next update may do
+                if repr(error) not in self._told:
+                    self._told.add(repr(error))
+                    log.exception("A widget could not be brought up to date.")
+            if not self._closed.wait(_SHORTEST):
+                self._woken.wait(self._interval - _SHORTEST)
+
+
+#: Learners that are drawn at once; more can't be told apart.
+MOST_CURVES: Final = 8
+#: Points of a curve that are drawn; of more, every second, third and so on.
+_MOST_POINTS: Final = 400
+
+
+def curves_of(view: RunView, learners: Iterable[int]) -> list[dict[str, Any]]:
+    """Return points and loss over time of learners, from the logs of all their attempts."""
+    return [_curve(view, index) for index in list(learners)[:MOST_CURVES]]
+
+
+def _curve(view: RunView, learner: int) -> dict[str, Any]:
+    logs = dict.fromkeys(attempt.log for attempt in view.attempts(learner) if attempt.log)
+    lines = [line for log in logs for line in status_lines(log, learner)]
+    lines = lines[:: len(lines) // _MOST_POINTS + 1] + lines[-1:]
+    samples = {_seconds(line): line for line in lines if line.get("timestamp")}
+    times = sorted(samples)
+    return {
+        "index": learner,
+        "time": times,
+        "npoints": [samples[t].get("npoints") for t in times],
+        "loss": [samples[t].get("latest_loss") for t in times],
+    }
+
+
+def _seconds(line: dict[str, Any]) -> float:
+    return datetime.fromisoformat(line["timestamp"]).timestamp()
+
+
+def picture_of(learner: BaseLearner, title: str) -> str:
+    """Return what ``learner.plot()`` draws as HTML; in words why nothing can be drawn, if so."""
+    if not learner.npoints:
+        return _words(f"{title} has no points here: load the learners first.")
+    try:
+        image = base64.b64encode(_png(learner)).decode()
+    except Exception as error:  # noqa: BLE001  what a learner's plot may raise is its own affair
+        return _words(f"{title} can't be drawn: {error}")
+    return (
+        f'<div class="as-root as-picture"><p>{escape(title)}: {learner.npoints:,} points</p>'
+        f'<img src="data:image/png;base64,{image}" alt="Plot of {escape(title)}"></div>'
+    )
+
+
+def _png(learner: Any) -> bytes:
+    import holoviews as hv
+    import holoviews.plotting.mpl  # it registers the renderer
+
+    plot = learner.plot()
+    if isinstance(plot, hv.HoloMap | hv.DynamicMap):
+        plot = plot.last
+    data, _ = hv.Store.renderers["matplotlib"](plot, fmt="png")
+    return bytes(data)
+
+
+def _words(text: str) -> str:
+    return f'<p class="as-root as-said">{escape(text)}</p>'
+
 
 _OVER_TIME, _LOGS, _JOBS, _DATABASE = "Over time", "Logs", "Jobs", "Database"
 #: Seconds between two times that the curves of selected learners are read from their logs.

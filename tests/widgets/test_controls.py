@@ -9,7 +9,7 @@ import pytest
 
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.widgets import controls
-from adaptive_scheduler.widgets.shown_run import ShownRun
+from adaptive_scheduler.widgets.dashboard import ShownRun
 from tests.waiting import wait_until
 from tests.widgets.fake_run import FakeRun
 from tests.widgets.test_html import INFO

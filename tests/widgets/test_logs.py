@@ -11,7 +11,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.attempts import attempts_at
 from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.widgets.logs import FollowedLog
-from adaptive_scheduler.widgets.plots import curves_of
+from adaptive_scheduler.widgets.view import curves_of
 from tests.widgets.fake_run import FakeRun
 
 

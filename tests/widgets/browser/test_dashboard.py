@@ -101,11 +101,11 @@ def test_the_dashboard_of_a_real_run_changes_while_a_cell_computes(lab, chromium
 
 #: Renews what is saved more often than a user would want, and writes between the outputs.
 OFTEN = """
-from adaptive_scheduler.widgets import last_state
+from adaptive_scheduler.widgets import html
 
-last_state.INTERVAL = 0.5
-page_of = last_state.page_of
-last_state.page_of = lambda *a, **k: (print("Others write, too."), page_of(*a, **k))[1]
+html.INTERVAL = 0.5
+page_of = html.page_of
+html.page_of = lambda *a, **k: (print("Others write, too."), page_of(*a, **k))[1]
 """
 
 #: What the page of an export looks for elsewhere, and what Jupyter says of widgets that are gone.
@@ -345,7 +345,7 @@ def test_the_log_shows_what_went_wrong_and_follows(lab, chromium):
 MANY = """
 import time
 from IPython.display import display
-from adaptive_scheduler.widgets.columns import Columns
+from adaptive_scheduler.widgets.tables import Columns
 from adaptive_scheduler.widgets.tables import LEARNER_COLUMNS
 from adaptive_scheduler.widgets.components import Grid
 
