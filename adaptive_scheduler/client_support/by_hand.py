@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from adaptive_scheduler.client_support.figures import Usage, runner_figures
 from adaptive_scheduler.client_support.job_log import note_fields
+from adaptive_scheduler.client_support.manager_client import hello
 from adaptive_scheduler.errors import ConnectionLostError, InvalidInputError
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.learners.paths import Project
@@ -32,7 +32,6 @@ from adaptive_scheduler.learners.storage import DataFiles, warn_of_writers
 from adaptive_scheduler.protocol import curve, messages
 from adaptive_scheduler.protocol.client import ManagerConnection
 from adaptive_scheduler.run_folder.layout import RunFolder
-from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
     from adaptive import AsyncRunner, BaseLearner
@@ -74,7 +73,7 @@ def get_learner(
     """
     folder = _run_folder(url)
     os.environ[_JOB_ID], os.environ[_JOB_NAME] = job_id, job_name
-    answer = _ask(folder, _hello(job_id, job_name, log_fname))
+    answer = _ask(folder, hello(messages.JobIdentity(job_id), job_name, log_fname))
     if not isinstance(answer, messages.Assigned):
         raise InvalidInputError(f"There is no learner for job {job_name}: {type(answer).__name__}.")
     pack = Pack(RunFolder.at(folder).pack)
@@ -105,7 +104,7 @@ def tell_done(url: str | Path, fname: str | list[str]) -> None:
     folder = _run_folder(url)
     job_id, job_name = os.environ[_JOB_ID], os.environ[_JOB_NAME]
     # Asking again tells which attempt this job has.
-    answer = _ask(folder, _hello(job_id, job_name, ""))
+    answer = _ask(folder, hello(messages.JobIdentity(job_id), job_name, ""))
     if not isinstance(answer, messages.Assigned):
         raise InvalidInputError(f"Job {job_name} has no learner that could be done.")
     pack = Pack(RunFolder.at(folder).pack)
@@ -156,18 +155,6 @@ def _run_folder(url: str | Path) -> Path:
         if url in curve.Connection.read(path).addresses:
             return path.parent
     raise InvalidInputError(f"'{url}' is no run folder, and none in '{Path.cwd()}' belongs to it.")
-
-
-def _hello(job_id: str, job_name: str, log_fname: str) -> messages.Hello:
-    return messages.Hello(
-        job=messages.JobIdentity(job_id),
-        job_name=job_name,
-        number=int(job_name.rpartition("-")[2]),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        log_fname=log_fname,
-        version=__version__,
-    )
 
 
 def _ask(folder: Path, message: messages.Message) -> messages.Answer:

@@ -22,9 +22,8 @@ from adaptive_scheduler.client_support.job_log import (
     log,
     note,
 )
-from adaptive_scheduler.client_support.manager_client import ManagerClient
+from adaptive_scheduler.client_support.manager_client import ManagerClient, newest_spec
 from adaptive_scheduler.client_support.place import Place, PlaceGoneError
-from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.executors import open_workers
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.protocol.messages import Failed, JobIdentity
@@ -74,7 +73,7 @@ async def run_job(options: JobOptions) -> int:
         while not interrupted.done() and (attempt := await manager.next_attempt()) is not None:
             note("begins", learner=attempt.learner, attempt=attempt.number)
             _return_to(start_folder)
-            spec = _newest_spec(options.run_folder, spec)
+            spec = newest_spec(options.run_folder, spec, read_spec)
             run = AttemptRun(
                 pack,
                 attempt,
@@ -138,15 +137,6 @@ def read_spec(run_folder: Path) -> RunSpec:
     """
     spec = RunSpec.read(run_folder)
     return Functions.read(spec.run_folder.functions).complete(spec, of="jobs")
-
-
-def _newest_spec(run_folder: Path, spec: RunSpec) -> RunSpec:
-    """Return what the run is now, with its functions: a new manager may bring another goal."""
-    try:
-        return read_spec(run_folder)
-    except AdaptiveSchedulerError as error:
-        note("the run's spec can't be read again", level=logging.WARNING, error=str(error))
-        return spec
 
 
 def _return_to(folder: Path) -> None:

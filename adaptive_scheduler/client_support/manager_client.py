@@ -43,6 +43,40 @@ class Verdict(enum.Enum):
     STOP = enum.auto()
 
 
+def hello(
+    job: messages.JobIdentity,
+    job_name: str,
+    log_fname: str,
+    holding: messages.Attempt | None = None,
+) -> messages.Hello:
+    """Return what a job says when it asks for a learner: who and where it is."""
+    return messages.Hello(
+        job=job,
+        job_name=job_name,
+        number=int(job_name.rpartition("-")[2]),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        log_fname=log_fname,
+        holding=holding,
+        version=__version__,
+    )
+
+
+def newest_spec(
+    run_folder: Path, spec: RunSpec, read: Callable[[Path], RunSpec] = RunSpec.read
+) -> RunSpec:
+    """Return what the run is now, since a new manager may have declared it anew.
+
+    Where that can't be read, the `spec` that is known still counts. By default it comes
+    without its functions, which a claim does not need.
+    """
+    try:
+        return read(run_folder)
+    except AdaptiveSchedulerError as error:
+        note("the run's spec can't be read again", level=logging.WARNING, error=str(error))
+        return spec
+
+
 class ManagerClient:
     """Gets learners for a job, and delivers what it has to report.
 
@@ -90,16 +124,8 @@ class ManagerClient:
         return Fence(self._spec.run_folder.journal, self._outbox, self.job)
 
     def _hello(self, holding: messages.Attempt | None) -> messages.Hello:
-        return messages.Hello(
-            job=self.job,
-            job_name=self.job_name,
-            number=self.number,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            log_fname=str(self._spec.run_folder.log_of(self.job_name, self.job.job_id)),
-            holding=holding,
-            version=__version__,
-        )
+        log = self._spec.run_folder.log_of(self.job_name, self.job.job_id)
+        return hello(self.job, self.job_name, str(log), holding)
 
     async def next_attempt(self) -> messages.Attempt | None:
         """Return the learner that this job has now; None if nothing is left for it.
@@ -215,7 +241,7 @@ class ManagerClient:
         The claim is on disk before the journal is read once more: of this job
         and a manager that can't be reached, one sees what the other did.
         """
-        self._run.renew(self._newest_spec())
+        self._run.renew(newest_spec(self._folder, self._spec))
         given = self._run.given_attempt(self.job)
         if given is not None and given.learner not in self._tried:
             if not self._outbox.is_claimed(given):
@@ -231,14 +257,6 @@ class ManagerClient:
                     note("took a learner unasked", learner=attempt.learner)
                     return attempt
         return None
-
-    def _newest_spec(self) -> RunSpec:
-        """Return what the run is now, without its functions, which a claim does not need."""
-        try:
-            return RunSpec.read(self._folder)
-        except AdaptiveSchedulerError as error:
-            note("the run's spec can't be read again", level=logging.WARNING, error=str(error))
-            return self._spec
 
     def _is_mine(self, attempt: messages.Attempt) -> bool:
         """Whether a claim counts: if the manager was quicker, it is taken back."""
