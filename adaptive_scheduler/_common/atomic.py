@@ -91,7 +91,7 @@ def atomic_write(
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _permissions(path: Path) -> int | None:
@@ -119,7 +119,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Have the renaming on disk, too, where the file system can do that."""
     try:
         _sync(folder)

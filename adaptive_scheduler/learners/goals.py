@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from adaptive import BaseLearner
 
-__all__ = ["GoalTypes", "check_goal", "n_possible", "progress", "smart_goal"]
+__all__ = ["GoalTypes", "check_goal", "n_possible", "smart_goal"]
 
 #: What a user may give as a goal.
 GoalTypes: TypeAlias = Callable[[Any], bool] | int | float | datetime | timedelta | None
@@ -90,33 +90,6 @@ def smart_goal(goal: GoalTypes, learners: Sequence[BaseLearner]) -> Callable[[Ba
     return _goal_function(goal)
 
 
-def progress(goal: GoalTypes, learner: BaseLearner) -> float | None:
-    """Say how far `learner` has come, between 0 and 1.
-
-    Parameters
-    ----------
-    goal
-        What the user gave, or what `smart_goal` made of it. How far a
-        timedelta has come only the latter knows, where it is evaluated.
-    learner
-        The learner, with its points.
-
-    Returns
-    -------
-    float or None
-        None if nobody can know, as for most losses and functions.
-    """
-    function = _goal_function(goal)
-    if not isinstance(function, Goal):
-        return None
-    parts = function.parts(learner)
-    shares = [1.0 if _is_exhausted(part) else function.share(part) for part in parts]
-    known = [share for share in shares if share is not None]
-    if not shares or len(known) < len(shares):
-        return None
-    return min(1.0, max(0.0, sum(known) / len(known)))
-
-
 class Goal(ABC):
     """A function of the learner that says whether it is done."""
 
@@ -132,10 +105,6 @@ class Goal(ABC):
     def holds(self, learner: BaseLearner) -> bool:
         """Whether `learner`, which contains no other, is there."""
 
-    def share(self, learner: BaseLearner) -> float | None:
-        """How much of the way `learner` has gone, if that is known."""
-        return 1.0 if self.holds(learner) else None
-
 
 @dataclass(frozen=True)
 class NPoints(Goal):
@@ -148,10 +117,6 @@ class NPoints(Goal):
 
     def holds(self, learner: BaseLearner) -> bool:
         return bool(learner.npoints >= self.npoints)
-
-    def share(self, learner: BaseLearner) -> float | None:
-        wanted = min(self.npoints, n_possible(learner) or self.npoints)
-        return min(1.0, learner.npoints / wanted) if wanted else 1.0
 
 
 @dataclass(frozen=True)
@@ -191,13 +156,6 @@ class For(Goal):
             self._start = time.monotonic()
         return time.monotonic() - self._start >= self.duration.total_seconds()
 
-    def share(self, learner: BaseLearner) -> float | None:
-        del learner  # time is the same for all
-        if self._start is None:
-            return None
-        passed = time.monotonic() - self._start
-        return passed / self.duration.total_seconds() if self.duration else 1.0
-
     def __reduce__(self) -> tuple[type[For], tuple[timedelta]]:
         return type(self), (self.duration,)
 
@@ -208,10 +166,6 @@ class Complete(Goal):
 
     def holds(self, learner: BaseLearner) -> bool:
         return _has_an_end(learner) and bool(learner.done())
-
-    def share(self, learner: BaseLearner) -> float | None:
-        n_points = n_possible(learner)
-        return super().share(learner) if n_points is None else learner.npoints / n_points
 
 
 def _problem_of(goal: object) -> str | None:

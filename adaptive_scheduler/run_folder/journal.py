@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from adaptive_scheduler._common.atomic import sync_folder
 from adaptive_scheduler._common.trusted import open_trusted
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.run_folder.events import (
@@ -137,7 +138,7 @@ class Journal:
         os.close(self._fd)
         self._fd, self._good_size = fd, len(data)
         self._waiting.clear()
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Close the file. What has not been flushed is lost."""
@@ -161,14 +162,6 @@ def _drop_torn_line(path: Path) -> None:
     whole = data.rfind(b"\n") + 1
     if whole != len(data):
         os.truncate(path, whole)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class JournalFollower:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler._common.trusted import belongs_to_us, check_private
-from adaptive_scheduler.errors import RunFolderError, UntrustedFileError
+from adaptive_scheduler.errors import RunFolderError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -183,19 +184,9 @@ def write_private(path: Path, data: bytes) -> None:
     UntrustedFileError
         The file system gives it to others, too. Nothing was written.
     """
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        try:
-            check_private(new, os.fstat(fd))
-        except UntrustedFileError:
-            new.unlink()
-            raise
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    new.replace(path)
+    with atomic_write(path, "wb", permissions=0o600, return_path=True) as new:
+        check_private(new, new.stat())
+        new.write_bytes(data)
 
 
 def _absolute(path: str | Path) -> Path:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler.protocol.messages import Attempt, Hello, Message
 
 _decoder = msgspec.json.Decoder(Message)
@@ -58,14 +59,8 @@ class Outbox:
     def put(self, message: Message) -> None:
         """Leave a report."""
         name = f"report-{time.time_ns()}-{os.getpid()}"
-        new = self.folder / f".{name}.new"
-        try:
-            with new.open("xb") as file:
-                _write(file, message)
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
-        new.rename(self.folder / f"{name}.json")
+        with atomic_write(self.folder / f"{name}.json", "wb") as file:
+            _write(file, message)
 
     def messages(self, *, but: Container[Path] = ()) -> Iterator[tuple[Path, Message | None]]:
         """Yield all messages in the order in which they were left; None where it can't be read.
@@ -78,7 +73,8 @@ class Outbox:
             Files that are known already.
         """
         found = []
-        for path in (each for each in self.folder.glob("*.json") if each not in but):
+        whole = (each for each in self.folder.glob("*.json") if not each.name.startswith("."))
+        for path in (each for each in whole if each not in but):
             with contextlib.suppress(FileNotFoundError):  # a claim that was taken back
                 found.append((path.stat().st_mtime_ns, path))
         for _, path in sorted(found):

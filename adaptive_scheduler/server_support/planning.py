@@ -23,6 +23,10 @@ class SubmissionPause:
         self._n_failed = 0
         self._n_waves = 0
 
+    def hold(self, until: float) -> None:
+        """Submit nothing until then, in seconds since the epoch."""
+        self.until = until
+
     def note(self, n_failed: int, now: float) -> None:
         """Take note of how many jobs in a row have failed to start so far."""
         if n_failed == 0:

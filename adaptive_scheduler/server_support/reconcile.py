@@ -9,7 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.scratch import remove_scratch_of
@@ -83,8 +92,7 @@ class Reconciler:
         self._max_log_lines = max_log_lines
         #: Our living jobs as the queue has shown them last, by id.
         self.queue: dict[str, QueuedJob] = {}
-        #: Tokens of submissions whose answer is awaited.
-        self.submitting: set[str] = set()
+        self._submitting: set[str] = set()
         self._running_since: dict[str, float] = {}
         self._ending_since: dict[str, float] = {}
         #: How many looks have missed the jobs of a submission, by its token.
@@ -103,6 +111,15 @@ class Reconciler:
         return {i for i, job in jobs.items() if self.started_at(job) is not None}
 
     # A look at it.
+
+    @contextmanager
+    def submitting(self, token: str) -> Iterator[None]:
+        """Await the answer to a submission in this block: no look settles it meanwhile."""
+        self._submitting.add(token)
+        try:
+            yield
+        finally:
+            self._submitting.discard(token)
 
     async def reconcile(self, queue: Mapping[str, QueuedJob], asked_at: float) -> None:
         """Compare the record with the queue as it was at some time after `asked_at`.
@@ -251,7 +268,7 @@ class Reconciler:
                 by_token.setdefault(seen["token"], {})[number] = job_id
         for token, submission in list(submissions.items()):
             is_later = submission.time >= asked_at and not submission.is_inherited
-            if token in self.submitting or is_later:
+            if token in self._submitting or is_later:
                 continue
             job_ids = by_token.get(token, {})
             is_complete = len(job_ids) == len(submission.numbers)

@@ -14,7 +14,7 @@ from adaptive_scheduler.server_support.batches import BatchMaker
 from adaptive_scheduler.server_support.planning import SubmissionPause, numbers_to_submit
 
 if TYPE_CHECKING:
-    from adaptive_scheduler.scheduler.base import BaseScheduler
+    from adaptive_scheduler.scheduler.base import BaseScheduler, Batch
     from adaptive_scheduler.scheduler.resources import Resources
     from adaptive_scheduler.server_support.database_manager import DatabaseManager
 
@@ -93,15 +93,22 @@ class Submitter:
             )
         except OSError as error:
             self._on_trouble(error)
-            self.pause.until = time.time() + _DISK_PAUSE
+            self.pause.hold(time.time() + _DISK_PAUSE)
             return False
-        database.reconciler.submitting.add(batch.token)
-        try:
-            database.record.append(
-                events.Submitting(
-                    time=time.time(), token=batch.token, job_name=self._job_name, numbers=numbers
-                )
+        database.record.append(
+            events.Submitting(
+                time=time.time(), token=batch.token, job_name=self._job_name, numbers=numbers
             )
+        )
+        with database.reconciler.submitting(batch.token):
+            is_worth_a_look = await self._hand_in(batch)
+        await self._written_down()
+        return is_worth_a_look
+
+    async def _hand_in(self, batch: Batch) -> bool:
+        """Submit what is about to be written down as being submitted."""
+        database = self._database
+        try:
             if not await self._written_down():
                 return False
             job_ids = await asyncio.to_thread(self._scheduler.submit, batch)
@@ -120,9 +127,6 @@ class Submitter:
         except Exception as error:  # noqa: BLE001  a scheduler that errs must not end the run
             self._on_trouble(error)
             is_worth_a_look = True  # the queue tells what became of it
-        finally:
-            database.reconciler.submitting.discard(batch.token)
-        await self._written_down()
         return is_worth_a_look
 
     async def _written_down(self) -> bool:

@@ -17,7 +17,7 @@ HEAVY = {"IPython", "ipyparallel", "ipywidgets", "anywidget", "rich", "distribut
 NOT_FOR_HELP = HEAVY | {"adaptive", "asyncio", "cloudpickle", "loky"}
 NOT_FOR_HELP |= {"msgspec", "numpy", "pandas", "structlog", "zmq"}
 #: The manager's side, which no job needs.
-NOT_FOR_JOBS = {"cli", "executor", "outside", "server_support", "widgets"}
+NOT_FOR_JOBS = {"cli", "futures", "scheduler", "server_support", "widgets"}
 
 _TRACE = re.compile(r"import time:\s+\d+ \|\s+\d+ \| ((?:  )*)(\S+)")
 

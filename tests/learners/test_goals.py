@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from adaptive_scheduler.errors import InvalidGoalError
-from adaptive_scheduler.learners.goals import check_goal, progress, smart_goal
+from adaptive_scheduler.learners.goals import check_goal, smart_goal
 
 
 def line():
@@ -329,52 +329,3 @@ def test_a_runner_stops_at_the_goal():
         learner, goal=smart_goal(7, [learner]), executor=adaptive.runner.SequentialExecutor()
     )
     assert runner.learner.npoints == 7
-
-
-# How far a learner has come.
-
-
-@pytest.mark.parametrize(
-    ("goal", "learner", "expected"),
-    [
-        (10, line(), 0.0),
-        (10, computed(line(), 5), 0.5),
-        (10, computed(line(), 20), 1.0),
-        (0, line(), 1.0),
-        (10, computed(sequence(4), 2), 0.5),
-        (2, computed(sequence(4), 1), 0.5),
-        (10, balancing(computed(line(), 5), line()), 0.5),
-        (10, balancing(computed(line(), 100), line()), 1.0),
-        (9, balancing(computed(sequence(2), 1), sequence(2)), 0.25),
-        (10, saver(computed(line(), 5)), 0.5),
-        (None, computed(sequence(4), 1), 0.25),
-        (None, balancing(computed(sequence(4), 4), sequence(8)), 0.5),
-        (None, sequence(0), 1.0),
-        (None, computed(line(), 5), None),
-        (None, integral(), None),
-        (1e-9, computed(line(), 5), None),
-        (100.0, computed(line(), 5), 1.0),
-        (datetime(2100, 1, 1, tzinfo=UTC), line(), None),
-        (datetime(2000, 1, 1, tzinfo=UTC), line(), 1.0),
-        (timedelta(hours=1), line(), None),
-        (lambda learner: True, line(), None),  # noqa: ARG005
-    ],
-)
-def test_progress(goal, learner, expected):
-    assert progress(goal, learner) == expected
-
-
-def test_progress_of_what_smart_goal_made():
-    assert progress(smart_goal(10, [line()]), computed(line(), 5)) == 0.5
-
-
-def test_progress_of_a_duration_is_known_where_it_is_evaluated(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    goal = smart_goal(timedelta(seconds=10), [line()])
-    assert progress(goal, line()) is None
-    goal(line())
-    now[0] = 104.0
-    assert progress(goal, line()) == pytest.approx(0.4)
-    now[0] = 999.0
-    assert progress(goal, line()) == 1.0

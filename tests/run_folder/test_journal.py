@@ -425,7 +425,7 @@ def test_a_compaction_that_fails_at_its_last_step_is_gone_on_with(journal, path)
     """The new file is in place, and what comes next belongs into that."""
     journal.append(released(0))
     journal.flush()
-    with on_a_disk_that_fails("adaptive_scheduler.run_folder.journal._sync_folder"):
+    with on_a_disk_that_fails("adaptive_scheduler.run_folder.journal.sync_folder"):
         journal.compact([BEGAN, released(7)])
     journal.append(released(8))
     journal.flush()

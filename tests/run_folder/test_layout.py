@@ -144,15 +144,6 @@ def test_a_private_file_is_for_its_owner_and_replaces_the_one_before(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_leftover_of_a_dead_writer_is_no_obstacle(tmp_path):
-    leftover = tmp_path / ".connection.json.new"
-    leftover.write_text("half")
-    leftover.chmod(0o666)
-    write_private(tmp_path / "connection.json", b"secret")
-    assert mode(tmp_path / "connection.json") == 0o600
-    assert not leftover.exists()
-
-
 def test_a_file_system_that_gives_secrets_to_everybody_is_refused_before_they_are_written(
     tmp_path, monkeypatch
 ):

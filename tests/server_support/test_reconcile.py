@@ -478,10 +478,10 @@ def test_jobs_of_a_submission_that_never_come_are_submitted_again(database):
 
 def test_a_submission_that_is_under_way_is_left_alone(database):
     begin_submission(database, 0)
-    database.reconciler.submitting.add("t")
-    for _ in range(5):
-        database.reconciler.find_submissions({"7": seen(0)}, NOW)
-    assert set(database.state.submissions) == {"t"}
+    with database.reconciler.submitting("t"):
+        for _ in range(5):
+            database.reconciler.find_submissions({"7": seen(0)}, NOW)
+        assert set(database.state.submissions) == {"t"}
 
 
 def test_a_submission_that_began_after_the_question_is_left_alone(database):

@@ -29,7 +29,7 @@ class Database(Manager):
         self.run_folder = RunFolder.at(folder)
         self.run_folder.create()
         self.reconciler = fake_reconciler(self, self.run_folder)
-        self.submitting = self.reconciler.submitting
+        self.submitting = self.reconciler._submitting
         #: Whether the disk takes what is recorded, one try after another; then it does.
         self.disk_takes_it = []
         self.has_lost_its_lock = False
