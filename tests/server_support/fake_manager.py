@@ -138,18 +138,15 @@ class Job:
         self.requests.append(request)
         return self.manager.handler.handle(request)
 
-    def hello(self, holding=None):
-        answer = self.send(
-            messages.Hello(
-                self.identity,
-                f"sweep-{self.number}",
-                self.number,
-                "node1",
-                99,
-                self.log_fname,
-                holding,
-            )
+    def greeting(self, holding=None):
+        """Return what it says first, or leaves in the outbox as its claim."""
+        name = f"sweep-{self.number}"
+        return messages.Hello(
+            self.identity, name, self.number, "node1", 99, self.log_fname, holding
         )
+
+    def hello(self, holding=None):
+        answer = self.send(self.greeting(holding))
         if isinstance(answer, messages.Assigned):
             self.holding = answer.attempt
         return answer
