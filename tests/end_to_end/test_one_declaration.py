@@ -44,7 +44,7 @@ from adaptive_scheduler.server_support import DatabaseManager, JobManager, get_a
 
 
 def told_by(spec):
-    return spec.resting_time, spec.greeting()
+    return spec.resting_time, spec.greeting and spec.greeting()
 
 
 def in_the_job(folder):
