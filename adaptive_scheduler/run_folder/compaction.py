@@ -76,9 +76,13 @@ def as_records(state: RunState, now: float) -> Iterator[events.AnyRecord]:
 
 
 def _has_a_story(entry: LearnerEntry) -> bool:
-    """Whether anything has happened to a learner."""
-    has_ended = entry.state in (DONE, FAILED, CANCELLED)
-    return bool(entry.attempt or entry.error or has_ended or entry.npoints is not None)
+    """Whether anything has happened to a learner.
+
+    That may be so without an attempt: a job that nobody answered made it, and it was reopened.
+    """
+    is_over = entry.state in (DONE, FAILED, CANCELLED)
+    has_facts = any(fact not in (None, "") for fact in learner_facts(entry).values())
+    return bool(entry.attempt or entry.fails) or is_over or has_facts
 
 
 def job_facts(source: JobEntry | events.JobWas) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
 
 #: What is tested with each: functions of scripts and notebooks, on the way to a job, to its

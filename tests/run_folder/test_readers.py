@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adaptive_scheduler.client_support.fence import FollowedRun
@@ -254,10 +254,13 @@ def root():
         yield Path(name) / "sweep-run"
 
 
-@settings(
-    max_examples=3 * settings.default.max_examples, suppress_health_check=[HealthCheck.too_slow]
-)
+#: A learner that is reopened before any attempt of it was known.
+MADE_UNHEARD = [("submit", 0, 0), ("claim", 0, 0), ("done", 0, 0), ("gone", 0, 0), ("reopen", 0, 0)]
+
+
+@settings(max_examples=3 * settings.default.max_examples)
 @given(steps=STEPS)
+@example(steps=MADE_UNHEARD)
 def test_every_reader_believes_what_the_manager_believes(root, steps):
     readers = Readers(root)
     try:
