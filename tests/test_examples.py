@@ -31,15 +31,11 @@ def run(name, folder):
     return done.stdout
 
 
-def test_the_demo_computes_twenty_learners_and_draws_them(tmp_path):
+def test_the_demo_computes_twenty_learners_and_draws_them_and_nothing_twice(tmp_path):
     output = run("demo.py", tmp_path)
     assert len(list((tmp_path / "data").glob("*.pickle"))) == 20
     assert output.count(" 201 ") + output.count(" 202 ") == 20
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_demo_computes_nothing_twice(tmp_path):
-    run("demo.py", tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()}
     run("demo.py", tmp_path)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").iterdir()} == before

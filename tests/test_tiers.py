@@ -114,7 +114,7 @@ def outcomes(tmp_path):
             text=True,
             check=False,
         )
-        each = re.findall(r"^test_it.py::(\w+) (\w+)", done.stdout, flags=re.MULTILINE)
+        each = re.findall(r"^test_\w+\.py::(\w+) (\w+)", done.stdout, flags=re.MULTILINE)
         return done.returncode, dict(each)
 
     return outcomes
@@ -149,3 +149,10 @@ def test_a_tier_is_chosen_by_its_mark(outcomes):
 @pytest.mark.system
 def test_a_test_can_not_be_of_two_tiers(outcomes):
     assert outcomes(UNSURE) == (pytest.ExitCode.USAGE_ERROR, {})
+
+
+@pytest.mark.system
+def test_files_with_slow_tests_come_first(outcomes, tmp_path):
+    (tmp_path / "test_a.py").write_text("def test_quick(): pass")
+    _, found = outcomes(GOOD)
+    assert list(found) == [*names(GOOD), "test_quick"]

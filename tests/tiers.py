@@ -77,11 +77,18 @@ def tier_of(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier, before `-m` chooses among them."""
+    """Mark each test with its tier, before `-m` chooses among them, and begin with what is slow.
+
+    A file whose tests wait for a browser takes minutes. Where it comes last, one worker is
+    busy with it while all others have nothing left to do.
+    """
+    ranks: dict[Path, int] = {}
     for item in items:
         tier = tier_of(item)
         if item.get_closest_marker(tier) is None:
             item.add_marker(tier)
+        ranks[item.path] = max(ranks.get(item.path, 0), TIERS.index(tier))
+    items.sort(key=lambda item: ranks[item.path], reverse=True)
 
 
 class _Guard:

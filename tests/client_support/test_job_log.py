@@ -12,13 +12,8 @@ from datetime import datetime
 import pytest
 import structlog
 
-from adaptive_scheduler.client_support.job_log import (
-    add_log_file_handler,
-    args_to_env,
-    log,
-    note,
-    note_fields,
-)
+from adaptive_scheduler.client_support import add_log_file_handler, args_to_env
+from adaptive_scheduler.client_support.job_log import log, note, note_fields
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
-from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
+from adaptive_scheduler.scheduler import JobEnd, Local, queued_job
 
 
 class Forgetful(Local):

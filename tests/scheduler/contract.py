@@ -27,8 +27,8 @@ from adaptive_scheduler.errors import (
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.scheduler import BaseScheduler
-from adaptive_scheduler.scheduler.jobs import Batch, new_token, run_id_of
+from adaptive_scheduler.scheduler import BaseScheduler, Batch
+from adaptive_scheduler.scheduler.jobs import new_token, run_id_of
 from tests.waiting import PATIENCE, wait_until
 
 #: Lets a script live until the file ``go`` appears in its folder.
@@ -110,8 +110,11 @@ class SchedulerContract:
     forgets_what_never_began = False
 
     @pytest.fixture
-    def scheduler(self, site):
-        return site.scheduler()
+    def scheduler(self, site, monkeypatch):
+        scheduler = site.scheduler()
+        # What waits for a queue that only the test uses need not spare it.
+        monkeypatch.setattr(type(scheduler), "min_poll_interval", 0.2)
+        return scheduler
 
     @pytest.fixture
     def submit(self, site, scheduler):

@@ -19,9 +19,7 @@ from adaptive_scheduler.errors import (
     SubmissionRejectedError,
     UntrustedFileError,
 )
-from adaptive_scheduler.scheduler import BaseScheduler, base
-from adaptive_scheduler.scheduler.jobs import JobEnd, queued_job
-from adaptive_scheduler.scheduler.script import JobVariables
+from adaptive_scheduler.scheduler import BaseScheduler, JobEnd, JobVariables, base, queued_job
 from tests.scheduler.contract import make_batch
 
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import InvalidInputError
+from adaptive_scheduler.scheduler import Resources, seconds_of
 from adaptive_scheduler.scheduler.pbs.resources import PbsResources
-from adaptive_scheduler.scheduler.resources import Resources, ResourceTable, clock_time, seconds_of
+from adaptive_scheduler.scheduler.resources import ResourceTable, clock_time
 from adaptive_scheduler.scheduler.slurm.resources import SlurmResources
 
 

@@ -13,14 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import InvalidInputError
-from adaptive_scheduler.scheduler import SLURM, Local, script
-from adaptive_scheduler.scheduler.resources import Resources
-from adaptive_scheduler.scheduler.script import (
-    JobVariables,
-    check_warning,
-    render_script,
-    warning_time,
-)
+from adaptive_scheduler.scheduler import SLURM, JobVariables, Local, Resources, script
+from adaptive_scheduler.scheduler.script import check_warning, render_script, warning_time
 from tests.scheduler.contract import ODD_NAMES
 from tests.waiting import PATIENCE
 

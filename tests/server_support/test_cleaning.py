@@ -8,12 +8,8 @@ import pytest
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.run_folder.layout import RunFolder
-from adaptive_scheduler.server_support.cleaning import (
-    cleanup_scheduler_files,
-    move_aside,
-    put_logs_away,
-    remove_old_logs,
-)
+from adaptive_scheduler.server_support import cleanup_scheduler_files
+from adaptive_scheduler.server_support.cleaning import move_aside, put_logs_away, remove_old_logs
 
 
 def make(folder, *names):

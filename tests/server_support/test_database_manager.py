@@ -15,8 +15,7 @@ from adaptive_scheduler.run_folder import events, outbox_reader
 from adaptive_scheduler.run_folder.journal import Journal, read_journal
 from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.server_support import restore
-from adaptive_scheduler.server_support.database_manager import DatabaseManager
+from adaptive_scheduler.server_support import DatabaseManager, restore
 from adaptive_scheduler.server_support.event_loop import event_loop
 from tests.server_support.full_disk import no_room_for_the_address
 from tests.waiting import wait_until

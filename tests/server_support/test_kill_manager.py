@@ -7,8 +7,8 @@ import pytest
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.server_support import KillManager
 from adaptive_scheduler.server_support.event_loop import event_loop
-from adaptive_scheduler.server_support.kill_manager import KillManager
 from tests.server_support.fake_manager import Job, Manager, fake_reconciler
 from tests.waiting import wait_until
 

@@ -7,11 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from adaptive_scheduler.server_support.logs import (
-    logs_with_string_or_condition,
-    matches,
-    parse_log_files,
-)
+from adaptive_scheduler.server_support import logs_with_string_or_condition, parse_log_files
+from adaptive_scheduler.server_support.logs import matches
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 from adaptive_scheduler.protocol.messages import JobIdentity
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.state import RunState
-from adaptive_scheduler.scheduler.jobs import new_token, queued_job
+from adaptive_scheduler.scheduler import queued_job
+from adaptive_scheduler.scheduler.jobs import new_token
 from adaptive_scheduler.server_support.ownership import jobs_to_end, known_as_ours, owned
 from tests.journals import BEGAN, RUN_ID, STARTED
 

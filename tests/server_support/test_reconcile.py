@@ -12,7 +12,8 @@ from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.layout import RunFolder
 from adaptive_scheduler.run_folder.models import DONE, READY, RUNNING
-from adaptive_scheduler.scheduler.jobs import JobEnd, new_token, queued_job
+from adaptive_scheduler.scheduler import JobEnd, queued_job
+from adaptive_scheduler.scheduler.jobs import new_token
 from adaptive_scheduler.server_support.planning import numbers_to_submit
 from adaptive_scheduler.server_support.reconcile import LONGEST_END, gone_jobs
 from tests.asynchronous import in_a_loop

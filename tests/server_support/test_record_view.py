@@ -10,8 +10,7 @@ import pytest
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.journal import JournalFollower
 from adaptive_scheduler.scheduler import Local
-from adaptive_scheduler.server_support import database_manager
-from adaptive_scheduler.server_support.database_manager import DatabaseManager
+from adaptive_scheduler.server_support import DatabaseManager, database_manager
 from adaptive_scheduler.server_support.event_loop import event_loop
 from tests.server_support.full_disk import no_room_for_the_address
 from tests.waiting import PATIENCE

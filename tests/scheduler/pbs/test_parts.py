@@ -15,9 +15,8 @@ from adaptive_scheduler.errors import (
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.scheduler import PBS
+from adaptive_scheduler.scheduler import PBS, Batch
 from adaptive_scheduler.scheduler.command import Commands, Finished
-from adaptive_scheduler.scheduler.jobs import Batch
 from adaptive_scheduler.scheduler.pbs.commands import (
     GONE,
     Dialect,

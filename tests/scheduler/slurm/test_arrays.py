@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import SubmissionRejectedError
-from adaptive_scheduler.scheduler.jobs import Batch, JobArray
+from adaptive_scheduler.scheduler import Batch, JobArray
 from adaptive_scheduler.scheduler.slurm.commands import (
     VARIABLES,
     arrays,

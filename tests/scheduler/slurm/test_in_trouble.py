@@ -15,8 +15,7 @@ from adaptive_scheduler.errors import (
     SchedulerUnavailableError,
     SubmissionRejectedError,
 )
-from adaptive_scheduler.scheduler import SLURM, slurm_partitions
-from adaptive_scheduler.scheduler.jobs import JobEnd
+from adaptive_scheduler.scheduler import SLURM, JobEnd, slurm_partitions
 from tests.cluster.slurm import ClusterConfig, temporary_cluster
 from tests.scheduler.contract import alive, answer_of, make_batch
 from tests.waiting import wait_until

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import SchedulerUnavailableError
-from adaptive_scheduler.scheduler.jobs import JobEnd
+from adaptive_scheduler.scheduler import JobEnd
 from adaptive_scheduler.scheduler.slurm.queue import (
     accounting_commands,
     parse_accounting,

@@ -15,7 +15,7 @@ from adaptive_scheduler import RunManager, scheduler
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.history import Sample
-from adaptive_scheduler.scheduler.jobs import queued_job
+from adaptive_scheduler.scheduler import queued_job
 from adaptive_scheduler.server_support.event_loop import event_loop
 
 #: Of a thousand learners, how many are in each state; all others are ready.
