@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from adaptive_scheduler._common.atomic import atomic_write
 from adaptive_scheduler._common.progress import bars
+from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.ipyparallel import connect_to_ipyparallel
 from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES, LOKY_START_METHODS
@@ -231,6 +232,8 @@ async def _track(groups: dict[str, list[set[Path]]], interval: float) -> None:
 
 def _still_missing(groups: dict[str, list[set[Path]]]) -> dict[str, list[set[Path]]]:
     """Return the groups without what has been seen; it counts, even if it goes away again."""
+    for folder in {path.parent for group in groups.values() for files in group for path in files}:
+        revalidate(folder)
     missing = {}
     for name, group in groups.items():
         looked = [{path for path in files if not path.exists()} for files in group]

@@ -31,6 +31,7 @@ TIERS = ("unit", "system", "cluster", "browser")
 FOLDERS = {
     "cluster": "system",
     "end_to_end": "system",
+    "nfs": "system",
     "notebooks": "system",
     "widgets/browser": "browser",
 }

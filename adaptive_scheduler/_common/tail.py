@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from adaptive_scheduler._common.revalidate import revalidate
+
 #: Bytes that are read at once from the end of a file.
 _BLOCK = 1 << 16
 #: Bytes of a line without an end that are kept back; progress bars write such lines.
@@ -85,7 +87,7 @@ def read_new_lines(
         If the file is there and can't be read.
     """
     try:
-        file = path.open("rb")
+        file = _open(path)
     except FileNotFoundError:
         return NewLines([], since, is_other=False)
     with file:
@@ -111,7 +113,7 @@ def last_lines(path: Path, n_lines: int) -> str:
     """Return the last lines of a text file; nothing if there is no such file."""
     data = b""
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             position = file.seek(0, os.SEEK_END)
             while position > 0 and len(data) < LONGEST_LINE and data.count(b"\n") <= n_lines:
                 size = min(_BLOCK, position)
@@ -120,6 +122,15 @@ def last_lines(path: Path, n_lines: int) -> str:
     except FileNotFoundError:
         return ""
     return "\n".join(data.decode(errors="replace").splitlines()[-n_lines:]) if n_lines else ""
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a file that may just have been made on another host."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        revalidate(path.parent)
+        return path.open("rb")
 
 
 def _which_file(file: BinaryIO) -> tuple[int, bytes]:

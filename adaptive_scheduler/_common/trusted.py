@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler.errors import InvalidInputError, UntrustedFileError
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def open_data(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
 def _opened(
     path: str | os.PathLike[str], *, follow_link: bool
 ) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    revalidate(Path(path).parent)
     # A pipe in the place of the file must not make us wait for a writer.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_link else os.O_NOFOLLOW)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler.errors import AdaptiveSchedulerError
 
 #: Seconds between the looks that together show that a folder is gone.
@@ -121,6 +122,8 @@ class Place:
 
 def _nearest(path: Path) -> os.stat_result:
     """Return the status of a path, or of the nearest folder above it that exists."""
+    for folder in reversed(path.parents):
+        revalidate(folder)
     while True:
         try:
             return path.stat()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler._common.trusted import open_data
 from adaptive_scheduler.errors import DataFileError, UntrustedFileError
 from adaptive_scheduler.learners import contents
@@ -247,6 +248,8 @@ class OwnFormatFile(DataFile):
         self._several = several
 
     def _read(self) -> bool:
+        for folder in {path.parent for path in self._paths}:
+            revalidate(folder)
         before = {path for path in self._paths if path.exists()}
         for path in before:
             with open_data(path) as opened:

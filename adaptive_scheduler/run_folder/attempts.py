@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.models import waits_again
@@ -111,6 +112,7 @@ def _records(journal: Path, learner: int) -> Iterator[events.AnyRecord]:
         b'"event":"job-gone"',
         b'"event":"requeued"',
     )
+    revalidate(journal.parent)
     try:
         file = journal.open("rb")
     except FileNotFoundError:

@@ -35,6 +35,8 @@ _BLOCK = 1 << 16
 #: Bytes of the first line that tell one journal from another: when it was begun, and by whom.
 _HEAD = 1 << 10
 _NO_FILE = (0, b"")
+#: How often a journal is opened again that was replaced, on another host, while it was read.
+_REOPENINGS = 3
 
 
 def read_journal(path: Path) -> Iterator[AnyRecord]:
@@ -202,6 +204,17 @@ class JournalFollower:
         UntrustedFileError
             Without `trust`, if another user may have written it.
         """
+        for remaining in reversed(range(_REOPENINGS + 1)):
+            try:
+                yield from self._added()
+            except OSError as error:
+                if error.errno != errno.ESTALE or not remaining:
+                    raise
+            else:
+                return
+
+    def _added(self) -> Iterator[AnyRecord]:
+        """Yield the records that were added to what is the journal now."""
         with contextlib.ExitStack() as closed_at_end:
             opening = open_trusted(self._path, trust=self._trust, follow_link=True)
             try:

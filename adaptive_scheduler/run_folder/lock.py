@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler.errors import RunFolderLockedError
 from adaptive_scheduler.run_folder.layout import RunFolder
 
@@ -77,6 +78,7 @@ class RunFolderLock:
 
     def _open_and_lock(self) -> int:
         for pause in (*_LOOKERS_PAUSES, None):
+            revalidate(self._folder.root)
             fd = os.open(self._folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,6 +116,7 @@ class RunFolderLock:
 
     def is_held(self) -> bool:
         """Whether a living process, this one included, has the lock."""
+        revalidate(self._folder.root)
         try:
             fd = os.open(self._folder.lock, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -183,6 +186,7 @@ def _write_holder(fd: int) -> None:
 
 def _is_at(fd: int, path: Path) -> bool:
     """Whether an open file lies at `path`."""
+    revalidate(path.parent)
     try:
         there = path.stat()
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 import msgspec
 
 from adaptive_scheduler._common.atomic import atomic_write
+from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler.protocol.messages import Attempt, Hello, Message
 
 _decoder = msgspec.json.Decoder(Message)
@@ -54,6 +55,7 @@ class Outbox:
 
     def is_claimed(self, attempt: Attempt) -> bool:
         """Whether a job works on this attempt by itself."""
+        revalidate(self.folder)
         return self._claim_path(attempt).exists()
 
     def put(self, message: Message) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler.learners.goals import GoalTypes, smart_goal
 from adaptive_scheduler.learners.paths import ResolvedFname
 from adaptive_scheduler.learners.storage import load_data, save_parallel, warn_of_writers
@@ -32,6 +33,8 @@ def done_in_memory(
         return []
     is_done = smart_goal(goal, learners)
     done = [i for i in with_data if is_done(learners[i])]
+    for folder in {path.parent for i in done for path in fnames[i].paths}:
+        revalidate(folder)
     unsaved = [i for i in done if not any(path.exists() for path in fnames[i].paths)]
     save_parallel(
         [learners[i] for i in unsaved],

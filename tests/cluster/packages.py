@@ -36,6 +36,9 @@ _BROWSER_PACKAGES = ("chromium", "fonts-dejavu-core", "libatomic1")
 #: What the tests make hosts and cables of.
 _NETWORK_PACKAGES = ("iproute2",)
 
+#: A kernel that is a program, in which the tests of NFS take place. It is never installed.
+_GUEST_PACKAGES = ("user-mode-linux",)
+
 HOW_TO_GET_A_BROWSER = (
     "The tests of the dashboard need Chromium. On Debian: "
     "`sudo apt-get install chromium fonts-dejavu-core libatomic1`."
@@ -43,6 +46,10 @@ HOW_TO_GET_A_BROWSER = (
 HOW_TO_GET_NETWORKS = (
     "The tests of broken networks need the program `ip`, and the rights of root. On Debian: "
     "`sudo apt-get install iproute2`."
+)
+HOW_TO_GET_A_GUEST = (
+    "The tests of NFS need user-mode Linux, of Debian's package user-mode-linux. On Debian or "
+    "Ubuntu: `python -m tests.cluster.packages`."
 )
 HOW_TO_GET_THEM = (
     "The tests start a Slurm cluster of their own, in a temporary folder and without root, and "
@@ -118,9 +125,35 @@ def browser() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
+@dataclass(frozen=True)
+class GuestKernel:
+    """User-mode Linux.
+
+    Attributes
+    ----------
+    program
+        The kernel.
+    modules
+        The folder of its modules.
+    """
+
+    program: Path
+    modules: Path
+
+
+def guest_kernel() -> GuestKernel | None:
+    """Return the kernel of guests; None if there is none."""
+    for root in (Path("/"), CACHE):
+        program = root / "usr" / "bin" / "linux.uml"
+        modules = sorted((root / "usr" / "lib" / "uml" / "modules").glob("*"))
+        if program.exists() and modules:
+            return GuestKernel(program, modules[-1])
+    return None
+
+
 def main() -> int:
     """Get the programs, unless they are there; return an exit code."""
-    return max(_get_slurm(), _get_browser(), _get_networks())
+    return max(_get_slurm(), _get_browser(), _get_networks(), _get_guest())
 
 
 def _get_slurm() -> int:
@@ -149,6 +182,18 @@ def _get_networks() -> int:
     return _get_by_apt("There is no program `ip`.", _NETWORK_PACKAGES, HOW_TO_GET_NETWORKS)
 
 
+def _get_guest() -> int:
+    if guest_kernel() is not None:
+        return 0
+    if shutil.which("apt-get") is None:
+        return _complain("There is no user-mode Linux.", HOW_TO_GET_A_GUEST)
+    try:
+        _extract(_GUEST_PACKAGES)
+    except subprocess.CalledProcessError as error:
+        return _complain(f"`{' '.join(map(str, error.cmd))}` failed.", HOW_TO_GET_A_GUEST)
+    return 0
+
+
 def _get_by_apt(lack: str, packages: Sequence[str], way_out: str) -> int:
     if shutil.which("apt-get") is None or _root() is None:
         return _complain(lack, way_out)
@@ -175,15 +220,21 @@ def _install(packages: Sequence[str]) -> None:
 
 
 def _unpack() -> None:
+    libraries = [name for name in _LIBRARIES if _succeeds("apt-cache", "show", name)]
+    _extract([*_PARTS, *libraries])
+    for program in (CACHE / "usr" / "sbin").glob("*-wlm"):  # Debian gives them their names later
+        program.with_name(program.name.removesuffix("-wlm")).symlink_to(program.name)
+
+
+def _extract(packages: Sequence[str]) -> None:
+    """Unpack packages into a folder of this project, which takes no rights."""
     CACHE.mkdir(parents=True, exist_ok=True)
+    if (root := _root()) is not None and not _succeeds("apt-cache", "show", *packages):
+        subprocess.run([*root, "apt-get", "--quiet", "update"], check=True)
     with tempfile.TemporaryDirectory() as folder:
-        libraries = [name for name in _LIBRARIES if _succeeds("apt-cache", "show", name)]
-        packages = [*_PARTS, *libraries]
         subprocess.run(["apt-get", "--quiet", "download", *packages], cwd=folder, check=True)
         for package in sorted(Path(folder).glob("*.deb")):
             subprocess.run(["dpkg", "--extract", package, CACHE], check=True)
-    for program in (CACHE / "usr" / "sbin").glob("*-wlm"):  # Debian gives them their names later
-        program.with_name(program.name.removesuffix("-wlm")).symlink_to(program.name)
 
 
 def _succeeds(*command: str) -> bool:

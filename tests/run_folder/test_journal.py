@@ -18,6 +18,7 @@ from msgspec import structs
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.protocol.messages import MAX_NUMBER, JobIdentity
 from adaptive_scheduler.run_folder import events
+from adaptive_scheduler.run_folder import journal as journal_module
 from adaptive_scheduler.run_folder.journal import read_beginning, read_journal
 from tests.journals import BEGAN, STARTED, open_journal, read, write
 
@@ -408,6 +409,28 @@ def test_whoever_reads_during_compactions_sees_the_old_or_the_new(journal, path)
     while compacter.is_alive():
         assert read(path) in (old, new)
     compacter.join()
+
+
+@pytest.mark.parametrize("times", [1, 3, 4])
+def test_a_journal_that_is_replaced_on_another_host_while_it_is_read_is_read_again(
+    path, monkeypatch, times
+):
+    write(path, released(0), released(1))
+    stale = [OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)] * times
+    read_record = journal_module.read_record
+
+    def read_from_nfs(line):
+        if stale and b'"learner":1' in line:
+            raise stale.pop()
+        return read_record(line)
+
+    monkeypatch.setattr(journal_module, "read_record", read_from_nfs)
+    found = read_journal(path)
+    if times <= 3:
+        assert list(found) == [BEGAN, released(0), released(1)]
+    else:
+        with pytest.raises(OSError, match="Stale file handle"):
+            list(found)
 
 
 def test_a_compaction_that_fails_changes_nothing(journal, path):

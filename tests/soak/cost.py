@@ -26,6 +26,8 @@ _ENDS_A_JOB = {
     "a job is requeued": _UNDER_WAY,
     "a job reaches its walltime": _UNDER_WAY,
 }
+#: Faults while which nothing can be saved.
+_KEEPS_FROM_SAVING = ("the disk is full", "a host is cut off")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def _cost(strike: Strike, strikes: Sequence[Strike], n_points: int) -> int:
         return _JOBS_ON_A_NODE * n_points
     if strike.kind not in _ENDS_A_JOB:
         return 0
-    if _is_near(strike, "the disk is full", strikes):
+    if any(_is_near(strike, kind, strikes) for kind in _KEEPS_FROM_SAVING):
         return n_points
     if _is_near(strike, "a job is stopped for a while", strikes):
         return min(_UNSAVED, n_points)

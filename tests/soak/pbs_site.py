@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from random import Random
@@ -29,6 +29,11 @@ class PbsSite:
     def environment(self) -> Mapping[str, str]:
         """The variables with which its commands are found."""
         return {"PATH": self._pbs.path}
+
+    @property
+    def on_the_managers_host(self) -> Sequence[str]:
+        """The beginning of a command that runs where the manager does: it is here."""
+        return ()
 
     def jobs(self) -> list[int]:
         """Return the processes of jobs, in the order of their jobs."""

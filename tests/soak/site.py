@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Protocol, TypeAlias
@@ -23,6 +23,10 @@ class Site(Protocol):
     @property
     def environment(self) -> Mapping[str, str]:
         """The variables with which its commands are found."""
+
+    @property
+    def on_the_managers_host(self) -> Sequence[str]:
+        """The beginning of a command that runs where the manager does; none if that is here."""
 
     def jobs(self) -> list[int]:
         """Return the processes of jobs, in the order of their jobs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +28,11 @@ class SlurmSite:
     def environment(self) -> Mapping[str, str]:
         """The variables with which its commands are found."""
         return self._cluster.environment
+
+    @property
+    def on_the_managers_host(self) -> Sequence[str]:
+        """The beginning of a command that runs where the manager does: it is here."""
+        return ()
 
     def jobs(self) -> list[int]:
         """Return the processes of jobs, in the order of their jobs."""

@@ -135,7 +135,8 @@ class Soak:
     def _start_manager(self) -> subprocess.Popen[bytes]:
         self._n_managers += 1
         words = map(str, (self._site.name, self._n_learners, self._n_points))
-        command = [sys.executable, "-m", "tests.soak.program", self._folder, *words]
+        program = [sys.executable, "-m", "tests.soak.program", self._folder, *words]
+        command = [*self._site.on_the_managers_host, *program]
         with (self._folder / "manager.errors").open("ab") as errors:
             return subprocess.Popen(
                 command,
@@ -158,7 +159,7 @@ class Soak:
         """
         deadline = self._begun + patience
         try:
-            wait_until((self._folder / "ledger").exists)
+            wait_until((self._folder / "ledger").exists, patience)
             for kind in self._kinds(n_faults):
                 if self._is_over(deadline):
                     break
