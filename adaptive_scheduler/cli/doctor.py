@@ -207,7 +207,7 @@ def _check_python(report: dict[str, Any], here: dict[str, Any]) -> Iterator[Find
 _MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
 _WIDTH = 80
 #: Seconds that a job gets to end that is cancelled because it came too late.
-_FAREWELL = 60.0
+_LAST_JOBS_PATIENCE = 60.0
 
 
 def do_doctor(options: argparse.Namespace) -> int:
@@ -241,11 +241,11 @@ def examine_site(options: argparse.Namespace) -> Iterator[Finding]:
 
 def _scheduler(options: argparse.Namespace) -> BaseScheduler:
     kind = scheduler_class(options.scheduler.lower()) if options.scheduler else default_kind()
-    wishes: dict[str, Any] = {"time": options.time}
+    requested: dict[str, Any] = {"time": options.time}
     if options.partition is not None:
-        wishes[kind.names_of_slurm.get("partition", "partition")] = options.partition
+        requested[kind.names_of_slurm.get("partition", "partition")] = options.partition
     try:
-        return kind(cores=options.cores, **wishes)
+        return kind(cores=options.cores, **requested)
     except TypeError as error:
         raise AdaptiveSchedulerError(f"{error}") from error
 
@@ -287,7 +287,7 @@ def _check_job(scheduler: BaseScheduler, folder: Path, timeout: float) -> Iterat
     finally:
         with suppress(AdaptiveSchedulerError, TimeoutError):
             run.cancel()
-            run.wait(_FAREWELL)
+            run.wait(_LAST_JOBS_PATIENCE)
     shutil.rmtree(place, ignore_errors=True)
 
 

@@ -180,7 +180,7 @@ class SlurmExecutor(Executor):
         check_job_name("name", name)
         if size_per_learner is not None:
             check_count("size_per_learner", size_per_learner)
-        wishes = {
+        requested = {
             "partition": partition,
             "nodes": nodes,
             "cores_per_node": cores_per_node,
@@ -194,7 +194,7 @@ class SlurmExecutor(Executor):
         self._arguments = {
             "name": name,
             "folder": folder,
-            **wishes,
+            **requested,
             "extra_run_manager_kwargs": extra_run_manager_kwargs,
             "extra_scheduler_kwargs": extra_scheduler_kwargs,
             "size_per_learner": size_per_learner,
@@ -204,10 +204,10 @@ class SlurmExecutor(Executor):
         self.name = name
         self.size_per_learner = size_per_learner
         if scheduler is None:
-            scheduler = scheduler_for(wishes, extra_scheduler_kwargs or {})
+            scheduler = scheduler_for(requested, extra_scheduler_kwargs or {})
         else:
             check_scheduler(scheduler)
-            check_wishes(wishes, extra_scheduler_kwargs or {}, SlurmExecutor)
+            check_requested(requested, extra_scheduler_kwargs or {}, SlurmExecutor)
         self.scheduler: BaseScheduler = scheduler
         self._run_keywords = {**said, **(extra_run_manager_kwargs or {})}
         stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
@@ -379,12 +379,12 @@ class SlurmExecutor(Executor):
         self._run_of(learners, fnames)
 
 
-def scheduler_for(wishes: Mapping[str, Any], more: Mapping[str, Any]) -> BaseScheduler:
-    """Return the scheduler of this machine, for jobs that ask for `wishes`.
+def scheduler_for(requested: Mapping[str, Any], more: Mapping[str, Any]) -> BaseScheduler:
+    """Return the scheduler of this machine, for jobs that ask for `requested`.
 
     Parameters
     ----------
-    wishes
+    requested
         What `SlurmExecutor` was given, in the words of `SLURM`.
     more
         Further arguments, in the scheduler's own words; they win.
@@ -397,19 +397,19 @@ def scheduler_for(wishes: Mapping[str, Any], more: Mapping[str, Any]) -> BaseSch
     kind = default_kind()
     names = {**{name: name for name in _COMMON}, **kind.names_of_slurm}
     known = {"nodes", "cores_per_node", *names}
-    if unknown := [name for name, wish in wishes.items() if name not in known and wish]:
+    if unknown := [name for name, request in requested.items() if name not in known and request]:
         raise InvalidInputError(
             f"This machine's scheduler is {kind.__name__}, whose jobs can't ask for "
             f"{', '.join(map(repr, unknown))}: leave that out, or say `scheduler=...`."
         )
-    translated = {own: wishes[name] for name, own in names.items()}
+    translated = {own: requested[name] for name, own in names.items()}
     if "nodes" not in names:
-        translated["cores"] = _cores(wishes["nodes"], wishes["cores_per_node"])
+        translated["cores"] = _cores(requested["nodes"], requested["cores_per_node"])
     return kind(**{**translated, **more})
 
 
-def check_wishes(
-    wishes: Mapping[str, Any], more: Mapping[str, Any], executor: Callable[..., Any]
+def check_requested(
+    requested: Mapping[str, Any], more: Mapping[str, Any], executor: Callable[..., Any]
 ) -> None:
     """Check that nothing is asked of a scheduler that was given.
 
@@ -419,7 +419,7 @@ def check_wishes(
         If it is.
     """
     parameters = inspect.signature(executor).parameters
-    said = [name for name, wish in wishes.items() if wish != parameters[name].default]
+    said = [name for name, request in requested.items() if request != parameters[name].default]
     said += ["extra_scheduler_kwargs"] if more else []
     if said:
         raise InvalidInputError(

@@ -115,8 +115,8 @@ class CancelRun(msgspec.Struct, frozen=True, tag="cancel-run"):
     job: JobIdentity
 
 
-class Steer(msgspec.Struct, frozen=True, omit_defaults=True, tag="steer"):
-    """Somebody at a shell wants the run to be steered; `job` names the asking process."""
+class CommandRequest(msgspec.Struct, frozen=True, omit_defaults=True, tag="command"):
+    """A shell commands the run; `job` names the asking process."""
 
     job: JobIdentity
     command: Command
@@ -131,7 +131,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
 
 
 Report: TypeAlias = Done | Failed | Released
-Message: TypeAlias = Hello | Status | Done | Failed | Released | CancelRun | Steer | Ping
+Message: TypeAlias = Hello | Status | Done | Failed | Released | CancelRun | CommandRequest | Ping
 
 # Manager -> job.
 
@@ -158,14 +158,14 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """The run has been cancelled: save and end."""
 
 
-class Steered(msgspec.Struct, frozen=True, omit_defaults=True, tag="steered"):
+class CommandResult(msgspec.Struct, frozen=True, omit_defaults=True, tag="command-result"):
     """What became of a command, in words."""
 
     words: Text
     is_refused: bool = False
 
 
-Answer: TypeAlias = Assigned | Accepted | NothingLeft | Superseded | Stop | Steered
+Answer: TypeAlias = Assigned | Accepted | NothingLeft | Superseded | Stop | CommandResult
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):

@@ -146,7 +146,7 @@ class ResourceTable:
     ----------
     kind
         The dataclass that holds one job's resources.
-    wishes
+    requested
         For each of its fields a value, a function, or a tuple of these.
 
     Raises
@@ -155,38 +155,38 @@ class ResourceTable:
         If tuples differ in length, or a value that is known now can't be.
     """
 
-    def __init__(self, kind: type[Resources], wishes: dict[str, Any]) -> None:
+    def __init__(self, kind: type[Resources], requested: dict[str, Any]) -> None:
         self._kind = kind
-        self._wishes = {f.name: wishes[f.name] for f in fields(kind) if f.name in wishes}
-        lengths = {name: len(w) for name, w in self._wishes.items() if isinstance(w, tuple)}
+        self._requests = {f.name: requested[f.name] for f in fields(kind) if f.name in requested}
+        lengths = {name: len(w) for name, w in self._requests.items() if isinstance(w, tuple)}
         if len(set(lengths.values())) > 1:
             said = ", ".join(f"{name} has {n}" for name, n in lengths.items())
             raise InvalidInputError(f"Tuples must have one value for each learner, but {said}.")
         #: For how many learners values were given; None if the same serve all.
         self.n_learners: int | None = next(iter(lengths.values()), None)
         for group in self._example_indices():
-            if not any(callable(wish) for wish in self._wishes_of(group)):
+            if not any(callable(request) for request in self._requests_of(group)):
                 self.resources(group)
 
     def group(self, index: int) -> Hashable:
         """Return a key that is equal for learners for which the user asked the same."""
-        return 0 if self.n_learners is None else tuple(map(_hashable, self._wishes_of(index)))
+        return 0 if self.n_learners is None else tuple(map(_hashable, self._requests_of(index)))
 
     def resources(self, index: int) -> Resources:
         """Return what the job of learner `index` asks for, as of now."""
         values = {
-            name: _hashable(wish() if callable(wish) else wish)
-            for name, wish in zip(self._wishes, self._wishes_of(index), strict=True)
+            name: _hashable(request() if callable(request) else request)
+            for name, request in zip(self._requests, self._requests_of(index), strict=True)
         }
         return self._kind(**{name: v for name, v in values.items() if v is not None})
 
-    def _wishes_of(self, index: int) -> list[Any]:
+    def _requests_of(self, index: int) -> list[Any]:
         if self.n_learners is not None and index >= self.n_learners:
             raise InvalidInputError(
                 f"The scheduler has resources for {self.n_learners} learners; "
                 f"there is none for learner {index}."
             )
-        return [w[index] if isinstance(w, tuple) else w for w in self._wishes.values()]
+        return [w[index] if isinstance(w, tuple) else w for w in self._requests.values()]
 
     def _example_indices(self) -> list[int]:
         """Return one index for each group."""

@@ -162,7 +162,7 @@ class DatabaseManager(BaseManager):
             self.record.watched,
             self.record.append,
             self.listeners.cancel,
-            self.listeners.steer,
+            self.listeners.answer_command,
         )
         self.outbox = Outbox(self.run_folder.outbox)
         self.outbox_reader = OutboxReader(self.outbox, self.handler.answer, self.flushed)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from adaptive_scheduler.server_support.queue_poller import SharedQueues
+from adaptive_scheduler.server_support.queue_poller import QueuePollers
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class EventLoop:
         self._pid = 0
         self._runs: dict[Path, ManagedRun] = {}
         #: What was seen of the queues of schedulers.
-        self.queues = SharedQueues()
+        self.queues = QueuePollers()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -88,7 +88,7 @@ class EventLoop:
                 self._loop.set_default_executor(DaemonThreads())
                 self._pid = os.getpid()
                 self._runs = {}
-                self.queues = SharedQueues()
+                self.queues = QueuePollers()
                 atexit.register(self._say_goodbye, self._pid)
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="adaptive-scheduler", daemon=True

@@ -351,8 +351,8 @@ def _ignore() -> None:
     """Let a message be that no job leaves in an outbox."""
 
 
-def _refuse(_: messages.Steer) -> messages.Steered:
-    return messages.Steered("Nobody manages the run.", is_refused=True)
+def _refuse(_: messages.CommandRequest) -> messages.CommandResult:
+    return messages.CommandResult("Nobody manages the run.", is_refused=True)
 
 
 def _elapsed(state: RunState, now: float) -> float:

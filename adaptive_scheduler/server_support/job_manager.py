@@ -28,7 +28,7 @@ from adaptive_scheduler.server_support.crash_report import failed_starts_report
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.ownership import known_as_ours
 from adaptive_scheduler.server_support.planning import leftover_jobs, unheard_jobs
-from adaptive_scheduler.server_support.queue_poller import SharedQueue
+from adaptive_scheduler.server_support.queue_poller import QueuePoller
 from adaptive_scheduler.server_support.submitter import Submitter
 from adaptive_scheduler.server_support.unwanted import UnwantedJobs
 from adaptive_scheduler.server_support.validation import common_beginning
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 #: Longest time in seconds between two looks at a queue on this machine, which cost nothing.
 _LOCAL_INTERVAL = 2.0
 #: Seconds that running jobs get, at the end of a run, to hear that nothing is left.
-_FAREWELL = 10.0
+_LAST_JOBS_PATIENCE = 10.0
 
 
 #: The parameters of a run that are its own here, with their names and defaults.
@@ -115,7 +115,7 @@ class JobManager(BaseManager):
         self._submitter = Submitter(
             self.name, database_manager, scheduler, self.spec.project.folder, self._note_trouble
         )
-        self._queue = SharedQueue()
+        self._queue = QueuePoller()
         self._next_look = 0.0
         self._last_look = 0.0
         self._is_looking = False
@@ -213,7 +213,7 @@ class JobManager(BaseManager):
                 await self._look()
             self.database_manager.record.watched.end_pauses(time.time())
             if state.learners.is_complete:
-                await self._say_farewell()
+                await self._end_last_jobs()
                 if state.learners.is_complete:  # nobody wanted a retry meanwhile
                     return
             self._check_starts()
@@ -295,10 +295,10 @@ class JobManager(BaseManager):
             self._note_trouble(error)
         self._hurry()
 
-    async def _say_farewell(self) -> None:
+    async def _end_last_jobs(self) -> None:
         """Let running jobs hear that nothing is left, then cancel what is still in the queue."""
         state = self.database_manager.state
-        deadline = time.time() + _FAREWELL
+        deadline = time.time() + _LAST_JOBS_PATIENCE
         started = self.database_manager.reconciler.started
         while unheard_jobs(state, started()) and time.time() < deadline and not self._is_stopping:
             self._woken.clear()

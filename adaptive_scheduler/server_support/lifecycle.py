@@ -29,7 +29,7 @@ from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.goal_check import done_in_memory, not_done_on_disk
 from adaptive_scheduler.server_support.managers import Managers
 from adaptive_scheduler.server_support.ownership import jobs_to_end, known_as_ours
-from adaptive_scheduler.server_support.waiting import PartingWords
+from adaptive_scheduler.server_support.waiting import DetachNotice
 
 if TYPE_CHECKING:
     from adaptive import BaseLearner
@@ -82,7 +82,7 @@ class Lifecycle:
         The future of the task; None before `start`.
     start_time, end_time
         In seconds since the epoch; None before.
-    parting_words
+    detach_notice
         What is said when this process leaves the jobs to themselves.
 
     Raises
@@ -111,7 +111,9 @@ class Lifecycle:
         self._goal = goal
         self._has_pack = has_pack
         self._folder = spec.run_folder
-        self._answer_command: Callable[[messages.Steer], messages.Steered] | None = None
+        self._answer_command: Callable[[messages.CommandRequest], messages.CommandResult] | None = (
+            None
+        )
         self._prepare(spec)
 
     def __repr__(self) -> str:
@@ -123,12 +125,14 @@ class Lifecycle:
         self.managers = Managers.of(
             spec, self._scheduler, self._learners, self._fnames, has_pack=self._has_pack
         )
-        self.parting_words = PartingWords(self.name, self._folder.root)
+        self.detach_notice = DetachNotice(self.name, self._folder.root)
         self._outcome: Outcome | None = None
         self._is_to_end = asyncio.Event()
         self._has_asked_scheduler = threading.Event()
 
-    def answer_commands_by(self, answer: Callable[[messages.Steer], messages.Steered]) -> None:
+    def answer_commands_by(
+        self, answer: Callable[[messages.CommandRequest], messages.CommandResult]
+    ) -> None:
         """Have the commands of other processes answered, on the event loop, from `start` on."""
         self._answer_command = answer
 
@@ -362,7 +366,7 @@ class Lifecycle:
 
     def _listen(self) -> None:
         self.managers.database.listeners.add(
-            on_cancel=lambda: self._stop("cancelled"), on_steer=self._answer_command
+            on_cancel=lambda: self._stop("cancelled"), on_command=self._answer_command
         )
 
     # The task.
@@ -497,7 +501,7 @@ class Lifecycle:
         except AdaptiveSchedulerError as error:
             print(f"Run '{self.name}' has failed: {error}", file=sys.stderr)  # noqa: T201  nobody else tells
         if not self.task.done():
-            self.parting_words.say(event)
+            self.detach_notice.say(event)
             await self.managers.database.flushed(_LAST_FLUSH)
 
     async def _settled(self, task: concurrent.futures.Future[None]) -> None:

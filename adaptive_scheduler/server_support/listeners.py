@@ -17,7 +17,7 @@ class Listeners:
         self._on_change: list[Listener] = []
         self._on_hurry: list[Listener] = []
         self._on_cancel: list[Listener] = []
-        self._on_steer: Callable[[messages.Steer], messages.Steered] | None = None
+        self._on_command: Callable[[messages.CommandRequest], messages.CommandResult] | None = None
 
     def add(
         self,
@@ -25,7 +25,7 @@ class Listeners:
         on_change: Listener | None = None,
         on_hurry: Listener | None = None,
         on_cancel: Listener | None = None,
-        on_steer: Callable[[messages.Steer], messages.Steered] | None = None,
+        on_command: Callable[[messages.CommandRequest], messages.CommandResult] | None = None,
     ) -> None:
         """Have functions called from now on.
 
@@ -37,13 +37,13 @@ class Listeners:
             Called when a job seems to have ended.
         on_cancel
             Called when somebody outside of this process wants the run to end.
-        on_steer
+        on_command
             Steers the run as somebody outside of this process wants; there can be one.
         """
         self._on_change += [on_change] if on_change else []
         self._on_hurry += [on_hurry] if on_hurry else []
         self._on_cancel += [on_cancel] if on_cancel else []
-        self._on_steer = on_steer or self._on_steer
+        self._on_command = on_command or self._on_command
 
     def change(self) -> None:
         """Tell that something has changed."""
@@ -60,8 +60,10 @@ class Listeners:
         for listener in self._on_cancel:
             listener()
 
-    def steer(self, command: messages.Steer) -> messages.Steered:
-        """Have the run steered, and return what became of it."""
-        if self._on_steer is None:
-            return messages.Steered("There is no run manager that could do it.", is_refused=True)
-        return self._on_steer(command)
+    def answer_command(self, command: messages.CommandRequest) -> messages.CommandResult:
+        """Have a command done, and return what became of it."""
+        if self._on_command is None:
+            return messages.CommandResult(
+                "There is no run manager that could do it.", is_refused=True
+            )
+        return self._on_command(command)

@@ -44,7 +44,7 @@ class MessageHandler:
         Applies a record to the state, and puts it into the journal.
     on_cancel
         Called when somebody asks for the end of the run.
-    on_steer
+    on_command
         Does what else somebody wants of the run, and returns what became of it.
     """
 
@@ -53,13 +53,13 @@ class MessageHandler:
         watched: WatchedState,
         append: Callable[[events.AnyRecord], None],
         on_cancel: Callable[[], None],
-        on_steer: Callable[[messages.Steer], messages.Steered],
+        on_command: Callable[[messages.CommandRequest], messages.CommandResult],
     ) -> None:
         self._watched = watched
         self._state = watched.state
         self._append = append
         self._on_cancel = on_cancel
-        self._on_steer = on_steer
+        self._on_command = on_command
         #: The last request of each job, by id, and its answer.
         self._last: dict[str, tuple[messages.JobIdentity, int, messages.Answer]] = {}
         #: Versions of the package that jobs run, as far as that was said.
@@ -97,8 +97,8 @@ class MessageHandler:
             case messages.CancelRun():
                 self._on_cancel()
                 return messages.Accepted()
-            case messages.Steer():
-                return self._on_steer(message)
+            case messages.CommandRequest():
+                return self._on_command(message)
             case messages.Ping():
                 return messages.Accepted()
             case _:

@@ -31,7 +31,7 @@ class Look:
     queue: Mapping[str, QueuedJob]
 
 
-class SharedQueue:
+class QueuePoller:
     """The queue of one scheduler, and who wants to know of it. All of it is on the event loop."""
 
     def __init__(self) -> None:
@@ -75,19 +75,19 @@ class SharedQueue:
         return Look(asked_at, queue)
 
 
-class SharedQueues:
+class QueuePollers:
     """The queues of all schedulers that managers of this process use now."""
 
     def __init__(self) -> None:
-        self._queues: dict[Hashable, SharedQueue] = {}
+        self._queues: dict[Hashable, QueuePoller] = {}
 
-    def join(self, scheduler: BaseScheduler, listener: Listener) -> SharedQueue:
+    def join(self, scheduler: BaseScheduler, listener: Listener) -> QueuePoller:
         """Return the queue of a scheduler, and have a function called after each look at it."""
-        queue = self._queues.setdefault(scheduler.queue_key, SharedQueue())
+        queue = self._queues.setdefault(scheduler.queue_key, QueuePoller())
         queue.listeners.append(listener)
         return queue
 
-    def leave(self, queue: SharedQueue, listener: Listener) -> None:
+    def leave(self, queue: QueuePoller, listener: Listener) -> None:
         """Undo `join`; a queue of which nobody wants to know is forgotten."""
         queue.listeners.remove(listener)
         if not queue.listeners:

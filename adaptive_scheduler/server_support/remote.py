@@ -106,14 +106,18 @@ def _ask_manager(view: FolderView, command: Command, learners: Sequence[int] | N
         _ask(view, messages.CancelRun(me))
         return f"The manager of the run ({view.holder}) cancels it."
     meant = None if learners is None else tuple(learners)
-    answer = _ask(view, messages.Steer(me, command, meant))
-    if not isinstance(answer, messages.Steered) or answer.is_refused:
-        words = answer.words if isinstance(answer, messages.Steered) else "It does not know how."
+    answer = _ask(view, messages.CommandRequest(me, command, meant))
+    if not isinstance(answer, messages.CommandResult) or answer.is_refused:
+        words = (
+            answer.words if isinstance(answer, messages.CommandResult) else "It does not know how."
+        )
         raise AdaptiveSchedulerError(f"The manager of the run ({view.holder}) refuses: {words}")
     return f"{answer.words} (By the manager of the run, {view.holder}.)"
 
 
-def _ask(view: FolderView, message: messages.CancelRun | messages.Steer) -> messages.Answer:
+def _ask(
+    view: FolderView, message: messages.CancelRun | messages.CommandRequest
+) -> messages.Answer:
     """Ask the living manager of a run for something, and return its answer."""
 
     async def ask() -> messages.Answer | None:

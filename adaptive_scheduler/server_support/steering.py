@@ -85,15 +85,17 @@ class Steering:
             managers.jobs.choose_unwanted()
         return len(records)
 
-    def _answer(self, steer: messages.Steer) -> messages.Steered:
+    def _answer(self, request: messages.CommandRequest) -> messages.CommandResult:
         """Carry out the command of another process."""
         try:
-            wanted = None if steer.learners is None else self._checked(steer.learners)
-            n = self._command(steer.command, wanted)
-            is_about_learners = steer.command in ("retry", "cancel")
-            return messages.Steered(in_words(steer.command, n if is_about_learners else None))
+            wanted = None if request.learners is None else self._checked(request.learners)
+            n = self._command(request.command, wanted)
+            is_about_learners = request.command in ("retry", "cancel")
+            return messages.CommandResult(
+                in_words(request.command, n if is_about_learners else None)
+            )
         except AdaptiveSchedulerError as error:
-            return messages.Steered(str(error), is_refused=True)
+            return messages.CommandResult(str(error), is_refused=True)
 
     # After the end.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _EXIT_CODE_OF_INTERRUPT: Final = 130
 
 
-class PartingWords:
+class DetachNotice:
     """Says, once, how to come back to the jobs of a run.
 
     Parameters
@@ -82,7 +82,7 @@ def wait_for_end(
         else:
             watch(view, lambda s: bool(concurrent.futures.wait([task], s).done), timeout)
     except KeyboardInterrupt:
-        lifecycle.parting_words.say("Interrupted")
+        lifecycle.detach_notice.say("Interrupted")
         if is_interactive():
             raise
         raise SystemExit(_EXIT_CODE_OF_INTERRUPT) from None

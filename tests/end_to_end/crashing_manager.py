@@ -69,7 +69,7 @@ class Death:
             self.come()
 
 
-class Mortal(BaseScheduler):
+class Crashing(BaseScheduler):
     """Takes jobs, and the manager may die before or after."""
 
     def __init__(self, death: Death, *arguments: Any, **keywords: Any) -> None:
@@ -87,11 +87,11 @@ class Mortal(BaseScheduler):
         return job_ids
 
 
-class MortalQueue(Mortal, Played):
+class CrashingQueue(Crashing, Played):
     """Its jobs are played."""
 
 
-class MortalPBS(Mortal, PBS):
+class CrashingPBS(Crashing, PBS):
     """Its jobs run, and the manager may die after each look at them, too."""
 
     min_poll_interval = 0.2
@@ -105,17 +105,17 @@ class MortalPBS(Mortal, PBS):
         return jobs
 
 
-class MortalLocal(Mortal, Local):
+class CrashingLocal(Crashing, Local):
     """Its jobs run, on this machine."""
 
 
-def make_scheduler(kind: str, death: Death, folder: Path) -> Mortal:
+def make_scheduler(kind: str, death: Death, folder: Path) -> Crashing:
     """Return a scheduler whose jobs are "played", or run on "pbs" or "local"."""
     if kind == "pbs":
-        return MortalPBS(death, cores=1, executor_type="sequential")
+        return CrashingPBS(death, cores=1, executor_type="sequential")
     if kind == "local":
-        return MortalLocal(death, cores=1, max_cores=2, executor_type="sequential")
-    return MortalQueue(death, folder / "queue", max_cores=N_LEARNERS)
+        return CrashingLocal(death, cores=1, max_cores=2, executor_type="sequential")
+    return CrashingQueue(death, folder / "queue", max_cores=N_LEARNERS)
 
 
 def beset(death: Death, folder: Path) -> None:
@@ -181,9 +181,9 @@ def make_learners(folder: Path, *, are_noted: bool) -> list[adaptive.SequenceLea
     return [adaptive.SequenceLearner(function, list(range(N_POINTS))) for function in functions]
 
 
-def make_run(scheduler: Mortal, folder: Path) -> RunManager:
+def make_run(scheduler: Crashing, folder: Path) -> RunManager:
     """Return the run that all of these managers manage."""
-    learners = make_learners(folder, are_noted=not isinstance(scheduler, MortalQueue))
+    learners = make_learners(folder, are_noted=not isinstance(scheduler, CrashingQueue))
     return RunManager(
         scheduler,
         learners,

@@ -44,7 +44,9 @@ any_message = st.one_of(
     st.builds(messages.Failed, jobs, attempts, names, names),
     st.builds(messages.Released, jobs, attempts, names),
     st.builds(messages.CancelRun, jobs),
-    st.builds(messages.Steer, jobs, st.sampled_from(["pause", "retry"]), st.just((N_LEARNERS,))),
+    st.builds(
+        messages.CommandRequest, jobs, st.sampled_from(["pause", "retry"]), st.just((N_LEARNERS,))
+    ),
 )
 requests = st.builds(messages.Request, numbers, any_message)
 

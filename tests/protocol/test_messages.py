@@ -36,7 +36,7 @@ any_message = st.one_of(
     st.builds(messages.Released, jobs, attempts, names),
     st.builds(messages.CancelRun, jobs),
     st.builds(
-        messages.Steer,
+        messages.CommandRequest,
         jobs,
         st.sampled_from(get_args(messages.Command)),
         st.none() | st.lists(naturals, max_size=5).map(tuple),
@@ -49,7 +49,7 @@ answers = st.one_of(
         st.builds(kind)
         for kind in (messages.Accepted, messages.NothingLeft, messages.Superseded, messages.Stop)
     ),
-    st.builds(messages.Steered, names, st.booleans()),
+    st.builds(messages.CommandResult, names, st.booleans()),
 )
 requests = st.builds(messages.Request, sequence_numbers, any_message)
 replies = st.builds(messages.Reply, sequence_numbers, answers)
@@ -73,13 +73,13 @@ def test_no_message_is_missing_above():
         "Ping",
         "Released",
         "Status",
-        "Steer",
+        "CommandRequest",
     }
     assert {kind.__name__ for kind in get_args(messages.Answer)} == {
         "Accepted",
         "Assigned",
         "NothingLeft",
-        "Steered",
+        "CommandResult",
         "Stop",
         "Superseded",
     }

@@ -1,4 +1,4 @@
-"""What jobs ask for: one wish for all learners, or one for each."""
+"""What jobs ask for: one request for all learners, or one for each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from adaptive_scheduler.scheduler.resources import ResourceTable, clock_time
 from adaptive_scheduler.scheduler.slurm.resources import SlurmResources
 
 
-def table(**wishes):
-    return ResourceTable(Resources, wishes)
+def table(**requested):
+    return ResourceTable(Resources, requested)
 
 
 def test_one_value_serves_all_learners():

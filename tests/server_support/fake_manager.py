@@ -47,22 +47,22 @@ class Manager:
         self.journal = []
         self.now = 1000.0
         self.wants_cancel = 0
-        self.wishes = []
+        self.commands = []
         self.adopt(self._make_state())
 
     def adopt(self, state):
         self.state = state
         self.record = MemoryRecord(state, self._keep)
         self.handler = MessageHandler(
-            self.record.watched, self.record.append, self._cancel, self._steer
+            self.record.watched, self.record.append, self._cancel, self._command
         )
 
     def _cancel(self):
         self.wants_cancel += 1
 
-    def _steer(self, wish):
-        self.wishes.append(wish.command)
-        return messages.Steered(f"{len(self.wishes)} wishes")
+    def _command(self, request):
+        self.commands.append(request.command)
+        return messages.CommandResult(f"{len(self.commands)} commands")
 
     def _keep(self, record):
         self.journal.append(as_read(record))

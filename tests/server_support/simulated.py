@@ -113,7 +113,7 @@ class Simulation:
         self.state = RunState([0] * n_learners, max_fails=max_fails)
         self.record = MemoryRecord(self.state, self._keep)
         self.handler = MessageHandler(
-            self.record.watched, self.record.append, lambda: None, messages.Steered
+            self.record.watched, self.record.append, lambda: None, messages.CommandResult
         )
         self.random = random.Random(seed)
         self.journal_bytes = 0

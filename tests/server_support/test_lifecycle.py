@@ -19,7 +19,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.server_support.lifecycle import Lifecycle
 from adaptive_scheduler.server_support.steering import Steering
-from adaptive_scheduler.server_support.waiting import PartingWords
+from adaptive_scheduler.server_support.waiting import DetachNotice
 from tests.end_to_end.looking import records
 from tests.end_to_end.schedulers import Played
 from tests.waiting import PATIENCE, wait_until
@@ -208,9 +208,9 @@ def test_commands_of_other_processes_are_answered(site):
     life.start()
     me = messages.JobIdentity("shell")
     answer = life.managers.database.listeners.steer
-    assert not answer(messages.Steer(me, "pause")).is_refused
+    assert not answer(messages.CommandRequest(me, "pause")).is_refused
     assert life.managers.database.state.is_paused
-    refused = answer(messages.Steer(me, "cancel", (7,)))
+    refused = answer(messages.CommandRequest(me, "cancel", (7,)))
     assert refused.is_refused
     assert "no learner 7" in refused.words
 
@@ -230,7 +230,7 @@ def test_no_command_reaches_a_run_that_is_not_managed_here(site):
 
 
 def test_the_way_back_to_the_jobs_is_said_once(tmp_path, capsys):
-    words = PartingWords("sweep", tmp_path / "my run")
+    words = DetachNotice("sweep", tmp_path / "my run")
     words.say("Interrupted")
     words.say("The script ends")
     (line,) = capsys.readouterr().err.splitlines()

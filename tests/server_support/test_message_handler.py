@@ -431,10 +431,12 @@ def test_somebody_at_a_shell_may_cancel(manager, job):
 
 
 def test_somebody_at_a_shell_may_steer_and_hears_the_same_when_asking_again(manager, job):
-    pause = messages.Request(1, messages.Steer(messages.JobIdentity("shell of host:99"), "pause"))
-    assert manager.handler.handle(pause) == messages.Steered("1 wishes")
-    assert manager.handler.handle(pause) == messages.Steered("1 wishes")
-    assert manager.wishes == ["pause"]
+    pause = messages.Request(
+        1, messages.CommandRequest(messages.JobIdentity("shell of host:99"), "pause")
+    )
+    assert manager.handler.handle(pause) == messages.CommandResult("1 commands")
+    assert manager.handler.handle(pause) == messages.CommandResult("1 commands")
+    assert manager.commands == ["pause"]
     assert job.status() == messages.Accepted()
 
 

@@ -11,7 +11,7 @@ import pytest
 from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler import SLURM, Local
 from adaptive_scheduler.server_support import queue_poller
-from adaptive_scheduler.server_support.queue_poller import SharedQueues
+from adaptive_scheduler.server_support.queue_poller import QueuePollers
 from tests.waiting import PATIENCE
 
 
@@ -43,7 +43,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def queues():
-    return SharedQueues()
+    return QueuePollers()
 
 
 def ignore(asked_at):

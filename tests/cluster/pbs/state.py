@@ -139,7 +139,7 @@ class Server:
         job["comment"] = f"Job run at {when} on {vnodes(job)}"
         if array is not None and array["state"] == "Q":
             array.update(state="B", began=now, comment=f"Job Array Began at {when}")
-        start_keeper(self.folder, job["id"])
+        start_mom(self.folder, job["id"])
 
     def finish(self, job: Job, status: int | None, end: str) -> None:
         """Take note that a job has ended: by itself, or because it was deleted."""
@@ -218,7 +218,7 @@ def write_ssh(folder: Path) -> None:
     program.chmod(0o755)
 
 
-def start_keeper(folder: Path, job_id: str) -> None:
+def start_mom(folder: Path, job_id: str) -> None:
     """Start the process that runs a job."""
     subprocess.Popen(
         [folder / "bin" / "mom", job_id],
@@ -226,6 +226,6 @@ def start_keeper(folder: Path, job_id: str) -> None:
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=(folder / "keepers.log").open("a"),
+        stderr=(folder / "moms.log").open("a"),
         start_new_session=True,
     )
