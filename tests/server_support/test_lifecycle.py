@@ -207,7 +207,7 @@ def test_commands_of_other_processes_are_answered(site):
     Steering(life)
     life.start()
     me = messages.JobIdentity("shell")
-    answer = life.managers.database.listeners.steer
+    answer = life.managers.database.listeners.answer_command
     assert not answer(messages.CommandRequest(me, "pause")).is_refused
     assert life.managers.database.state.is_paused
     refused = answer(messages.CommandRequest(me, "cancel", (7,)))
