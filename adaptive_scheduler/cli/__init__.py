@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError
 from adaptive_scheduler.scheduler.registry import known_kinds
 from adaptive_scheduler.version import __version__
 
+__all__ = ["main", "make_parser"]
+
+#: Exit codes of a shell's command.
+_FAILED, _INTERRUPTED = 1, 130
 #: Lines of each log that ``logs`` shows by default.
 _LINES = 20
 #: Seconds that ``doctor`` waits for its job.
@@ -52,17 +56,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    status = _command(commands, "status", "commands", "show how far a run is, and what is wrong")
+    status = _command(commands, "status", "show how far a run is, and what is wrong")
     status.add_argument("--watch", action="store_true", help="again and again, until its end")
     _add_json(status)
 
-    runs = _command(
-        commands, "list", "commands", "list the runs in a folder and below", of_run=False
-    )
+    runs = _command(commands, "list", "list the runs in a folder and below", of_run=False)
     runs.add_argument("folder", type=Path, nargs="?", default=Path(), help="here by default")
     _add_json(runs)
 
-    logs = _command(commands, "logs", "commands", "show the ends of the jobs' logs and output")
+    logs = _command(commands, "logs", "show the ends of the jobs' logs and output")
     logs.add_argument("--learner", type=int, metavar="N", help="of the job that had learner N last")
     logs.add_argument("--failed", action="store_true", help="of learners that failed last time")
     logs.add_argument("--follow", action="store_true", help="and what is added, until the end")
@@ -70,17 +72,15 @@ def make_parser() -> argparse.ArgumentParser:
         "-n", "--lines", type=int, metavar="N", default=_LINES, help="of each file (%(default)s)"
     )
 
-    cancel = _command(commands, "cancel", "commands", "cancel a run and its jobs, which save first")
+    cancel = _command(commands, "cancel", "cancel a run and its jobs, which save first")
     _add_learners(cancel, "only these, which no job runs until they are retried")
 
-    _command(
-        commands, "pause", "commands", "submit no new jobs; those in the queue and running go on"
-    )
-    _command(commands, "resume", "commands", "submit jobs again")
-    retry = _command(commands, "retry", "commands", "try learners again that were given up")
+    _command(commands, "pause", "submit no new jobs; those in the queue and running go on")
+    _command(commands, "resume", "submit jobs again")
+    retry = _command(commands, "retry", "try learners again that were given up")
     _add_learners(retry, "only these")
 
-    attach = _command(commands, "attach", "commands", "manage a run in this shell, until its end")
+    attach = _command(commands, "attach", "manage a run in this shell, until its end")
     attach.add_argument("--again", action="store_true", help="also if it is over")
     attach.add_argument(
         "--take-over",
@@ -101,7 +101,6 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_doctor(commands: Any) -> None:
     doctor = _command(
         commands,
-        "doctor",
         "doctor",
         "check that runs will work here, with a tiny job; say what to do if not",
         of_run=False,
@@ -128,27 +127,16 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _command(
-    commands: Any, name: str, module: str, words: str, *, of_run: bool = True
+    commands: Any, name: str, words: str, *, of_run: bool = True
 ) -> argparse.ArgumentParser:
-    """Add a command, which the function of its name in a module of this package carries out."""
+    """Add a command, which the function ``do_{name}`` of this package carries out."""
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=words, description=f"{words[0].upper()}{words[1:]}."
     )
-    command.set_defaults(do=_later(module, name))
+    command.set_defaults(command=name, learner=None)
     if of_run:
         command.add_argument("folder", type=Path, help="the run folder, such as sweep-run")
     return command
-
-
-def _later(module: str, name: str) -> Callable[[argparse.Namespace], int | None]:
-    """Return a function that is imported when it is called: most commands are short."""
-
-    def do(options: argparse.Namespace) -> int | None:
-        found = import_module(f"adaptive_scheduler.cli.{module}")
-        code: int | None = getattr(found, f"do_{name}")(options)
-        return code
-
-    return do
 
 
 def _add_learners(command: argparse.ArgumentParser, words: str) -> None:
@@ -159,17 +147,14 @@ def _add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="for programs")
 
 
-__all__ = ["main", "make_parser"]
-
-#: Exit codes of a shell's command.
-_FAILED, _INTERRUPTED = 1, 130
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says, and return the exit code."""
     options = make_parser().parse_args(arguments)
     try:
-        code = options.do(options)
+        # Imported when it is called: most commands are short.
+        name = "doctor" if options.command == "doctor" else "commands"
+        module = import_module(f"adaptive_scheduler.cli.{name}")
+        code: int | None = getattr(module, f"do_{options.command}")(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads what is printed has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,6 @@ from adaptive_scheduler.server_support.terminal import RunDrawing
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from adaptive_scheduler.protocol.messages import Command
     from adaptive_scheduler.server_support.view import LearnerRow, RunView
 
 #: Seconds between two looks of ``--watch`` and ``--follow``.
@@ -210,31 +209,13 @@ def _follow(view: RunView, read: dict[Path, Position]) -> None:
 
 
 def do_cancel(options: argparse.Namespace) -> None:
-    """Cancel a run, or some of its learners."""
-    _command(options, "cancel", options.learner)
-
-
-def do_pause(options: argparse.Namespace) -> None:
-    """Have no new jobs submitted."""
-    _command(options, "pause")
-
-
-def do_resume(options: argparse.Namespace) -> None:
-    """Have jobs submitted again."""
-    _command(options, "resume")
-
-
-def do_retry(options: argparse.Namespace) -> None:
-    """Have learners tried again that were given up."""
-    _command(options, "retry", options.learner)
-
-
-def _command(
-    options: argparse.Namespace, command: Command, learners: Sequence[int] | None = None
-) -> None:
+    """Do what the command says with a run, or with some of its learners."""
     from adaptive_scheduler.server_support.remote import command_run
 
-    print(command_run(options.folder, command, learners))
+    print(command_run(options.folder, options.command, options.learner))
+
+
+do_pause = do_resume = do_retry = do_cancel
 
 
 def do_attach(options: argparse.Namespace) -> None:

@@ -46,7 +46,6 @@ from adaptive_scheduler.scheduler.script import (
     exports,
     local_mpiexec,
     render_script,
-    words,
 )
 
 if TYPE_CHECKING:
@@ -291,8 +290,11 @@ class BaseScheduler(abc.ABC):
                 f"{type(self).__name__} has no options that `extra_scheduler` could set; leave "
                 f"it out. It was given {list(resources.extra_scheduler)}."
             )
-        if not self.is_local:
-            check_on_path(self.submit_cmd, type(self).__name__)
+        if not self.is_local and shutil.which(self.submit_cmd) is None:
+            raise InvalidInputError(
+                f"There is no {self.submit_cmd} on PATH: this is no machine from which jobs are "
+                f"submitted to {type(self).__name__}. Log in to one, or use `scheduler.Local`."
+            )
 
     def describe_site(self) -> list[str]:
         """Return what jobs can have here, in lines for people; by default nothing is known.
@@ -365,12 +367,18 @@ class BaseScheduler(abc.ABC):
 
     def failure_of(self, answer: Finished, batch: Batch) -> SchedulerError:
         """Return the error for a submission that has failed: a refusal, or doubt."""
-        return submission_error(
-            answer.complaint,
-            batch,
-            command=self.submit_cmd,
-            doubtful=self.doubtful,
-            hints=self.hints,
+        words = answer.complaint.partition("\nusage:")[0]  # a list of all options may follow
+        quoted = textwrap.indent(words, "    ")
+        if any(phrase in words for phrase in self.doubtful):
+            return SchedulerUnavailableError(
+                f"It is not known whether {self.submit_cmd} has submitted jobs of "
+                f"'{batch.job_name}':\n{quoted}"
+            )
+        hint = next((hint for phrase, hint in self.hints.items() if phrase in words), "")
+        jobs = counted(len(batch.numbers), "job")
+        return SubmissionRejectedError(
+            f"{self.submit_cmd} refused the jobs of '{batch.job_name}' ({jobs}, "
+            f"{batch.resources}):\n{quoted}\nScript: {batch.script_path}. {hint}".rstrip()
         )
 
     def queue(self, *, me_only: bool = True) -> dict[str, QueuedJob]:
@@ -399,11 +407,15 @@ class BaseScheduler(abc.ABC):
         failures = []
         for command in self.cancel_commands(job_ids):
             try:
-                self.commands.ask(command, harmless=self.not_to_cancel)
+                self.cancel_with(command)
             except SchedulerUnavailableError as error:
                 failures.append(error)
         if failures:
             raise failures[0]
+
+    def cancel_with(self, command: Sequence[str]) -> None:
+        """Run one of `cancel_commands`; raises as `cancel_ids`."""
+        self.commands.ask(command, harmless=self.not_to_cancel)
 
     def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
         """Return how jobs that are gone from the queue have ended.
@@ -559,7 +571,7 @@ class BaseScheduler(abc.ABC):
 
     def _mpiexec(self) -> list[str]:
         if self.mpiexec_executable is not None:
-            return words(self.mpiexec_executable)
+            return shlex.split(self.mpiexec_executable)
         return self.default_mpiexec()
 
     def _with_launcher(
@@ -686,21 +698,6 @@ class BaseScheduler(abc.ABC):
         )
 
 
-def check_on_path(command: str, system: str) -> None:
-    """Check that the command that submits jobs to a system is here.
-
-    Raises
-    ------
-    InvalidInputError
-        If it isn't.
-    """
-    if shutil.which(command) is None:
-        raise InvalidInputError(
-            f"There is no {command} on PATH: this is no machine from which jobs are submitted to "
-            f"{system}. Log in to one, or use `scheduler.Local`."
-        )
-
-
 def make_log_folder(batch: Batch) -> None:
     """Make the folder for the output of jobs: schedulers make none, and such jobs fail or hang.
 
@@ -729,39 +726,6 @@ def own_umask() -> int | None:
             if line.startswith("Umask:"):
                 return int(line.split()[1], 8)
     return None
-
-
-def submission_error(
-    words: str, batch: Batch, *, command: str, doubtful: Iterable[str], hints: Mapping[str, str]
-) -> SchedulerError:
-    """Return the error for a submission that has failed.
-
-    Parameters
-    ----------
-    words
-        What the scheduler said.
-    batch
-        What was to be submitted.
-    command
-        The name of the command that was to do it.
-    doubtful
-        Phrases after which the jobs may exist, or may be taken at another time.
-        After all other words they were refused.
-    hints
-        What to do, by phrases of a refusal; the first that occurs counts.
-    """
-    words = words.partition("\nusage:")[0]  # a list of all options may follow
-    quoted = textwrap.indent(words, "    ")
-    if any(phrase in words for phrase in doubtful):
-        return SchedulerUnavailableError(
-            f"It is not known whether {command} has submitted jobs of '{batch.job_name}':\n{quoted}"
-        )
-    hint = next((hint for phrase, hint in hints.items() if phrase in words), "")
-    jobs = counted(len(batch.numbers), "job")
-    return SubmissionRejectedError(
-        f"{command} refused the jobs of '{batch.job_name}' ({jobs}, {batch.resources}):\n"
-        f"{quoted}\nScript: {batch.script_path}. {hint}".rstrip()
-    )
 
 
 #: Seconds until jobs that are still there are cancelled again. Schedulers give

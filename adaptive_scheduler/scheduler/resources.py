@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -57,9 +58,7 @@ class Resources:
 
     def __post_init__(self) -> None:
         for name in ("cores", "num_threads"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidInputError(f"`{name}` is a positive whole number, not {value!r}.")
+            check_count(name, getattr(self, name))
         if self.executor_type not in get_args(EXECUTOR_TYPES):
             known = ", ".join(get_args(EXECUTOR_TYPES))
             raise InvalidInputError(
@@ -94,6 +93,26 @@ class Resources:
         if not isinstance(resources, cls):
             raise InvalidInputError(f"These are no {cls.__name__}: {resources!r}.")
         return resources
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise `InvalidInputError` unless a value is a positive whole number."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidInputError(f"`{name}` is a positive whole number, not {value!r}.")
+
+
+def words_of(option: str) -> list[str]:
+    """Return the words of an option in `extra_scheduler`.
+
+    Raises
+    ------
+    InvalidInputError
+        If a quote in it is never closed.
+    """
+    try:
+        return shlex.split(option)
+    except ValueError as error:
+        raise InvalidInputError(f"`extra_scheduler` has {option!r}: {error}.") from error
 
 
 def clock_time(time: str | float | timedelta) -> str:

@@ -150,11 +150,6 @@ def srun_for_mpi(python_executable: str) -> list[str]:
 KEEP_OTHERS = ("--kill-on-bad-exit=0", "--wait=0")
 
 
-def words(command: str) -> list[str]:
-    """Return the words of a command that a user has typed."""
-    return shlex.split(command)
-
-
 @lru_cache
 def _mpi_version(python_executable: str) -> str:
     command = [python_executable, "-m", "mpi4py", "--mpi-lib-version"]

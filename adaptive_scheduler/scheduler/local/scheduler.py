@@ -20,7 +20,7 @@ from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, Queu
 from adaptive_scheduler.scheduler.jobs import Phase, queued_job
 from adaptive_scheduler.scheduler.local.client import ask, ask_if_used
 from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, Message, Spool, open_spool
-from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
+from adaptive_scheduler.scheduler.resources import PerLearner, Resources, check_count, seconds_of
 from adaptive_scheduler.scheduler.script import JobVariables
 
 #: Seconds between SIGTERM and SIGKILL when a job has to end.
@@ -95,9 +95,11 @@ class Local(BaseScheduler):
         kill_wait: float = KILL_WAIT,
         **keywords: Any,
     ) -> None:
-        if max_cores is not None and not _is_number(max_cores, int, 1):
-            raise InvalidInputError(f"`max_cores` is a positive whole number, not {max_cores!r}.")
-        if not _is_number(kill_wait, int | float, 0):
+        if max_cores is not None:
+            check_count("max_cores", max_cores)
+        seconds: object = kill_wait
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not (is_number and kill_wait >= 0):
             raise InvalidInputError(f"`kill_wait` is a number of seconds, not {kill_wait!r}.")
         self.max_cores = max_cores
         self.kill_wait = kill_wait
@@ -240,10 +242,6 @@ class LocalMockScheduler(Local):
                 stacklevel=2,
             )
         super().__init__(cores, **keywords)
-
-
-def _is_number(value: object, kind: Any, least: int) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool) and value >= least
 
 
 def _as_utf8(path: str | Path) -> str:

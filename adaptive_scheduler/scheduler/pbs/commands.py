@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
-from adaptive_scheduler.errors import SchedulerUnavailableError
 from adaptive_scheduler.scheduler.base import own_umask
 from adaptive_scheduler.scheduler.command import Commands, Finished
 from adaptive_scheduler.scheduler.jobs import Batch, JobArray
@@ -358,15 +357,21 @@ def read_mark(path: str) -> Mark | None:
 # Deleting.
 
 
-def delete(commands: Commands, job_ids: Sequence[str], *, can_force: bool) -> None:
-    """Ask PBS to end jobs.
+def delete_commands(job_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the commands that delete jobs, arrays and members of arrays."""
+    for start in range(0, len(job_ids), IDS_PER_CALL):
+        yield ["qdel", *job_ids[start : start + IDS_PER_CALL]]
+
+
+def delete(commands: Commands, command: Sequence[str], *, can_force: bool) -> None:
+    """Ask PBS to end some jobs; those that it doesn't know are no error.
 
     Parameters
     ----------
     commands
         What runs qdel.
-    job_ids
-        Of jobs, arrays and members of arrays; those that PBS doesn't know are no error.
+    command
+        One of `delete_commands`.
     can_force
         Whether qdel knows ``-W force``, with which the server lets go of jobs
         whose nodes don't answer.
@@ -374,20 +379,9 @@ def delete(commands: Commands, job_ids: Sequence[str], *, can_force: bool) -> No
     Raises
     ------
     SchedulerUnavailableError
-        If it is not known whether it will. All jobs were asked for then, too.
+        If it is not known whether it will.
     """
-    failures = []
-    for start in range(0, len(job_ids), IDS_PER_CALL):
-        try:
-            _delete_some(commands, job_ids[start : start + IDS_PER_CALL], can_force=can_force)
-        except SchedulerUnavailableError as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
-
-
-def _delete_some(commands: Commands, job_ids: Sequence[str], *, can_force: bool) -> None:
-    answer = commands.look(("qdel", *job_ids))
+    answer = commands.look(command)
     lost = _lost(answer.stderr) if can_force else []
     if lost:
         commands.ask(("qdel", "-W", "force", *lost), harmless=NOT_TO_CANCEL)

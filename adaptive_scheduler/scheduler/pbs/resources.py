@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableErr
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.scheduler.command import Commands
 from adaptive_scheduler.scheduler.pbs.queue import Attributes, parse_records
-from adaptive_scheduler.scheduler.resources import Resources, seconds_of
+from adaptive_scheduler.scheduler.resources import Resources, check_count, seconds_of, words_of
 
 #: A unit must be said: numbers alone are bytes to PBS, and megabytes to Slurm.
 _MEMORY = re.compile(r"(\d+) *(?:([kmgtp])i?b?|b)", re.IGNORECASE | re.ASCII)
@@ -88,11 +87,10 @@ class PbsResources(Resources):
             _check_option(option)
 
     def _check_nodes(self) -> None:
-        cores: object = self.cores_per_node
+        cores = self.cores_per_node
         if cores is None:
             return
-        if not isinstance(cores, int) or isinstance(cores, bool) or cores < 1:
-            raise InvalidInputError(f"`cores_per_node` is a positive whole number, not {cores!r}.")
+        check_count("cores_per_node", cores)
         if self.is_on_one_node and self.cores > cores:
             raise InvalidInputError(
                 f"A job with the executor {self.executor_type!r} can use one node only, with "
@@ -188,15 +186,8 @@ def _memory(value: object) -> str:
     return f"{match[1]}{(match[2] or '').lower()}b"
 
 
-def _words(option: str) -> list[str]:
-    try:
-        return shlex.split(option)
-    except ValueError as error:
-        raise InvalidInputError(f"`extra_scheduler` has {option!r}: {error}.") from error
-
-
 def _check_option(option: str) -> None:
-    words = _words(option)
+    words = words_of(option)
     if not words or not words[0].startswith("-"):
         raise InvalidInputError(
             f"`extra_scheduler` holds options such as '-l walltime=01:00:00', not {option!r}."
@@ -217,7 +208,7 @@ def _says_size(option: str) -> bool:
 
 def _listed(option: str) -> str:
     """Return what an option asks for with ``-l``; nothing if it is another one."""
-    words = _words(option)
+    words = words_of(option)
     return (words[0][2:] or " ".join(words[1:2])) if words[0].startswith("-l") else ""
 
 

@@ -228,16 +228,13 @@ class PBS(BaseScheduler):
             return queue_of(self._listing.of_all())
         return queue_of(self._listing.of_mine(is_torque=self._site.is_torque))
 
-    def cancel_ids(self, job_ids: Collection[str]) -> None:
-        """Ask PBS to end these jobs; ids that it doesn't know are no error.
+    def cancel_commands(self, job_ids: Collection[str]) -> Iterator[list[str]]:
+        """Yield the calls of qdel that end jobs; ids that can't be are left out."""
+        return commands.delete_commands(ours(job_ids))
 
-        Raises
-        ------
-        SchedulerUnavailableError
-            If it is not known whether it will.
-        """
-        can_force = not self._site.is_torque
-        commands.delete(self.commands, ours(job_ids), can_force=can_force)
+    def cancel_with(self, command: Sequence[str]) -> None:
+        """Run one of `cancel_commands`, and let go of jobs whose nodes don't answer."""
+        commands.delete(self.commands, command, can_force=not self._site.is_torque)
 
     def ends(self, job_ids: Collection[str]) -> dict[str, JobEnd]:
         """Return how jobs have ended; those of which nothing is known are left out.

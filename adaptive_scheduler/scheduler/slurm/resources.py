@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 
 from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.scheduler.command import Commands
-from adaptive_scheduler.scheduler.resources import Resources
+from adaptive_scheduler.scheduler.resources import Resources, check_count, words_of
 from adaptive_scheduler.scheduler.slurm.commands import slurm_commands
 
 #: Options that would make sbatch speak to clusters at which nobody looks.
@@ -68,7 +67,7 @@ class SlurmResources(Resources):
             raise InvalidInputError(f"`exclusive` is True or False, not {self.exclusive!r}.")
         super().__post_init__()
         for option in self.extra_scheduler:
-            _check_quotes(option)
+            words_of(option)  # raises if they are none
             if _OTHER_CLUSTERS.match(option):
                 raise InvalidInputError(
                     f"`extra_scheduler` has {option!r}, but jobs on other clusters can't be "
@@ -83,8 +82,8 @@ class SlurmResources(Resources):
     def _check_size(self) -> None:
         for name in ("nodes", "cores_per_node"):
             value = getattr(self, name)
-            if value is not None and not _is_count(value):
-                raise InvalidInputError(f"`{name}` is a positive whole number, not {value!r}.")
+            if value is not None:
+                check_count(name, value)
         if self.nodes is None and self.cores_per_node is not None:
             raise InvalidInputError("`cores_per_node` needs `nodes`, too.")
         if self.nodes is None and self.cores == 0:
@@ -129,17 +128,6 @@ class SlurmResources(Resources):
     def __str__(self) -> str:
         partition = "" if self.partition is None else f", partition {self.partition!r}"
         return f"{super().__str__()}{partition}"
-
-
-def _check_quotes(option: str) -> None:
-    try:
-        shlex.split(option)
-    except ValueError as error:
-        raise InvalidInputError(f"`extra_scheduler` has {option!r}: {error}.") from error
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 #: Slurm's own defaults, for sites whose configuration can't be read.
