@@ -17,7 +17,7 @@ from adaptive_scheduler._common.revalidate import revalidate
 #: Bytes that are read at once from the end of a file.
 _BLOCK = 1 << 16
 #: Bytes of a line without an end that are kept back; progress bars write such lines.
-LONGEST_LINE: Final = 1 << 20
+_LONGEST_LINE: Final = 1 << 20
 #: Bytes of its first line by which a file is told from another one in its place.
 _HEAD: Final = 256
 
@@ -102,7 +102,7 @@ def read_new_lines(
         file.seek(start)
         data = file.read(end - start)
     whole = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-    if len(data) - whole > LONGEST_LINE:
+    if len(data) - whole > _LONGEST_LINE:
         whole = len(data)
     begin = data.find(b"\n") + 1 if is_cut else 0
     lines = data[begin:whole].decode(errors="replace").splitlines()
@@ -115,7 +115,7 @@ def last_lines(path: Path, n_lines: int) -> str:
     try:
         with _open(path) as file:
             position = file.seek(0, os.SEEK_END)
-            while position > 0 and len(data) < LONGEST_LINE and data.count(b"\n") <= n_lines:
+            while position > 0 and len(data) < _LONGEST_LINE and data.count(b"\n") <= n_lines:
                 size = min(_BLOCK, position)
                 position = file.seek(position - size)
                 data = file.read(size) + data

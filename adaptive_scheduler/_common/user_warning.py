@@ -8,7 +8,7 @@ import warnings
 _PACKAGE = __name__.partition(".")[0]
 
 
-def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+def warn_user(message: str) -> None:
     """Warn, and show the line outside of this package from which it was called."""
     level = 1
     frame = inspect.currentframe()
@@ -16,4 +16,4 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
         frame = frame.f_back
         level += 1
     # In a thread of ours there is no such line: Python shows one of its own.
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(message, UserWarning, stacklevel=level)

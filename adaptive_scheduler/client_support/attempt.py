@@ -157,7 +157,7 @@ class AttemptRun:
         lost = asyncio.wrap_future(executor.lost)
         executor.on_first_result = self._workers.note_first_result
         npoints_start = self._learner.npoints
-        runner = start_runner(
+        runner = _start_runner(
             self._learner, self._spec.goal_function, executor, self._spec.runner_kwargs or {}
         )
         try:
@@ -170,7 +170,7 @@ class AttemptRun:
                 interrupt: Interrupt = next(sign.result() for sign in signs if sign.done())
                 return interrupt
         finally:
-            await stop_runner(runner)
+            await _stop_runner(runner)
             executor.close()
             lost.cancel()
             if self._workers.broken and not self._interrupted.done():
@@ -273,7 +273,7 @@ class AttemptRun:
         )
 
 
-def start_runner(
+def _start_runner(
     learner: BaseLearner,
     goal: Callable[[BaseLearner], bool],
     executor: FunctionExecutor,
@@ -287,7 +287,7 @@ def start_runner(
         return AsyncRunner(learner, goal=goal, executor=executor, **options)
 
 
-async def stop_runner(runner: AsyncRunner) -> None:
+async def _stop_runner(runner: AsyncRunner) -> None:
     """Stop a runner, if it still runs, and tell its learner what has come in meanwhile."""
     runner.cancel()
     await asyncio.wait([runner.task])  # whoever watches the task has its exception

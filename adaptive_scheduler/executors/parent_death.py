@@ -24,7 +24,7 @@ def end_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def tie_forks() -> None:
+def _tie_forks() -> None:
     """Have all that this process forks end with it, and what these fork with them."""
     parent = os.getpid()
 
@@ -38,7 +38,7 @@ def tie_forks() -> None:
 
 def main() -> None:
     """Run a module as a program, with all that it forks tied to it."""
-    tie_forks()
+    _tie_forks()
     multiprocessing.set_start_method("fork")  # a fork server would not be tied
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -30,7 +30,7 @@ from adaptive_scheduler.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LRUCachedCallable", "SharedFolder", "shared_memory_cache"]
+__all__ = ["LRUCachedCallable", "_SharedFolder", "shared_memory_cache"]
 
 #: Begins the names of files that are being written.
 _UNFINISHED = "."
@@ -39,7 +39,7 @@ _UNFINISHED = "."
 _CANT_PICKLE = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
 
 
-class SharedFolder:
+class _SharedFolder:
     """A temporary folder that holds values by key, the same for all processes with its token.
 
     What can't be written, is gone, or may be another user's, is as if it had never been
@@ -187,7 +187,7 @@ class LRUCachedCallable:
             function,
             max_size,
             with_cloudpickle=with_cloudpickle,
-            folder=SharedFolder(secrets.token_hex(16)),
+            folder=_SharedFolder(secrets.token_hex(16)),
         )
         self._folder.make(owner=self)
 
@@ -197,7 +197,7 @@ class LRUCachedCallable:
         max_size: int,
         *,
         with_cloudpickle: bool,
-        folder: SharedFolder,
+        folder: _SharedFolder,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -280,7 +280,7 @@ class LRUCachedCallable:
             function,
             state["max_size"],
             with_cloudpickle=state["with_cloudpickle"],
-            folder=SharedFolder(state["token"]),
+            folder=_SharedFolder(state["token"]),
         )
         # Not for this copy alone: a worker gets a new one with every call.
         self._folder.make(owner=None)

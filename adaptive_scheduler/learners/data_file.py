@@ -113,7 +113,7 @@ class DataFile:
                 "memory (or a higher sys.setrecursionlimit). The file was left as it is."
             ) from error
         except OSError as error:
-            raise file_error(self.name, "read", "It was left as it is", error) from error
+            raise _file_error(self.name, "read", "It was left as it is", error) from error
         except UntrustedFileError as error:
             raise DataFileError(f"{error} The file was left as it is.") from error
         if found and was_empty:
@@ -139,7 +139,7 @@ class DataFile:
             try:
                 n_bytes += self._write(path, content, make_folders=make_folders)
             except OSError as error:
-                raise file_error(
+                raise _file_error(
                     self._named(path), "saved", "What was saved before is still there", error
                 ) from error
         self._last_number = changed.number
@@ -179,7 +179,7 @@ class DataFile:
             kept_as = _move_aside(self.path)
         except OSError as error:
             done = f"It is unreadable ({reason}) and stays where it is"
-            raise file_error(self.name, "moved aside", done, error) from error
+            raise _file_error(self.name, "moved aside", done, error) from error
         return SetAside(str(self.name), str(self._named(kept_as)), reason)
 
     def _named(self, path: Path) -> Path:
@@ -207,7 +207,7 @@ def _move_aside(path: Path) -> Path:
             raise
 
 
-def file_error(path: Path, what: str, consequence: str, error: OSError) -> DataFileError:
+def _file_error(path: Path, what: str, consequence: str, error: OSError) -> DataFileError:
     """Say what could not be done with `path`, what that means, and what to do."""
     words = os.strerror(error.errno) if error.errno else str(error)
     advice = _ADVICE.get(error.errno or 0, "Check that the file system works.")

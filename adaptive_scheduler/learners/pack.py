@@ -336,7 +336,7 @@ def write_pack(
     """
     first_calls = initializer_of_each(learners, fnames, initializers)
     project = project or Project.here()
-    safe = safe_to_empty(learners, project.resolve_all(fnames))
+    safe = _safe_to_empty(learners, project.resolve_all(fnames))
     files = SourceFiles()
 
     def blobs() -> Iterator[bytes]:
@@ -407,7 +407,7 @@ def replace_learner(
     pack = Pack(path)
     old = pack.read(index)
     project = project or Project.at(pack.folder)
-    (safe,) = safe_to_empty([learner], [project.resolve(old.fname)])
+    (safe,) = _safe_to_empty([learner], [project.resolve(old.fname)])
     files = SourceFiles()
     new = _blob(empty_copy(learner) if safe else learner, old.fname, old.initializer, index, files)
     with open_pack(Path(path)) as file:
@@ -461,7 +461,7 @@ def empty_copy(learner: BaseLearner) -> BaseLearner:
     return copy if _kinds(copy) == _kinds(learner) else learner
 
 
-def safe_to_empty(learners: Sequence[BaseLearner], fnames: Sequence[AnyFname]) -> list[bool]:
+def _safe_to_empty(learners: Sequence[BaseLearner], fnames: Sequence[AnyFname]) -> list[bool]:
     """Say for each learner whether its points are on disk, as far as the names of files tell."""
     paths = [
         fname_to_paths(fname) if learner.npoints else []
