@@ -31,6 +31,7 @@ MAY_KNOW = {
     "futures": _DATA | {"executors", "run_folder", "scheduler", "server_support"},
     "cli": _DATA | {"run_folder", "scheduler", "server_support"},
     "widgets": _DATA | {"run_folder", "scheduler", "server_support"},
+    "utils": _BASE | {"executors", "learners"},
 }
 #: What knows more, and why: a module, and the room that it knows.
 EXCEPTIONS = {
@@ -40,6 +41,20 @@ EXCEPTIONS = {
     # How loky starts its workers is one of the parameters of a run.
     ("run_folder.options", "executors"),
     ("run_folder.spec", "executors"),
+}
+#: Rooms that are imported only when a method that displays is called.
+LAZY = {"widgets"}
+#: What of a manager's insides those who show a run must not touch.
+INSIDES = {
+    "_lifecycle",
+    "database_manager",
+    "event_loop",
+    "handler",
+    "job_manager",
+    "kill_manager",
+    "monitor",
+    "reconciler",
+    "record",
 }
 #: What those who show a run may know of the manager's side, and what for.
 SHOWN = {
@@ -96,7 +111,7 @@ def name_of(path):
 
 def test_all_rooms_are_listed():
     rooms = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("__")}
-    assert rooms - {"py", "utils"} == MAY_KNOW.keys()
+    assert rooms - {"py"} == MAY_KNOW.keys()
 
 
 @pytest.mark.parametrize("room", MAY_KNOW)
@@ -120,12 +135,31 @@ def test_who_shows_a_run_knows_nothing_of_its_managers(room):
     assert found == SHOWN[room].keys()
 
 
-def test_no_widget_reaches_through_the_view():
-    managers = ("database_manager", "job_manager", "kill_manager", "event_loop", "monitor")
-    for path in modules("widgets"):
-        names = {
-            node.attr
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Attribute)
+@pytest.mark.parametrize("room", sorted(MAY_KNOW.keys() - LAZY))
+def test_what_displays_is_imported_when_it_is_asked_for(room):
+    for path in modules(room):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+        late = {id(node) for function in functions for node in ast.walk(function)}
+        early = {
+            node.module.split(".")[1]
+            for node in statements(tree)
+            if isinstance(node, ast.ImportFrom)
+            and (node.module or "").startswith(f"{NAME}.")
+            and id(node) not in late
         }
-        assert not names.intersection(managers), path
+        assert not early & LAZY, path
+
+
+def showing():
+    """Return the modules that show a run."""
+    others = ("terminal", "waiting", "multi_run_manager")
+    sides = [PACKAGE / "server_support" / f"{name}.py" for name in others]
+    return [*modules("widgets"), *modules("cli"), *sides]
+
+
+@pytest.mark.parametrize("path", showing(), ids=name_of)
+def test_nobody_who_shows_a_run_reaches_through_its_view(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not names & INSIDES
