@@ -29,8 +29,3 @@ def test_it_shows_the_line_outside_of_the_package(what, words, tmp_path, monkeyp
     with pytest.warns(UserWarning, match=words) as warned:
         what()
     assert {warning.filename for warning in warned} == {__file__}
-
-
-def test_it_may_be_of_another_kind():
-    with pytest.warns(DeprecationWarning, match="old"):
-        warn_user("old", DeprecationWarning)
