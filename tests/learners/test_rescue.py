@@ -53,7 +53,8 @@ class Own(adaptive.SequenceLearner):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "rescue"
 
 
