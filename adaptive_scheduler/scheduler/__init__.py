@@ -1,4 +1,19 @@
-"""Queueing systems: submit jobs, list them, cancel them."""
+"""Queueing systems: submit jobs, list them, cancel them.
+
+=========== ===================================================================
+module      subject
+=========== ===================================================================
+`base`      what every scheduler does, and what one for another system says
+`command`   running the commands of a system, with time limits
+`jobs`      jobs as they are handed to a scheduler, and as it shows them
+`resources` what a job asks for, for one learner or for many
+`script`    the text of a job script, and how the job starts and is warned
+`registry`  schedulers by their short names, and the one of this machine
+`slurm`     Slurm: what jobs ask for, commands, queue
+`pbs`       OpenPBS, PBS Professional and Torque, in the same parts
+`local`     one machine: a daemon that starts jobs, and a supervisor for each
+=========== ===================================================================
+"""
 
 from __future__ import annotations
 

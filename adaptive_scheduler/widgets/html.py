@@ -148,8 +148,12 @@ def _facts(info: RunInfo) -> str:
     facts = [
         ("time left", span(info.time_left), ""),
         ("elapsed", span(info.elapsed_time), ""),
-        ("points", f"{info.npoints:,}", _rate(info)),
-        ("jobs", "none" if info.is_over else f"{info.jobs_running:,}", _running(info)),
+        ("points", f"{info.npoints:,}", f"{short_number(info.rate)}/s" if info.rate else ""),
+        (
+            "jobs",
+            "none" if info.is_over else f"{info.jobs_running:,}",
+            "" if info.is_over else "running",
+        ),
         ("core-hours", _core_hours(info.core_hours), ""),
         ("CPU per job", percent(info.cpu), "of a core"),
         ("memory per job", percent(info.memory), "of the node"),
@@ -169,14 +173,6 @@ def _fact(name: str, value: str, note: str) -> str:
 
 def _core_hours(hours: float) -> str:
     return f"&lt; {_LITTLE}" if 0 < hours < _LITTLE else short_number(hours)
-
-
-def _rate(info: RunInfo) -> str:
-    return f"{short_number(info.rate)}/s" if info.rate else ""
-
-
-def _running(info: RunInfo) -> str:
-    return "" if info.is_over else "running"
 
 
 def _jobs(info: RunInfo) -> str:
