@@ -75,13 +75,15 @@ def make_parser() -> argparse.ArgumentParser:
     cancel = _command(commands, "cancel", "cancel a run and its jobs, which save first")
     _add_learners(cancel, "only these, which no job runs until they are retried")
 
-    _command(commands, "pause", "submit no new jobs; those in the queue and running go on")
-    _command(commands, "resume", "submit jobs again")
+    pause = _command(commands, "pause", "submit no new jobs; those in the queue and running go on")
+    resume = _command(commands, "resume", "submit jobs again")
     retry = _command(commands, "retry", "try learners again that were given up")
     _add_learners(retry, "only these")
 
     attach = _command(commands, "attach", "manage a run in this shell, until its end")
-    attach.add_argument("--again", action="store_true", help="also if it is over")
+    attach.add_argument(
+        "--again", action="store_true", help="also if it is over, or a copy that was never started"
+    )
     attach.add_argument(
         "--take-over",
         action="store_true",
@@ -93,6 +95,13 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also the run of another user; that runs as you what they have put there",
     )
+    for command in (cancel, pause, resume, retry, attach):
+        command.add_argument(
+            "--moved",
+            action="store_true",
+            help="the run was moved here from a place that can't be looked at; only if you know "
+            "that this is no copy",
+        )
 
     _add_doctor(commands)
     return parser

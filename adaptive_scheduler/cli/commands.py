@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from adaptive_scheduler._common.tail import Position, last_lines
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError, RunFolderLockedError
 from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.run_folder.project import Standing
 from adaptive_scheduler.server_support.folder_view import FolderView
 from adaptive_scheduler.server_support.info import RunInfo, as_text, stamp_of
 from adaptive_scheduler.server_support.terminal import RunDrawing
@@ -212,7 +213,8 @@ def do_cancel(options: argparse.Namespace) -> None:
     """Do what the command says with a run, or with some of its learners."""
     from adaptive_scheduler.server_support.remote import command_run
 
-    print(command_run(options.folder, options.command, options.learner))
+    folder, learners = options.folder, options.learner
+    print(command_run(folder, options.command, learners, moved=options.moved))
 
 
 do_pause = do_resume = do_retry = do_cancel
@@ -222,14 +224,19 @@ def do_attach(options: argparse.Namespace) -> None:
     """Manage a run until it is over; exit with 1 if it fails."""
     from adaptive_scheduler.server_support.run_manager import RunManager
 
-    run = RunManager.attach(options.folder, take_over=options.take_over, trust=options.trust)
+    run = RunManager.attach(
+        options.folder, take_over=options.take_over, trust=options.trust, moved=options.moved
+    )
     if not run.is_started:
         if manager := run.view.info().manager:
             raise RunFolderLockedError(
                 f"The run is managed by {manager}. Look at it: adaptive-scheduler status --watch"
             )
         if not options.again:
-            print(f"The run is {run.status()}. Say --again to go on with it.")
+            what = f"The run is {run.status()}."
+            if run.spec.standing is Standing.COPIED:
+                what = f"This is a copy of the run in '{run.spec.recorded_root}'."
+            print(f"{what} Say --again to go on with it.")
             return
         run.start()
     run.wait(quiet=False)

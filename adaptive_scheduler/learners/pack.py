@@ -257,13 +257,21 @@ class Pack:
         with self._opened() as file:
             return file.environment()
 
-    def extend_sys_path(self) -> None:
+    def extend_sys_path(self, project: Project | None = None) -> None:
         """Let this process find the modules that the user's functions come from.
 
         What it lacks is added at the end of ``sys.path``, except for folders
         in which another Python keeps its packages.
+
+        Parameters
+        ----------
+        project
+            Where the modules in the project are, if that was moved or copied.
         """
-        for entry in self.sys_path:
+        entries = self.sys_path
+        if project is not None:
+            entries = [str(project.path(entry)) for entry in entries]
+        for entry in entries:
             if entry not in sys.path and not _OF_SOME_PYTHON.search(entry):
                 sys.path.append(entry)
 

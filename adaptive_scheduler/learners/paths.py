@@ -119,7 +119,10 @@ class Project:
         It is relative for what lies in the project, and absolute for what does not.
         """
         path = self.recorded / Path(name).expanduser()
-        inside = _inside(path, self.recorded)
+        # One of the places may lie in the other: the inner one tells.
+        places = sorted({self.recorded, self.folder}, key=lambda place: -len(place.parts))
+        found = (_inside(path, place) for place in places)
+        inside = next((each for each in found if each is not None), None)
         return os.path.normpath(path) if inside is None else inside.as_posix()
 
     def holds(self, path: Path) -> bool:
@@ -189,8 +192,10 @@ def _names(fname: AnyFname) -> list[str | Path]:
 
 
 def _inside(path: Path, folder: Path) -> Path | None:
-    """Return `path` relative to `folder`, or None if it does not lie in there."""
+    """Return `path` relative to `folder`, or None if it is neither that nor lies in there."""
     normal, start = os.path.normpath(path), f"{str(folder).rstrip('/')}/"
+    if f"{normal}/" == start:
+        return Path()
     return Path(normal[len(start) :]) if normal.startswith(start) else None
 
 

@@ -82,7 +82,7 @@ def _begun(folder: RunFolder, record: events.Assigned) -> AttemptSummary:
         job_id=record.job.job_id,
         job_name=record.job_name,
         host=record.host,
-        log=Path(record.log_fname) if record.log_fname else None,
+        log=folder.log_now(record.log_fname, record.job_name, record.job.job_id),
         output=folder.output_of(record.job_name, record.job.job_id),
         started=record.time,
     )
@@ -96,7 +96,7 @@ def _remembered(folder: RunFolder, record: events.LearnerWas, job_id: str) -> At
         job_id=job_id,
         job_name=record.job_name,
         host=record.host,
-        log=Path(record.log_fname) if record.log_fname else None,
+        log=folder.log_now(record.log_fname, record.job_name, job_id),
         output=folder.output_of(record.job_name, job_id),
         started=record.started,
         error=record.error,

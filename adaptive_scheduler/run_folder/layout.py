@@ -114,6 +114,13 @@ class RunFolder:
         """Return where a job logs what it does, one JSON object a line."""
         return self.logs / f"{job_name}-{job_id}.log"
 
+    def log_now(self, recorded: str, job_name: str, job_id: str) -> Path | None:
+        """Return where a log lies that a job said it would write; it moves with its folder."""
+        if not recorded:
+            return None
+        usual = self.log_of(job_name, job_id)
+        return usual if usual.name == Path(recorded).name else Path(recorded)
+
     def output_of(self, job_name: str, job_id: str) -> Path:
         """Return where the scheduler writes what a job prints."""
         return self.logs / f"{job_name}-{job_id}.out"

@@ -27,9 +27,9 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from adaptive_scheduler.errors import RunFolderError
@@ -93,12 +93,15 @@ class RecordedPlace:
         Its folder, and the folder in which it was started.
     file_system
         What `root` lies on.
+    parts
+        Where each part of the run folder was that need not lie in it, such as the logs.
     """
 
     run_id: str
     root: Path
     project: Path
     file_system: FileSystem
+    parts: Mapping[str, Path] = field(default_factory=dict)
 
 
 def standing(recorded: RecordedPlace, root: Path) -> Standing:
@@ -164,15 +167,35 @@ def project_now(
     depth = len(recorded.root.relative_to(recorded.project).parts)
     project = Project(root.parents[depth - 1], recorded.project) if depth else unmoved
     some = [name for name, _ in zip(names, range(_NAMES_LOOKED_FOR), strict=False)]
-    came_along = any((project.folder / name).exists() for name in some)
-    stayed = any((recorded.project / name).exists() for name in some)
+    # An absolute name means its place in the project, and one outside tells nothing.
+    inside = [name for name in map(project.name, some) if not Path(name).is_absolute()]
+    came_along = any(_exists(project.folder / name) for name in inside)
+    stayed = any(_exists(recorded.project / name) for name in inside)
     return unmoved if stayed and not came_along else project
 
 
 def shared_with_original(ours: Iterable[Path], originals: Iterable[Path]) -> list[Path]:
-    """Return the files and folders of a copy that are its original's as well."""
-    theirs = {os.path.normpath(path) for path in originals}
-    return [path for path in dict.fromkeys(ours) if os.path.normpath(path) in theirs]
+    """Return the data files of a copy that are its original's as well. Blocks.
+
+    Symbolic links to folders are followed. One in the place of a file is not: saving
+    replaces it.
+    """
+    folders: dict[Path, str] = {}
+
+    def place_of(path: Path) -> tuple[str, str]:
+        if path.parent not in folders:
+            folders[path.parent] = os.path.realpath(path.parent)
+        return folders[path.parent], path.name
+
+    theirs = {place_of(path) for path in originals}
+    return [path for path in dict.fromkeys(ours) if place_of(path) in theirs]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in a place that can't be read
+        return False
 
 
 def _run_id_in(root: Path) -> str:

@@ -24,6 +24,7 @@ from adaptive_scheduler.errors import InvalidInputError, RunFolderError, Untrust
 from adaptive_scheduler.executors.kinds import LOKY_START_METHODS
 from adaptive_scheduler.learners.dataframes import _DATAFRAME_FORMATS
 from adaptive_scheduler.learners.goals import GoalTypes, check_goal, smart_goal
+from adaptive_scheduler.learners.pack import open_pack
 from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.run_folder.checks import (
     check_condition,
@@ -35,6 +36,14 @@ from adaptive_scheduler.run_folder.checks import (
 )
 from adaptive_scheduler.run_folder.events import FORMAT
 from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.run_folder.project import (
+    FileSystem,
+    RecordedPlace,
+    Standing,
+    check_reachable,
+    project_now,
+    standing,
+)
 from adaptive_scheduler.version import __version__
 
 if TYPE_CHECKING:
@@ -100,6 +109,9 @@ class RunSpec:
         The folder in which the run was started, and from which relative names start.
     run_folder
         Where the files of the run lie.
+    place, standing
+        Where the run was when the spec was written, None if it was not; and how the
+        folder from which it was read stands to that.
     n_learners
         How many learners there are.
     groups
@@ -352,6 +364,8 @@ class RunSpec:
     version: str = __version__
     project: Project = field(default_factory=Project.here)
     run_folder: RunFolder
+    place: RecordedPlace | None = field(default=None, compare=False)
+    standing: Standing = field(default=Standing.HERE, compare=False)
     n_learners: int = 0
     groups: Sequence[int] | None = None
     goal_digest: str = ""
@@ -417,6 +431,23 @@ class RunSpec:
         """Return the spec for another start of the same run."""
         return dataclasses.replace(self, overwrite_db=False)
 
+    @property
+    def recorded_root(self) -> Path:
+        """Where the run folder was when the spec was written."""
+        return self.run_folder.root if self.place is None else self.place.root
+
+    def checked_standing(self, *, is_moved: bool) -> Standing:
+        """Return how the folder stands to where the run was, see `check_reachable`.
+
+        Raises
+        ------
+        RunFolderError
+            If nobody can know whether it was moved or copied, and the user has not said.
+        """
+        if self.place is None:
+            return self.standing
+        return check_reachable(self.place, self.standing, is_moved=is_moved)
+
     def with_goal(self, goal: GoalTypes, learners: Sequence[BaseLearner]) -> Self:
         """Return the spec with another goal.
 
@@ -456,6 +487,8 @@ class RunSpec:
             "format": FORMAT,
             "run_id": self.run_id,
             "version": self.version,
+            "root": str(self.run_folder.root),
+            "file_system": dataclasses.asdict(FileSystem.of(self.run_folder.root)),
             "project": str(self.project.folder),
             "folders": _folders_to_json(self.run_folder, self.project),
             "n_learners": self.n_learners,
@@ -511,25 +544,37 @@ class RunSpec:
                 f"({__version__}) does not know: install that version to go on with it."
             )
         try:
-            return cls._from_json(content, root)
+            return cls._from_json(content, root, trust=trust)
         except (InvalidInputError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunFolderError(f"'{path}' is no spec of a run: {error!r}.") from error
 
     @classmethod
-    def _from_json(cls, content: Mapping[str, Any], root: Path) -> Self:
+    def _from_json(cls, content: Mapping[str, Any], root: Path, *, trust: bool) -> Self:
         # Parameters that are not known were written by another version.
         parameters = {
             name: each.metadata["plain"](content["parameters"][name])
             for name, each in options_of(cls).items()
             if name in content["parameters"]
         }
-        project = Project.at(content["project"])
+        recorded = Path(content["project"])
+        names = content["folders"].items()
+        place = RecordedPlace(
+            run_id=content["run_id"],
+            root=Path(content["root"]),
+            project=recorded,
+            file_system=FileSystem(**content["file_system"]),
+            parts={part: recorded / name for part, name in names if name is not None},
+        )
+        found = standing(place, root)
+        project = project_now(place, root, found, _names_of_data(root, found, trust=trust))
         return cls(
             **parameters,
             run_id=content["run_id"],
             version=content["version"],
             project=project,
-            run_folder=_folders_from_json(content["folders"], project, root),
+            run_folder=_folders_now(place, project, root),
+            place=place,
+            standing=found,
             n_learners=content["n_learners"],
             groups=content["groups"],
             goal_digest=content["goal_digest"],
@@ -576,11 +621,27 @@ def _folders_to_json(run_folder: RunFolder, project: Project) -> dict[str, str |
     return {part: None if path is None else project.name(path) for part, path in folders.items()}
 
 
-def _folders_from_json(names: Mapping[str, str | None], project: Project, root: Path) -> RunFolder:
+def _folders_now(place: RecordedPlace, project: Project, root: Path) -> RunFolder:
+    """Return where the parts of a run are now: those in its folder are where that is."""
+    within = Project(root, place.root)
+    moved = {part: within.path(path) for part, path in place.parts.items()}
     paths: dict[str, Any] = {
-        part: None if name is None else project.path(name) for part, name in names.items()
+        part: project.path(path) if path == place.parts[part] else path
+        for part, path in moved.items()
     }
-    return RunFolder(**{**paths, "root": root})
+    return RunFolder(**{"old_logs": None, **paths, "root": root})
+
+
+def _names_of_data(root: Path, found: Standing, *, trust: bool) -> list[str]:
+    """Return the names of data files, if they are needed to see what was moved."""
+    if found is Standing.HERE:
+        return []
+    try:
+        with open_pack(RunFolder.at(root).pack, trust=trust) as pack:
+            fnames = pack.fnames()
+    except RunFolderError:  # whoever needs the learners is told
+        return []
+    return [name for fname in fnames for name in ([fname] if isinstance(fname, str) else fname)]
 
 
 def _plain(value: Any) -> Any:

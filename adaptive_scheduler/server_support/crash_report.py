@@ -115,5 +115,6 @@ def _story(entry: LearnerEntry, folder: RunFolder) -> list[str]:
     lines += [f"  {line}" for line in told[-_LINES_SHOWN:]] or ["  (it has printed nothing)"]
     if entry.job is None:
         return [*lines, f"Logs: {folder.logs}"]
+    log = folder.log_now(entry.log_fname, entry.job_name, entry.job.job_id)
     output = folder.output_of(entry.job_name, entry.job.job_id)
-    return [*lines, f"Log: {entry.log_fname}", f"Output: {output}"]
+    return [*lines, f"Log: {log or ''}", f"Output: {output}"]

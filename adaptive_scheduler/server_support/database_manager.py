@@ -32,14 +32,20 @@ from adaptive_scheduler.run_folder.lock import (
 from adaptive_scheduler.run_folder.models import DONE, FAILED
 from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.outbox_reader import OutboxReader, delete
+from adaptive_scheduler.run_folder.project import Standing
 from adaptive_scheduler.run_folder.state import RunState
 from adaptive_scheduler.server_support.base_manager import BaseManager
 from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.identity import standing_at_start
 from adaptive_scheduler.server_support.listeners import Listeners
 from adaptive_scheduler.server_support.message_handler import MessageHandler
 from adaptive_scheduler.server_support.reconcile import Reconciler
 from adaptive_scheduler.server_support.record import Record
-from adaptive_scheduler.server_support.restore import check_journal, keep_aside
+from adaptive_scheduler.server_support.restore import (
+    check_journal,
+    keep_aside,
+    leave_reports_to_original,
+)
 from adaptive_scheduler.server_support.tables import database_rows
 from adaptive_scheduler.server_support.takeover import take_lock
 from adaptive_scheduler.server_support.validation import (
@@ -148,6 +154,9 @@ class DatabaseManager(BaseManager):
         self._has_pack = has_pack
         self._retry_at_start: Collection[int] | None = None
         self._may_take_over = False
+        self._is_moved = False
+        #: How the run folder stood to the recorded place of its run at the start.
+        self.standing = Standing.HERE
         self._lock = RunFolderLock(self.run_folder)
         self._stopping = asyncio.Event()
         self._server: Server | None = None
@@ -245,7 +254,13 @@ class DatabaseManager(BaseManager):
 
     # The life of a manager.
 
-    def start(self, *, retry: Collection[int] | None = None, take_over: bool = False) -> Self:
+    def start(
+        self,
+        *,
+        retry: Collection[int] | None = None,
+        take_over: bool = False,
+        is_moved: bool = False,
+    ) -> Self:
         """Begin to answer jobs.
 
         Parameters
@@ -254,6 +269,8 @@ class DatabaseManager(BaseManager):
             Learners that get new tries, by index; None for all that have failed.
         take_over
             Whether a manager on a host that can't be asked counts as dead.
+        is_moved
+            Whether the run was moved, if its recorded place can't be looked at.
 
         Raises
         ------
@@ -262,18 +279,29 @@ class DatabaseManager(BaseManager):
         RunFolderError
             If the run folder can't be used, or another manager holds it.
         """
-        self._retry_at_start, self._may_take_over = retry, take_over
+        self._retry_at_start, self._may_take_over, self._is_moved = retry, take_over, is_moved
         return super().start()
 
     def _setup(self) -> None:
         raise_descriptor_limit()
+        self.standing = standing_at_start(
+            self.run_folder, self.project, self.resolved, is_moved=self._is_moved
+        )
+        is_copy = self.standing is Standing.COPIED
         self.run_folder.create()
         was_following = self.record.is_following
         try:
-            take_lock(self._lock, self.run_folder, take_over=self._may_take_over)
+            take_lock(self._lock, self.run_folder, take_over=self._may_take_over, is_copy=is_copy)
             if self.overwrite_db:
                 keep_aside(self.run_folder)
-            self.record.open(self._digest, retry=self._retry_at_start, may_write=self._lock.is_ours)
+            if is_copy:
+                leave_reports_to_original(self.run_folder)
+            self.record.open(
+                self._digest,
+                retry=self._retry_at_start,
+                may_write=self._lock.is_ours,
+                is_copy=is_copy,
+            )
             if not self._has_pack:
                 write_pack(
                     self.run_folder.pack,

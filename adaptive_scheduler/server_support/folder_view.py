@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from adaptive_scheduler._common.tail import START, NewLines, Position, read_new_lines
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.pack import Pack
-from adaptive_scheduler.learners.paths import Project, ResolvedFname
+from adaptive_scheduler.learners.paths import ResolvedFname
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.attempts import AttemptSummary, attempts_at
@@ -116,8 +116,7 @@ class FolderView:
         RunFolderError
             If there are no learners in the folder.
         """
-        pack = Pack(self._folder.pack)
-        return Project.at(pack.folder).resolve_all(pack.fnames)
+        return self.spec.project.resolve_all(Pack(self._folder.pack).fnames)
 
     @property
     def state(self) -> RunState:

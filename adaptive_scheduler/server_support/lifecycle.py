@@ -22,13 +22,14 @@ from adaptive_scheduler.errors import (
 from adaptive_scheduler.learners.pack import Pack
 from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.models import DONE, FAILED, READY
+from adaptive_scheduler.run_folder.project import Standing
 from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.server_support.cleaning import put_logs_away
 from adaptive_scheduler.server_support.crash_report import given_up_report
 from adaptive_scheduler.server_support.event_loop import event_loop
 from adaptive_scheduler.server_support.goal_check import done_in_memory, not_done_on_disk
 from adaptive_scheduler.server_support.managers import Managers
-from adaptive_scheduler.server_support.ownership import jobs_to_end, known_as_ours
+from adaptive_scheduler.server_support.ownership import jobs_to_end, known_as_ours, owned
 from adaptive_scheduler.server_support.waiting import DetachNotice
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ class Lifecycle:
         Parameters
         ----------
         is_wanted
-            Whether to go on with a run that is over or another user's, too.
+            Whether to go on with a run that is over, a copy, or another user's, too.
         take_over
             As for `start`.
 
@@ -281,7 +282,8 @@ class Lifecycle:
         """
         self.look()
         state = self.managers.database.state
-        if is_wanted or (state.ended is None and self._folder.is_ours()):
+        is_over = state.ended is not None or self.spec.standing is Standing.COPIED
+        if is_wanted or (not is_over and self._folder.is_ours()):
             try:
                 self.start(take_over=take_over)
             except RunFolderLockedError:
@@ -298,7 +300,10 @@ class Lifecycle:
         managers.database.check_record()  # a mistake here must stop no run that goes on
         event_loop.take_over(self._folder.root, self)
         try:
-            managers.database.start(retry=retry, take_over=take_over)  # up to serving
+            is_moved = self.spec.standing is Standing.MOVED
+            managers.database.start(retry=retry, take_over=take_over, is_moved=is_moved)
+            if managers.database.standing is Standing.MOVED:
+                self._cancel_waiting()
             if self.spec.cleanup_first:
                 self._cancel_leftovers()
             self._mark_not_done()  # by the spec of the last time, which `jobs.start` replaces
@@ -313,6 +318,17 @@ class Lifecycle:
         managers.monitor.start()
         if managers.kill is not None:
             managers.kill.start()
+
+    def _cancel_waiting(self) -> None:
+        """Cancel the jobs in the queue that would start where the run was before it was moved.
+
+        Those that run see by themselves that their place is gone, and end.
+        """
+        state = self.managers.database.state
+        if event_loop.call(lambda: bool(state.jobs or state.submissions)):
+            ours = event_loop.call(owned, state, self._scheduler.queue())
+            if waiting := [job_id for job_id, seen in ours.items() if not seen["running"]]:
+                self._scheduler.cancel_ids(waiting)
 
     def _cancel_leftovers(self) -> None:
         """Cancel the jobs that the journal of this folder knows, and put their logs away."""

@@ -64,6 +64,7 @@ class Record:
         *,
         retry: Collection[int] | None,
         may_write: Callable[[], bool],
+        is_copy: bool = False,
     ) -> None:
         """Read the journal, or begin one, and write from now on. Blocks.
 
@@ -75,6 +76,8 @@ class Record:
             Learners that get new tries; None for all that have failed.
         may_write
             Asked before each write whether this is still the one who writes.
+        is_copy
+            Whether it is a copy of the journal of another run, see `open_journal`.
 
         Raises
         ------
@@ -86,7 +89,13 @@ class Record:
         with self._following:  # nothing more of what was read is applied
             self._follower = None
         self._journal = open_journal(
-            self.path, self.state, self.watched.apply, digest, retry=retry, may_write=may_write
+            self.path,
+            self.state,
+            self.watched.apply,
+            digest,
+            retry=retry,
+            may_write=may_write,
+            is_copy=is_copy,
         )
 
     @property

@@ -22,8 +22,10 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.commands import checked, in_words, records_of
 from adaptive_scheduler.run_folder.journal import Journal
 from adaptive_scheduler.run_folder.lock import RunFolderLock
+from adaptive_scheduler.run_folder.project import Standing
 from adaptive_scheduler.scheduler.registry import from_data
 from adaptive_scheduler.server_support.folder_view import FolderView
+from adaptive_scheduler.server_support.identity import copied_from
 from adaptive_scheduler.server_support.ownership import jobs_to_end, owned
 from adaptive_scheduler.server_support.planning import jobs_to_cancel
 from adaptive_scheduler.server_support.takeover import take_lock
@@ -49,7 +51,13 @@ def open_run(root: str | Path) -> FolderView:
     return FolderView(root, lambda command, learners: command_run(root, command, learners))
 
 
-def command_run(root: str | Path, command: Command, learners: Sequence[int] | None = None) -> str:
+def command_run(
+    root: str | Path,
+    command: Command,
+    learners: Sequence[int] | None = None,
+    *,
+    moved: bool = False,
+) -> str:
     """Pause, resume, retry or cancel a run, or some of its learners, and return what was done.
 
     A living manager is asked to do it. Where there is none, it is recorded for the next one,
@@ -63,13 +71,15 @@ def command_run(root: str | Path, command: Command, learners: Sequence[int] | No
         What is to be done.
     learners
         Which are meant; all of them, or the run as a whole, if not given.
+    moved
+        Whether the run was moved, if its recorded place can't be looked at from here.
 
     Raises
     ------
     AdaptiveSchedulerError
-        If it can't be done.
+        If it can't be done, as with a copy of a run that has not been started.
     RunFolderError
-        If there is no run.
+        If there is no run; without `moved`, if nobody can know whether it was moved or copied.
     UntrustedFileError
         If another user may have written what says what the run is, or its journal.
     ConnectionLostError
@@ -79,6 +89,11 @@ def command_run(root: str | Path, command: Command, learners: Sequence[int] | No
     """
     # Records of another user could name our jobs: nothing is locked, written or asked for them.
     view = FolderView(root, trust=False)
+    if view.spec.checked_standing(is_moved=moved) is Standing.COPIED:
+        raise AdaptiveSchedulerError(
+            f"{copied_from(view.spec)}, and has no jobs of its own: there is nothing "
+            f"to {command}. `adaptive-scheduler attach --again` starts it as a run of its own."
+        )
     is_end = command == "cancel" and learners is None
     if is_end and view.state.ended == "finished":
         return "The run is finished: there is nothing to cancel."

@@ -74,8 +74,8 @@ def open_journal(
     journal = Journal(path, may_write=may_write)
     try:
         if is_copy and state.beginning is not None:
-            _part_from_original(state, state.beginning, time.time())
-            journal.compact(as_records(state, time.time()))
+            own = _parted_from_original(state, apply, time.time())
+            journal.compact(own)
         elif n_records > max(_COMPACT_ABOVE, _COMPACT_LINES_PER_LEARNER * len(state.learners)):
             _compact(journal, as_records(state, time.time()))
         records: list[events.AnyRecord] = []
@@ -144,15 +144,26 @@ def _check_digest(path: Path, beginning: events.RunBegan, digest: str) -> None:
         )
 
 
-def _part_from_original(state: RunState, beginning: events.RunBegan, now: float) -> None:
-    """Give a run that was copied an id of its own, and no jobs."""
+def _parted_from_original(
+    state: RunState, apply: Callable[[events.AnyRecord], None], now: float
+) -> list[events.AnyRecord]:
+    """Give a run that was copied an id of its own, and no jobs; return the records of that."""
     end = "it belongs to the run that this one was copied from"
     for job_id in list(state.jobs):
-        state.apply(events.JobGone(time=now, job_id=job_id, end=end, is_no_fault=True))
+        apply(events.JobGone(time=now, job_id=job_id, end=end, is_no_fault=True))
     for token in list(state.submissions):
-        state.apply(events.NotSubmitted(time=now, token=token, reason=end))
-    state.apply(events.JobsWereOver(time=now, ended={}, missed=[]))
-    state.apply(msgspec.structs.replace(beginning, run_id=secrets.token_hex(8)))
+        apply(events.NotSubmitted(time=now, token=token, reason=end))
+    apply(events.JobsWereOver(time=now, ended={}, missed=[]))
+    run_id = secrets.token_hex(8)
+    own = [
+        msgspec.structs.replace(record, run_id=run_id)
+        if isinstance(record, events.RunBegan)
+        else record
+        for record in as_records(state, now)
+    ]
+    for record in own:  # the first one has the state forget what the others tell again
+        apply(record)
+    return own
 
 
 def _compact(journal: Journal, records: Iterable[events.AnyRecord]) -> None:
@@ -172,3 +183,11 @@ def keep_aside(folder: RunFolder) -> None:
     if folder.rescue.exists():
         folder.rescue.rename(folder.rescue.with_name(f"{folder.rescue.name}{until}"))
     Outbox(folder.outbox).put_aside(until)
+
+
+def leave_reports_to_original(folder: RunFolder) -> None:
+    """Rename what jobs of its original had left in a run folder when that was copied.
+
+    They have told the original, too, and the copy has what they had saved by then.
+    """
+    Outbox(folder.outbox).put_aside(time.strftime("-of-the-original-%Y%m%d-%H%M%S"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, overload
@@ -15,12 +15,14 @@ from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.learners.dataframes import check_format
 from adaptive_scheduler.learners.goals import GoalTypes
 from adaptive_scheduler.learners.pack import check_picklable
-from adaptive_scheduler.learners.paths import AnyFname, given_name
+from adaptive_scheduler.learners.paths import AnyFname, ResolvedFname, given_name
 from adaptive_scheduler.run_folder.options import RunOptions
+from adaptive_scheduler.run_folder.project import Standing
 from adaptive_scheduler.run_folder.spec import NO_KEYWORDS, RunSpec
 from adaptive_scheduler.server_support.base_manager import BaseManager, task_in_words
 from adaptive_scheduler.server_support.cleaning import put_logs_away, remove_old_logs
 from adaptive_scheduler.server_support.event_loop import event_loop
+from adaptive_scheduler.server_support.identity import check_own_files
 from adaptive_scheduler.server_support.info import RunInfo, as_text
 from adaptive_scheduler.server_support.job_manager import JOB_FACE
 from adaptive_scheduler.server_support.kill_manager import KILL_FACE
@@ -139,6 +141,7 @@ class RunManager:
         goal: GoalTypes | EllipsisType = ...,
         take_over: bool = False,
         trust: bool = False,
+        moved: bool = False,
     ) -> Self:
         """Pick a run up by its folder: from a fresh kernel, or another machine of the cluster.
 
@@ -150,6 +153,9 @@ class RunManager:
         A run that another process manages is shown and not touched, and so is
         one that is over: `start` continues it. With `trust`, the run of a colleague is
         shown, too, and never touched.
+
+        A run whose project was moved goes on where it is now. A copy of a run is only
+        shown: `start` gives it an id of its own, and leaves the jobs to the original.
 
         Parameters
         ----------
@@ -163,6 +169,9 @@ class RunManager:
         trust
             Read the folder even if another user may have written it. That runs what they
             have put there as you: only for people you trust.
+        moved
+            Go on with a run that was moved from a place that can't be looked at from
+            here. Only if you know that it is not a copy.
 
         Returns
         -------
@@ -172,7 +181,7 @@ class RunManager:
         Raises
         ------
         RunFolderError
-            If there is no run.
+            If there is no run; without `moved`, if nobody can know whether it was moved or copied.
         UntrustedFileError
             Without `trust`, if another user may have written what lies in the folder.
         UnpicklableError
@@ -180,7 +189,7 @@ class RunManager:
         RunFolderLockedError
             With `take_over`, if the manager lives after all.
         """
-        declared = read_declared_run(folder, goal, trust=trust)
+        declared = read_declared_run(folder, goal, trust=trust, is_moved=moved)
         run = cls.__new__(cls)
         cls._pick_up(run, declared, is_wanted=goal is not ..., take_over=take_over)
         return run
@@ -192,7 +201,7 @@ class RunManager:
             declared.learners,
             declared.fnames,
             goal=declared.spec.goal,
-            has_pack=True,
+            has_pack=declared.has_pack,
         )
         self._lifecycle.attach(is_wanted=is_wanted, take_over=take_over)
 
@@ -510,8 +519,11 @@ class RunManager:
         ------
         AdaptiveSchedulerError
             If the run is not over.
+        RunFolderError
+            If this is a copy, and the logs or scripts are those of its original.
         """
         self._refuse_while_running("clean up")
+        self._refuse_for_original("clean up", parts=("logs", "scripts", "old_logs"))
         if self.database_manager.state.ended is not None:  # else jobs may need it
             remove_all_scratch(self.run_folder.root)
         put_logs_away(self.run_folder, self.job_name, self.scheduler.ext)
@@ -541,13 +553,22 @@ class RunManager:
             If the run is not over and `force` isn't set.
         InvalidInputError
             If a file would be overwritten.
+        RunFolderError
+            If this is a copy, and the data files or the record are those of its original.
         """
         if not force:
             self._refuse_while_running("remove data")
+        self._refuse_for_original("remove data", self.database_manager.resolved, ("journal",))
         removed = self._saved.remove(move_to)
         if self.status() != "running":
             keep_aside(self.run_folder)
         return removed
+
+    def _refuse_for_original(
+        self, what: str, fnames: Sequence[ResolvedFname] = (), parts: Collection[str] = ()
+    ) -> None:
+        is_moved = self.spec.standing is Standing.MOVED
+        check_own_files(what, self.run_folder, fnames, parts, is_moved=is_moved)
 
     def _refuse_while_running(self, what: str) -> None:
         if self.status() == "running":

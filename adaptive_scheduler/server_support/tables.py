@@ -44,14 +44,15 @@ def database_rows(
 
 def _facts(entry: LearnerEntry, run_folder: RunFolder) -> dict[str, Any]:
     job_id = None if entry.job is None else entry.job.job_id
-    output = None
+    log = output = None
     if job_id is not None:
+        log = run_folder.log_now(entry.log_fname, entry.job_name, job_id)
         output = str(run_folder.output_of(entry.job_name, job_id))
     return {
         "job_id": job_id,
         "is_pending": entry.state == RUNNING,
         "is_done": entry.state == DONE,
-        "log_fname": entry.log_fname or None,
+        "log_fname": None if log is None else str(log),
         "job_name": entry.job_name or None,
         "output_logs": [] if output is None else [output],
         "start_time": None if entry.started is None else datetime.fromtimestamp(entry.started),  # noqa: DTZ006  shown to people

@@ -244,7 +244,7 @@ def learner_row(
         job_id=job_id,
         job_name=entry.job_name,
         host=entry.host,
-        log=Path(entry.log_fname) if entry.log_fname else None,
+        log=folder.log_now(entry.log_fname, entry.job_name, job_id),
         output=folder.output_of(entry.job_name, job_id) if job_id else None,
         cpu=number(told.get("cpu_usage")),
         memory=number(told.get("mem_usage")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def become_another_run(journal):
 
 
 @pytest.fixture
+def other_run(jobs):
+    """Return the folder of a run with an id of its own whose journal knows the jobs of `jobs`."""
+    shutil.copytree(RUN, "other-run")
+    become_another_run(Path("other-run/journal.jsonl"))
+    spec = Path("other-run/spec.json")
+    spec.write_text(json.dumps(json.loads(spec.read_text()) | {"run_id": "fedcba9876543210"}))
+    return Path("other-run")
+
+
+@pytest.fixture
 def jobs(make_run, ledger, gate):
     """Return the ids of the jobs of a run that nobody manages, and that is not over."""
     run = make_run(make_learners(ledger, gate))
@@ -66,25 +77,23 @@ def test_who_cancels_a_run_without_a_manager_ends_no_jobs_of_another(jobs, capsy
     wait_until(lambda: not Local().queue())
 
 
-def test_a_copy_that_is_started_and_cancelled_ends_no_jobs_of_its_original(
-    jobs, make_run, ledger, gate
+def test_a_run_that_is_started_and_cancelled_ends_no_jobs_of_another(
+    jobs, other_run, make_run, ledger, gate
 ):
-    shutil.copytree(RUN, "copy-run")
-    become_another_run(Path("copy-run/journal.jsonl"))
-    copy = make_run(make_learners(ledger, gate), folder="copy-run", cleanup_first=True)
-    copy.start()
-    gone = records(events.JobGone, Path("copy-run/journal.jsonl"))
+    run = make_run(make_learners(ledger, gate), folder=other_run, cleanup_first=True)
+    run.start()
+    gone = records(events.JobGone, other_run / "journal.jsonl")
     assert jobs <= {record.job_id for record in gone}
     assert living() == jobs
-    copy.cancel()
+    run.cancel()
     assert jobs <= living()
 
 
-def test_a_copy_that_goes_on_does_not_adopt_the_jobs_of_its_original(jobs, make_run, ledger, gate):
-    shutil.copytree(RUN, "copy-run")
-    become_another_run(Path("copy-run/journal.jsonl"))
-    copy = make_run(make_learners(ledger, gate), folder="copy-run")
-    copy.start()
-    wait_until(lambda: records(events.JobGone, Path("copy-run/journal.jsonl")))
+def test_a_run_that_goes_on_does_not_adopt_the_jobs_of_another(
+    jobs, other_run, make_run, ledger, gate
+):
+    run = make_run(make_learners(ledger, gate), folder=other_run)
+    run.start()
+    wait_until(lambda: records(events.JobGone, other_run / "journal.jsonl"))
     assert living() == jobs
-    assert not jobs & set(copy.database_manager.state.jobs)
+    assert not jobs & set(run.database_manager.state.jobs)

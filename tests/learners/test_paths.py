@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adaptive_scheduler.errors import UnpicklableError
 from adaptive_scheduler.learners.paths import (
+    Project,
     add_constant_to_fname,
     combo2fname,
     combo_to_fname,
@@ -217,3 +218,11 @@ def test_both_parts_of_a_complex_number_are_rounded(z, figures):
 def test_a_complex_number_with_an_infinite_part_stays_what_it_is():
     z = complex(1.23456, math.inf)
     assert maybe_round(z, 2) == z
+
+
+def test_a_project_that_was_moved_is_itself_among_what_lies_in_it():
+    project = Project(Path("/new/place"), Path("/old"))
+    assert project.path("/old") == project.path(".") == Path("/new/place")
+    assert project.path("/older") == Path("/older")
+    assert project.holds(Path("/new/place"))
+    assert project.name("/old") == project.name("/new/place") == "."

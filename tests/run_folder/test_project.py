@@ -182,3 +182,13 @@ def test_a_run_folder_outside_of_its_project_moves_alone(recorded, tmp_path):
 def test_what_a_copy_shares_with_its_original_is_named_once():
     ours = [Path("/copy/x"), Path("/data/../data/y"), Path("/data/../data/y")]
     assert shared_with_original(ours, [Path("/data/y"), Path("/orig/x")]) == [ours[1]]
+
+
+def test_a_link_to_a_folder_of_the_original_is_shared_and_one_to_a_file_is_replaced(tmp_path):
+    (tmp_path / "original").mkdir()
+    (tmp_path / "original/x").touch()
+    (tmp_path / "copy").symlink_to("original")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/x").symlink_to("../original/x")
+    ours = [tmp_path / "copy/x", tmp_path / "own/x"]
+    assert shared_with_original(ours, [tmp_path / "original/x"]) == ours[:1]

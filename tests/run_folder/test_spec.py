@@ -19,6 +19,7 @@ from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.run_folder import options as typed
 from adaptive_scheduler.run_folder.functions import Functions
 from adaptive_scheduler.run_folder.layout import RunFolder
+from adaptive_scheduler.run_folder.project import Standing
 from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.scheduler import Local
 from adaptive_scheduler.server_support import (
@@ -104,9 +105,13 @@ def test_what_follows_from_them_comes_back_too(folder):
         "goal_digest": "abc",
         "scheduler": {"kind": "local"},
     }
-    assert facts.keys() == {each.name for each in fields(RunSpec)} - options_of(RunSpec).keys()
+    names = {each.name for each in fields(RunSpec)} - options_of(RunSpec).keys()
+    assert facts.keys() == names - {"place", "standing"}
     written(RunSpec(**facts))
-    assert RunSpec.read("sweep-run") == RunSpec(**facts)
+    read = RunSpec.read("sweep-run")
+    assert read == RunSpec(**facts)
+    assert read.standing is Standing.HERE
+    assert (read.place.root, read.place.project) == (folder.root, Path.cwd())
 
 
 def test_the_spec_needs_no_pickle_and_names_no_import_path(folder):
