@@ -94,7 +94,7 @@ class History:
             If that can't be done.
         """
         data = msgspec.json.encode(self.samples)
-        with atomic_write(path, "wb") as file:
+        with atomic_write(path, "wb", make_folders=False) as file:
             file.write(data)
 
 

@@ -191,7 +191,7 @@ def write_private(path: Path, data: bytes) -> None:
     UntrustedFileError
         The file system gives it to others, too. Nothing was written.
     """
-    with atomic_write(path, "wb", permissions=0o600, return_path=True) as new:
+    with atomic_write(path, "wb", permissions=0o600, make_folders=False, return_path=True) as new:
         check_private(new, new.stat())
         new.write_bytes(data)
 

@@ -61,7 +61,7 @@ class Outbox:
     def put(self, message: Message) -> None:
         """Leave a report."""
         name = f"report-{time.time_ns()}-{os.getpid()}"
-        with atomic_write(self.folder / f"{name}.json", "wb") as file:
+        with atomic_write(self.folder / f"{name}.json", "wb", make_folders=False) as file:
             _write(file, message)
 
     def messages(self, *, but: Container[Path] = ()) -> Iterator[tuple[Path, Message | None]]:

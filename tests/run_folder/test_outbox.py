@@ -174,3 +174,9 @@ def test_who_begins_anew_keeps_what_was_left_under_another_name(tmp_path):
     outbox.put_aside("-until-now")
     assert messages(outbox) == []
     assert messages(Outbox(tmp_path / "outbox-until-now")) == [DONE]
+
+
+def test_a_report_does_not_make_the_folder_of_a_run_that_was_moved_again(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Outbox(tmp_path / "run-run/outbox").put(DONE)
+    assert not list(tmp_path.iterdir())
