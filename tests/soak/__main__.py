@@ -22,7 +22,7 @@ from tests.soak.nfs_site import nfs_site
 from tests.soak.pbs_site import PbsSite
 from tests.soak.site import Site
 from tests.soak.slurm_site import SlurmSite
-from tests.soak.soak import Soak
+from tests.soak.soak import CALM, Soak
 
 _ROOT = Path(__file__).parents[2]
 #: Says that network and mounts are this process's alone.
@@ -48,6 +48,8 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=60, help="how many faults strike")
     parser.add_argument("--learners", type=int, default=200)
     parser.add_argument("--points", type=int, default=40, help="how many each learner has")
+    calm = "seconds between two faults, at most; more where jobs start slowly"
+    parser.add_argument("--calm", type=float, default=CALM, help=calm)
     parser.add_argument("--patience", type=float, default=1800, help="seconds for all of it")
     options = parser.parse_args()
     if options.nfs and IN_GUEST not in os.environ:
@@ -78,6 +80,7 @@ def main() -> int:
             say=_say,
             owns_disk=is_alone or options.nfs,
             owns_network=is_alone,
+            calm=options.calm,
         )
         report = soak.run(options.faults, options.patience)
     print(report)

@@ -25,8 +25,8 @@ from tests.waiting import wait_until
 
 #: Seconds between two looks at faults that last, and at the manager.
 _PAUSE = 0.05
-#: Seconds between two faults, at most.
-_CALM = 1.5
+#: Seconds between two faults, at most, where a job starts in a second or two.
+CALM = 1.5
 
 
 @dataclass
@@ -97,6 +97,8 @@ class Soak:
         Hears of each fault.
     owns_disk, owns_network
         See `Faults`.
+    calm
+        Seconds between two faults, at most.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Soak:
         say: Callable[[str], None],
         owns_disk: bool,
         owns_network: bool,
+        calm: float = CALM,
     ) -> None:
         self._site = site
         self._folder = folder
@@ -118,6 +121,7 @@ class Soak:
         self._n_learners = n_learners
         self._n_points = n_points
         self._say = say
+        self._calm = calm
         self._faults = Faults(
             site,
             folder / "disk",
@@ -192,7 +196,7 @@ class Soak:
         begin, seconds = time.monotonic(), next(fault)
         self._lasting[kind] = (begin + seconds, fault)
         self._strikes.append(Strike(kind, begin, begin + seconds))
-        self._go_on_for(self._random.uniform(0.0, _CALM), deadline)
+        self._go_on_for(self._random.uniform(0.0, self._calm), deadline)
 
     def _go_on_for(self, seconds: float, deadline: float) -> None:
         """Let time pass, end faults that have lasted long enough, and start managers that died."""
