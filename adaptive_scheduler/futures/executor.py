@@ -13,11 +13,12 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 
+from adaptive_scheduler._common.checks import check_count
 from adaptive_scheduler._common.signatures import Face
 from adaptive_scheduler.errors import AdaptiveSchedulerError, InvalidInputError
 from adaptive_scheduler.futures.run import CallRun, PackedCall
 from adaptive_scheduler.futures.service import CallService
-from adaptive_scheduler.run_folder.checks import check_count, check_job_name
+from adaptive_scheduler.run_folder.checks import check_job_name
 from adaptive_scheduler.run_folder.options import ExecutorOptions
 from adaptive_scheduler.run_folder.spec import NO_KEYWORDS, RunSpec
 from adaptive_scheduler.scheduler.registry import default_kind

@@ -38,18 +38,6 @@ def check_interval(name: str, seconds: object) -> None:
         raise InvalidInputError(f"`{name}` is a positive number of seconds, not {seconds!r}.")
 
 
-def check_count(name: str, count: object) -> None:
-    """Check that a number is whole and positive.
-
-    Raises
-    ------
-    InvalidInputError
-        If it isn't.
-    """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise InvalidInputError(f"`{name}` is a positive whole number, not {count!r}.")
-
-
 def one_of(choices: Collection[str]) -> Callable[[str, object], None]:
     """Return a check that a value is one of these.
 

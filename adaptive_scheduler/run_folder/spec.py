@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import cloudpickle
 
+from adaptive_scheduler._common.checks import check_count
 from adaptive_scheduler._common.signatures import Check, check_option, option, options_of
 from adaptive_scheduler._common.trusted import read_trusted
 from adaptive_scheduler.errors import InvalidInputError, RunFolderError, UntrustedFileError
@@ -28,7 +29,6 @@ from adaptive_scheduler.learners.pack import open_pack
 from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.run_folder.checks import (
     check_condition,
-    check_count,
     check_interval,
     check_job_name,
     check_runner_kwargs,

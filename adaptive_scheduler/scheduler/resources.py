@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Self, TypeAlias, TypeVar, get_args
 
+from adaptive_scheduler._common.checks import check_count
 from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.executors.kinds import EXECUTOR_TYPES
@@ -93,12 +94,6 @@ class Resources:
         if not isinstance(resources, cls):
             raise InvalidInputError(f"These are no {cls.__name__}: {resources!r}.")
         return resources
-
-
-def check_count(name: str, value: object) -> None:
-    """Raise `InvalidInputError` unless a value is a positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidInputError(f"`{name}` is a positive whole number, not {value!r}.")
 
 
 def words_of(option: str) -> list[str]:

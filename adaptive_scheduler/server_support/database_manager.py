@@ -292,26 +292,9 @@ class DatabaseManager(BaseManager):
         was_following = self.record.is_following
         try:
             take_lock(self._lock, self.run_folder, take_over=self._may_take_over, is_copy=is_copy)
-            if self.overwrite_db:
-                keep_aside(self.run_folder)
-            if is_copy:
-                leave_reports_to_original(self.run_folder)
-            self.record.open(
-                self._digest,
-                retry=self._retry_at_start,
-                may_write=self._lock.is_ours,
-                is_copy=is_copy,
-            )
-            if not self._has_pack:
-                write_pack(
-                    self.run_folder.pack,
-                    self.learners,
-                    self.fnames,
-                    initializers=self.initializers,
-                    sys_path=sys.path,
-                    project=self.project,
-                )
-            event_loop.run(self._open_server())
+            self._restore(is_copy=is_copy)
+            self._pack()
+            event_loop.run(self._serve())
         except BaseException as error:  # Ctrl-C as well: neither lock nor port is kept
             self._close()
             if was_following:
@@ -319,6 +302,31 @@ class DatabaseManager(BaseManager):
             if isinstance(error, OSError) and not isinstance(error, AdaptiveSchedulerError):
                 raise unwritable_error(self.run_folder, error) from error
             raise
+
+    def _restore(self, *, is_copy: bool) -> None:
+        """Read the record and go on with it; begin anew if that is asked for."""
+        if self.overwrite_db:
+            keep_aside(self.run_folder)
+        if is_copy:
+            leave_reports_to_original(self.run_folder)
+        self.record.open(
+            self._digest,
+            retry=self._retry_at_start,
+            may_write=self._lock.is_ours,
+            is_copy=is_copy,
+        )
+
+    def _pack(self) -> None:
+        """Write the learners for the jobs, unless they come from there."""
+        if not self._has_pack:
+            write_pack(
+                self.run_folder.pack,
+                self.learners,
+                self.fnames,
+                initializers=self.initializers,
+                sys_path=sys.path,
+                project=self.project,
+            )
 
     @property
     def _digest(self) -> str:
@@ -340,7 +348,7 @@ class DatabaseManager(BaseManager):
         except OSError as error:
             raise unwritable_error(self.run_folder, error) from error
 
-    async def _open_server(self) -> None:
+    async def _serve(self) -> None:
         # What jobs have left comes before what they say now.
         handled = await self.outbox_reader.handle()
         await asyncio.to_thread(self.record.flush)

@@ -9,7 +9,6 @@ import pytest
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.run_folder.checks import (
     check_condition,
-    check_count,
     check_interval,
     check_job_name,
     check_runner_kwargs,
@@ -43,13 +42,6 @@ def test_intervals_are_positive(seconds):
 def test_other_intervals_are_refused(seconds):
     with refused("`interval` is a positive number of seconds, not "):
         check_interval("interval", seconds)
-
-
-def test_counts_are_whole_and_positive():
-    check_count("max_jobs", 1)
-    for count in (0, -1, 1.5, 2.0, "3", None, True):
-        with refused(f"`max_jobs` is a positive whole number, not {count!r}"):
-            check_count("max_jobs", count)
 
 
 def test_a_choice_is_one_of_those_that_there_are():

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
+from adaptive_scheduler._common.checks import check_count
 from adaptive_scheduler.errors import (
     InvalidInputError,
     SubmissionRejectedError,
@@ -20,7 +21,7 @@ from adaptive_scheduler.scheduler.base import BaseScheduler, Batch, JobEnd, Queu
 from adaptive_scheduler.scheduler.jobs import Phase, queued_job
 from adaptive_scheduler.scheduler.local.client import ask, ask_if_used
 from adaptive_scheduler.scheduler.local.spool import SPOOL_VARIABLE, Message, Spool, open_spool
-from adaptive_scheduler.scheduler.resources import PerLearner, Resources, check_count, seconds_of
+from adaptive_scheduler.scheduler.resources import PerLearner, Resources, seconds_of
 from adaptive_scheduler.scheduler.script import JobVariables
 
 #: Seconds between SIGTERM and SIGKILL when a job has to end.

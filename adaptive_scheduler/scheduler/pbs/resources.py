@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from adaptive_scheduler._common.checks import check_count
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.scheduler.command import Commands
 from adaptive_scheduler.scheduler.pbs.queue import Attributes, parse_records
-from adaptive_scheduler.scheduler.resources import Resources, check_count, seconds_of, words_of
+from adaptive_scheduler.scheduler.resources import Resources, seconds_of, words_of
 
 #: A unit must be said: numbers alone are bytes to PBS, and megabytes to Slurm.
 _MEMORY = re.compile(r"(\d+) *(?:([kmgtp])i?b?|b)", re.IGNORECASE | re.ASCII)

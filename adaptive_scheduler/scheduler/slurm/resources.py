@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from adaptive_scheduler._common.checks import check_count
 from adaptive_scheduler._common.formatting import counted
 from adaptive_scheduler.errors import InvalidInputError, SchedulerUnavailableError
 from adaptive_scheduler.executors.kinds import ON_ONE_NODE
 from adaptive_scheduler.scheduler.command import Commands
-from adaptive_scheduler.scheduler.resources import Resources, check_count, words_of
+from adaptive_scheduler.scheduler.resources import Resources, words_of
 from adaptive_scheduler.scheduler.slurm.commands import slurm_commands
 
 #: Options that would make sbatch speak to clusters at which nobody looks.
