@@ -24,6 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--run-folder", type=Path, required=True, help="what the run keeps on disk")
+    add("--run-id", default="", help="the run that has submitted this job, if that is known")
     add("--job-id", required=True, help="the scheduler's id of this job")
     add("--number", type=int, required=True, help="the number in this job's name")
     add("--restarts", type=int, default=0, help="how often the scheduler has restarted this job")
@@ -62,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         run_job(
             JobOptions(
                 run_folder=run_folder,
+                run_id=options.run_id,
                 job_id=options.job_id,
                 number=options.number,
                 restarts=options.restarts,

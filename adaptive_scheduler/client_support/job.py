@@ -44,6 +44,7 @@ class JobOptions:
     """What the command line of a job says."""
 
     run_folder: Path
+    run_id: str
     job_id: str
     number: int
     restarts: int
@@ -53,12 +54,19 @@ class JobOptions:
 async def run_job(options: JobOptions) -> int:
     """Run learners until none is left, and return the exit code.
 
-    The code is 0 unless the last attempt has failed.
+    The code is 0 unless the last attempt has failed. A job that finds another run in its
+    folder, since its own was moved or begun anew, does nothing.
     """
     pack = Pack(RunFolder.at(options.run_folder).pack)
     pack.extend_sys_path()  # goal and arguments, too, may refer to the user's modules
     spec = read_spec(options.run_folder)
     run_id = _run_id(spec.run_folder.journal)
+    if run_id and options.run_id and run_id != options.run_id:
+        sys.stderr.write(
+            f"'{options.run_folder}' holds run {run_id} by now, and this is a job of run "
+            f"{options.run_id}, which was moved, renamed or begun anew: it ends.\n"
+        )
+        return 0
     place = Place(options.run_folder)
     job = JobIdentity(options.job_id, options.restarts)
     manager = ManagerClient(options.run_folder, spec, job, options.number, len(pack), place=place)

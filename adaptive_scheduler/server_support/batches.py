@@ -34,7 +34,7 @@ class BatchMaker:
         self._folder = folder
         self._scheduler = scheduler
         #: The path and the text of each: what is submitted is not read back from the disk.
-        self._scripts: dict[Resources, tuple[Path, str]] = {}
+        self._scripts: dict[tuple[Resources, str], tuple[Path, str]] = {}
 
     def by_resources(self, numbers: Sequence[int]) -> dict[Resources, list[int]]:
         """Sort the numbers of jobs by what these ask for."""
@@ -53,7 +53,7 @@ class BatchMaker:
         OSError
             If the script can't be written.
         """
-        path, script = self._script_of(resources)
+        path, script = self._script_of(resources, run_id)
         return Batch(
             job_name=self._job_name,
             numbers=tuple(numbers),
@@ -65,16 +65,17 @@ class BatchMaker:
             token=new_token(run_id),
         )
 
-    def _script_of(self, resources: Resources) -> tuple[Path, str]:
-        if known := self._scripts.get(resources):
+    def _script_of(self, resources: Resources, run_id: str) -> tuple[Path, str]:
+        if known := self._scripts.get((resources, run_id)):
             return known
         path = self._folder.scripts / f"{self._job_name}-{len(self._scripts)}{self._scheduler.ext}"
         options = {
             "run_folder": self._folder.root,
+            "run_id": run_id,
             "executor_type": resources.executor_type,
             "cores": resources.cores,
         }
         script = self._scheduler.job_script(options, resources=resources)
         path.write_text(script)
-        self._scripts[resources] = path, script
+        self._scripts[resources, run_id] = path, script
         return path, script

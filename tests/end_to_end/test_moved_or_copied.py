@@ -244,6 +244,28 @@ def test_who_cancels_a_renamed_run_that_was_left_writes_into_its_own_journal(
     assert ended.status == "cancelled"
 
 
+def test_a_waiting_job_of_a_renamed_run_does_not_join_a_new_one_of_its_name(
+    *, project, here, make_run, learners, ledger, gate
+):
+    first = Noted(here / "other ledger", gate=here / "other gate")
+    blocking = adaptive.SequenceLearner(first, range(2))
+    one_core = Local(1, max_cores=1)
+    make_run([blocking], ["blocking.pickle"], job_name="blocking", scheduler=one_core).start()
+    wait_until((here / "other ledger").exists)
+    old_run = make_run(learners, scheduler=one_core).start()
+    wait_until(lambda: len(Local().queue()) == 1 + N_LEARNERS)
+    waiting = Local().queue().keys() - living()
+    old_run.detach()
+    RUN.rename("old-run")
+    gate.touch()
+    run = make_run(learners, scheduler=one_core).start()
+    (here / "other gate").touch()
+    go_on(run)
+    assert len(waiting) == N_LEARNERS
+    assert not waiting & {record.job.job_id for record in records(events.Assigned)}
+    assert not waiting & {entry.job_id for entry in ledger.begun()}
+
+
 def test_only_the_user_can_say_that_a_run_was_moved_from_a_place_that_cant_be_looked_at(
     left, project, elsewhere, capsys, gate
 ):
