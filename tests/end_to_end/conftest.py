@@ -9,6 +9,7 @@ import pytest
 from adaptive_scheduler import RunManager
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end.ledger import Ledger
+from tests.end_to_end.sites import Site
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +24,15 @@ def here(tmp_path, monkeypatch, local_spool):
     monkeypatch.syspath_prepend(ROOT)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return tmp_path
+
+
+@pytest.fixture
+def site(request):
+    """Return where jobs run: on this machine, unless the test is for `BOTH_SITES`."""
+    name = getattr(request, "param", "local")
+    if name == "slurm":
+        request.getfixturevalue("slurm")
+    return Site(name)
 
 
 @pytest.fixture

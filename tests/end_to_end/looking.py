@@ -16,6 +16,7 @@ from adaptive_scheduler.run_folder import events
 from adaptive_scheduler.run_folder.journal import read_journal
 from adaptive_scheduler.scheduler import Local
 from tests.cluster.processes import is_alive, send
+from tests.end_to_end.sites import Site
 from tests.waiting import wait_until
 from tests.whole_lines import whole_lines
 
@@ -82,9 +83,9 @@ def processes_in(folder: Path) -> list[bytes]:
     return found
 
 
-def wait_for_empty_queue() -> None:
-    """Wait until no job is left."""
-    wait_until(lambda: not Local().queue())
+def wait_for_empty_queue(site: Site | None = None) -> None:
+    """Wait until no job is left at a site, by default on this machine."""
+    wait_until(lambda: not (site or Local()).queue())
 
 
 def family(pid: int) -> list[int]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import adaptive
 
 from adaptive_scheduler import RunManager
-from adaptive_scheduler.scheduler import Local
+from adaptive_scheduler.scheduler import SLURM, Local
 from tests.end_to_end.ledger import Noted
 
 here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
@@ -28,7 +28,7 @@ functions = [
 learners = [adaptive.SequenceLearner(function, list(range({n_points}))) for function in functions]
 fnames = [f"data/{{i}}.pickle" for i in range({n_learners})]
 run = RunManager(
-    Local(cores=1, max_cores=2),
+    {scheduler},
     learners,
     fnames,
     job_name="run",
@@ -40,9 +40,10 @@ run = RunManager(
 """
 
 
-def program(*, end, n_learners=2, n_points=10, free=3):
+def program(*, end, n_learners=2, n_points=10, free=3, scheduler="Local(cores=1, max_cores=2)"):
     """Return the text of a program that makes a run and ends with the lines `end`."""
-    return PROGRAM.format(n_learners=n_learners, n_points=n_points, free=free) + end
+    head = PROGRAM.format(n_learners=n_learners, n_points=n_points, free=free, scheduler=scheduler)
+    return head + end
 
 
 def start(text: str, *, name: str = "program.py") -> subprocess.Popen[str]:

@@ -18,18 +18,14 @@ from adaptive_scheduler.run_folder.journal import read_beginning
 from adaptive_scheduler.scheduler import Local
 from tests.end_to_end import programs
 from tests.end_to_end.looking import said, send, wait_for_empty_queue
+from tests.end_to_end.sites import BOTH_SITES
 from tests.waiting import wait_until
 
 #: Points that a job computes before it waits at the gate.
 FREE = 4
 N_POINTS = 10
 
-#: What is written down lies outside of the project: it is not moved.
-PROGRAM = programs.program(
-    n_learners=1, n_points=N_POINTS, free=FREE, end="run.start()\nrun.wait()\nprint(run.status())\n"
-).replace(
-    'here = Path(__file__).parent if "__file__" in globals() else Path.cwd()', "here = {here!r}"
-)
+END = "run.start()\nrun.wait()\nprint(run.status())\n"
 
 
 @pytest.fixture
@@ -42,18 +38,25 @@ def project(here, monkeypatch):
 
 
 @pytest.fixture
-def running_job(here, project, ledger):
+def text(here, site):
+    """Return a program. What it writes down lies outside of the project: it is not moved."""
+    text = programs.program(
+        n_learners=1, n_points=N_POINTS, free=FREE, scheduler=site.scheduler_text(), end=END
+    )
+    of_itself = 'Path(__file__).parent if "__file__" in globals() else Path.cwd()'
+    assert of_itself in text
+    return text.replace(of_itself, f"Path({str(here)!r})")
+
+
+@pytest.fixture
+def running_job(project, ledger, text):
     """Have a job run, and no manager any more; return the id of its run."""
-    manager = programs.start(text_of_program(here))
+    manager = programs.start(text)
     wait_until(lambda: len(ledger.begun()) > FREE)
     wait_until(lambda: n_saved(project) == FREE)
     send(signal.SIGKILL, [manager.pid])
     programs.finish(manager)
     return read_beginning(project / "run-run/journal.jsonl").run_id
-
-
-def text_of_program(here):
-    return PROGRAM.replace("{here!r}", f"Path({str(here)!r})")
 
 
 def learner():
@@ -73,10 +76,11 @@ def n_rescued(*folders):
     return found.npoints
 
 
-def test_a_job_of_a_moved_project_keeps_its_points_there_and_ends(here, project, running_job):
+@BOTH_SITES
+def test_a_job_of_a_moved_project_keeps_its_points_there_and_ends(here, site, project, running_job):
     moved = here / "moved"
     project.rename(moved)
-    wait_for_empty_queue()
+    wait_for_empty_queue(site)
     assert not project.exists()
     assert n_rescued(moved / "run-run/rescue") == FREE
     assert not node_rescue(running_job).exists()
@@ -84,10 +88,11 @@ def test_a_job_of_a_moved_project_keeps_its_points_there_and_ends(here, project,
     assert "was moved or deleted" in line["reason"]
 
 
-def test_a_job_of_a_deleted_project_keeps_its_points_on_its_node(here, project, running_job):
+@BOTH_SITES
+def test_a_job_of_a_deleted_project_keeps_its_points_on_its_node(here, site, project, running_job):
     os.chdir(here)
     shutil.rmtree(project)
-    wait_for_empty_queue()
+    wait_for_empty_queue(site)
     assert not project.exists()
     folder = node_rescue(running_job)
     try:
@@ -97,15 +102,16 @@ def test_a_job_of_a_deleted_project_keeps_its_points_on_its_node(here, project, 
         shutil.rmtree(folder)
 
 
+@BOTH_SITES
 def test_a_data_folder_that_was_renamed_is_not_made_again_by_its_job_and_the_next_goes_on(
-    here, project, running_job, ledger
+    *, here, site, project, running_job, ledger, text
 ):
     (project / "data").rename(project / "old data")
-    wait_for_empty_queue()
+    wait_for_empty_queue(site)
     assert not (project / "data").exists()
     assert n_rescued(project / "run-run/rescue") == FREE
     (here / "gate").touch()
-    assert programs.run(text_of_program(here)) == "finished\n"
+    assert programs.run(text) == "finished\n"
     assert n_saved(project) == N_POINTS
     assert ledger.twice() == []
 

@@ -16,6 +16,7 @@ from tests.end_to_end.changing_directory import (
     read_marker,
 )
 from tests.end_to_end.looking import saved_points
+from tests.end_to_end.sites import BOTH_SITES
 from tests.waiting import PATIENCE
 
 N_POINTS = 16
@@ -42,9 +43,19 @@ def finished(run):
 # In the job.
 
 
-@pytest.mark.parametrize("executor_type", ["sequential", "process-pool"])
+@pytest.mark.parametrize(
+    ("site", "executor_type"),
+    [
+        ("local", "sequential"),
+        ("local", "process-pool"),
+        pytest.param("slurm", "sequential", marks=pytest.mark.cluster),
+    ],
+    indirect=["site"],
+)
 @pytest.mark.parametrize("who", ["function", "goal", "loss", "initializer"])
-def test_users_code_may_change_directory_in_a_job(make_run, here, elsewhere, who, executor_type):
+def test_users_code_may_change_directory_in_a_job(
+    *, make_run, site, here, elsewhere, who, executor_type
+):
     learner = line(
         ChangesDirectory(elsewhere) if who == "function" else float,
         ChangesDirectory(elsewhere, 1.0) if who == "loss" else None,
@@ -53,7 +64,7 @@ def test_users_code_may_change_directory_in_a_job(make_run, here, elsewhere, who
         [learner],
         goal=GoalThatChangesDirectory(elsewhere, N_POINTS) if who == "goal" else N_POINTS,
         initializers=[ChangesDirectory(elsewhere, 0)] if who == "initializer" else None,
-        scheduler=Local(1, max_cores=1, executor_type=executor_type),
+        scheduler=site.scheduler(executor_type=executor_type),
         save_dataframe=True,
         check_goal_on_start=False,
     )
@@ -82,13 +93,14 @@ def test_the_next_learner_of_a_job_begins_where_jobs_begin(
 # Where the manager is.
 
 
-def test_the_notebook_may_change_directory_at_any_time(make_run, here, elsewhere):
+@BOTH_SITES
+def test_the_notebook_may_change_directory_at_any_time(make_run, site, here, elsewhere):
     run = make_run(
         [line(), line()],
         goal=N_POINTS,
         folder="runs/first",
         db_fname="record.json",
-        scheduler=Local(1, max_cores=2, log_folder="my logs", batch_folder="my scripts"),
+        scheduler=site.scheduler(log_folder="my logs", batch_folder="my scripts"),
         save_dataframe=True,
     )
     os.chdir(elsewhere)

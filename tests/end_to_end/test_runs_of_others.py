@@ -24,6 +24,7 @@ from adaptive_scheduler.scheduler import Local
 from tests.end_to_end.barriers import FIRST, N_POINTS, Barriers
 from tests.end_to_end.looking import said
 from tests.end_to_end.other_users import OTHER_USER, as_other_user
+from tests.end_to_end.sites import BOTH_SITES
 from tests.waiting import PATIENCE, wait_until
 
 COMMAND = Path(sys.executable).with_name("adaptive-scheduler")
@@ -76,10 +77,10 @@ def marker(place):
 
 
 @pytest.fixture
-def trapped(place, marker, make_run):
+def trapped(place, marker, make_run, site):
     """Return a folder of another user that looks like a run, and has a trap in all its pickles."""
     learner = adaptive.SequenceLearner(abs, [1, 2])
-    run = make_run([learner], ["theirs.pickle"], job_name="theirs")
+    run = make_run([learner], ["theirs.pickle"], job_name="theirs", scheduler=site.scheduler())
     run.start()
     run.wait()
     set_traps(place / "theirs-run", marker)
@@ -122,6 +123,7 @@ def test_the_traps_work(trapped, marker):
     assert marker.exists()
 
 
+@BOTH_SITES
 def test_no_command_runs_the_code_of_another_user(trapped, marker):
     for words in COMMANDS:
         done = subprocess.run(
