@@ -47,8 +47,11 @@ def gate(here):
 
 
 @pytest.fixture
-def make_run(here):
-    """Return a function that makes runs; those that are not over are left when the test is."""
+def make_run(here, site):
+    """Return a function that makes runs; those that are not over are left when the test is.
+
+    That is before their site is gone: else they would submit more jobs to the next cluster.
+    """
     runs = []
 
     def make(learners, fnames=None, *, cores=1, max_cores=2, scheduler=None, **keywords):
