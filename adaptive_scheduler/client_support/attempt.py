@@ -20,7 +20,7 @@ from adaptive_scheduler.client_support.place import Place, PlaceGoneError
 from adaptive_scheduler.client_support.saver import Saver
 from adaptive_scheduler.executors.worker import FunctionError
 from adaptive_scheduler.learners.paths import Project
-from adaptive_scheduler.learners.rescue import node_rescue, rescue_name
+from adaptive_scheduler.learners.rescue import rescue_folders, rescue_name
 from adaptive_scheduler.protocol import messages
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class AttemptRun:
             place=self._place,
         )
         self._saver.load()
-        folders = [self._spec.run_folder.rescue, node_rescue(self._run_id)]
+        folders = rescue_folders(self._spec.run_folder.rescue, self._run_id)
         self._saver.add_rescued(self._attempt.learner, folders)
         note("loaded", learner=self._attempt.learner, npoints=self._learner.npoints)
 

@@ -60,8 +60,8 @@ async def run_job(options: JobOptions) -> int:
     pack = Pack(RunFolder.at(options.run_folder).pack)
     pack.extend_sys_path()  # goal and arguments, too, may refer to the user's modules
     spec = read_spec(options.run_folder)
-    run_id = _run_id(spec.run_folder.journal)
-    if run_id and options.run_id and run_id != options.run_id:
+    run_id = _run_id(spec.run_folder.journal) or options.run_id
+    if options.run_id and run_id != options.run_id:
         sys.stderr.write(
             f"'{options.run_folder}' holds run {run_id} by now, and this is a job of run "
             f"{options.run_id}, which was moved, renamed or begun anew: it ends.\n"

@@ -16,7 +16,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,19 @@ def node_rescue(run_id: str) -> Path:
     return Path(tempfile.gettempdir(), f"adaptive-scheduler-rescue-{os.getuid()}-{run_id}")
 
 
+def rescue_folders(run_folder: Path, run_id: str) -> list[Path]:
+    """Return where points of a run may have been rescued to, as seen from this node.
+
+    Parameters
+    ----------
+    run_folder
+        Its folder ``rescue``.
+    run_id
+        Its id; empty if that is not known, and then nothing on the node can be told to be its.
+    """
+    return [run_folder, node_rescue(run_id)] if run_id else [run_folder]
+
+
 def save_rescue(learner: BaseLearner, fname: ResolvedFname, folder: Path) -> None:
     """Save all that a learner has into `folder`, which is made, as its parent, for us only.
 
@@ -51,7 +64,8 @@ def save_rescue(learner: BaseLearner, fname: ResolvedFname, folder: Path) -> Non
         If that can't be done.
     """
     folder.parent.mkdir(mode=0o700, exist_ok=True)
-    if not _is_ours(folder.parent.stat()):
+    status = folder.parent.lstat()
+    if not (stat.S_ISDIR(status.st_mode) and _is_ours(status)):
         raise PermissionError(errno.EPERM, "belongs to others", str(folder.parent))
     folder.mkdir(mode=0o700)
     DataFiles(learner, _within(folder, fname)).save()
@@ -123,39 +137,68 @@ def add_rescued(
     place = {number: i for i, number in enumerate(numbers)}
     lines = []
     for folder in folders:
-        for number, path in _listed(folder):
-            if (i := place.get(number)) is not None:
-                lines.append(_add(learners[i], fnames[i], path))
+        with _opened(folder) as parent:
+            for name in [] if parent is None else sorted(os.listdir(parent)):  # noqa: PTH208
+                match = _NAME.fullmatch(name)
+                if match is None or (i := place.get(int(match[1]))) is None:
+                    continue
+                with _opened(name, within=parent) as rescued:
+                    if rescued is not None:
+                        lines.append(_add(learners[i], fnames[i], folder / name, rescued))
     return [line for line in lines if line]
 
 
-def _listed(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Yield what was rescued into a folder, each with the number of its learner."""
+@contextmanager
+def _opened(folder: str | Path, within: int | None = None) -> Iterator[int | None]:
+    """Open a folder that only we can write into, itself and not through a link; else None."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with os.scandir(folder) as entries:
-            if not _is_ours(folder.stat()):
-                return  # unpickling runs code, and others may write into a temporary folder
-            names = sorted(entry.name for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
+        descriptor = os.open(folder, flags, dir_fd=within)
+    except OSError:
+        yield None
         return
-    for name in names:
-        if match := _NAME.fullmatch(name):
-            yield int(match[1]), folder / name
+    try:
+        yield descriptor if _is_ours(os.fstat(descriptor)) else None
+    finally:
+        os.close(descriptor)
 
 
 def _is_ours(status: os.stat_result) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _add(learner: BaseLearner, fname: ResolvedFname, folder: Path) -> str:
-    within = _within(folder, fname)
+@contextmanager
+def _own_copy(folder: int) -> Iterator[Path]:
+    """Copy the files in an open folder, checked one by one, to where nobody else can write.
+
+    Loading runs code that lies in them, and others may write into a temporary folder.
+
+    Raises
+    ------
+    OSError
+        If one can't be read, or is not ours.
+    """
+    with tempfile.TemporaryDirectory(prefix="adaptive-scheduler-") as copy:
+        for name in os.listdir(folder):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
+                status = os.fstat(file.fileno())
+                if not (stat.S_ISREG(status.st_mode) and _is_ours(status)):
+                    raise PermissionError(errno.EPERM, "is no file that only you can write", name)
+                Path(copy, name).write_bytes(file.read())
+        yield Path(copy)
+
+
+def _add(learner: BaseLearner, fname: ResolvedFname, rescued: Path, folder: int) -> str:
+    """Add what lies in an open folder, which is called `rescued`; return what became of it."""
     try:
-        n_points = sum(_load(each, one) for each, one in _parts(learner, within))
-    except DataFileError as error:
-        return f"Points in {folder} can't be read: {error}"
+        with _own_copy(folder) as copy:
+            n_points = sum(_load(each, one) for each, one in _parts(learner, _within(copy, fname)))
+    except (DataFileError, OSError) as error:
+        return f"Points in {rescued} can't be read: {error}"
     if not n_points:
         return ""
-    return f"{folder} has brought {n_points} points of a job whose folder was moved or deleted."
+    return f"{rescued} has brought {n_points} points of a job whose folder was moved or deleted."
 
 
 def _parts(

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 from adaptive_scheduler._common.revalidate import revalidate
 from adaptive_scheduler.errors import RunFolderError
 from adaptive_scheduler.run_folder import events
-from adaptive_scheduler.run_folder.models import waits_again
+from adaptive_scheduler.run_folder.models import DONE, FAILED, RUNNING
+from adaptive_scheduler.run_folder.state import RunState
 
 if TYPE_CHECKING:
     from adaptive_scheduler.run_folder.layout import RunFolder
+    from adaptive_scheduler.run_folder.models import LearnerEntry
+
+#: Records that tell nothing of an attempt, though they name its job.
+_SUBMISSIONS = (events.Submitting, events.Submitted, events.NotSubmitted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,70 +53,74 @@ class AttemptSummary:
     traceback: str = ""
 
 
-def attempts_at(folder: RunFolder, learner: int) -> list[AttemptSummary]:
-    """Read the attempts at a learner from the journal, the first one first."""
-    stories: list[AttemptSummary] = []
+def attempts_at(folder: RunFolder, learner: int, n_learners: int) -> list[AttemptSummary]:
+    """Read the attempts at a learner from the journal, the first one first.
+
+    An attempt begins and ends where `RunState` says so.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    learner
+        Which learner.
+    n_learners
+        How many learners the run has.
+    """
+    state = RunState([0] * n_learners)
+    attempts: list[AttemptSummary] = []
     for record in _records(folder.journal, learner):
-        last = stories[-1] if stories else None
-        is_open = last is not None and last.outcome == "running"
-        match record:
-            case events.Assigned():
-                stories.append(_begun(folder, record))
-            case events.LearnerWas(job=job) if job is not None:
-                stories.append(_remembered(folder, record, job.job_id))
-            case events.Done() if last is not None:
-                stories[-1] = replace(last, outcome="done", error="", traceback="")
-            case events.Failed() if last is not None and is_open:
-                stories[-1] = replace(
-                    last, outcome="failed", error=record.error, traceback=record.traceback
-                )
-            case events.Released() if last is not None and is_open:
-                stories[-1] = replace(last, outcome="released", error=record.reason)
-            case events.Requeued() if last is not None and is_open and record.job_id == last.job_id:
-                stories[-1] = replace(last, outcome="released", error=waits_again(record.job_id))
-            case events.JobGone() if last is not None and is_open and record.job_id == last.job_id:
-                error = f"The job ended: {record.end}."
-                stories[-1] = replace(last, outcome="failed", error=error, traceback=record.output)
-    return stories
+        before = state.learners[learner]
+        state.apply(record)
+        after = state.learners[learner]
+        was_running, is_running = before.state == RUNNING, after.state == RUNNING
+        is_same = (before.attempt, before.job) == (after.attempt, after.job)
+        if was_running and not (is_running and is_same):
+            # A job that has another learner now says nothing of this one.
+            error = "" if isinstance(record, events.Assigned) else after.error
+            attempts[-1:] = [_ended(each, before, after, error) for each in attempts[-1:]]
+        elif after.state == DONE and is_same and attempts:
+            attempts[-1] = _ended(attempts[-1], before, after, "")
+        if after.job is not None and (not is_same or (is_running and not was_running)):
+            attempts.append(_attempt(folder, after, after.job.job_id))
+    return attempts
 
 
-def _begun(folder: RunFolder, record: events.Assigned) -> AttemptSummary:
+def _attempt(folder: RunFolder, entry: LearnerEntry, job_id: str) -> AttemptSummary:
+    """Return the attempt that a learner is in, or was in last before a compaction."""
+    if entry.state in (RUNNING, DONE):
+        outcome = entry.state
+    else:
+        outcome = "failed" if entry.state == FAILED or entry.fails else "released"
+    is_over = entry.state != RUNNING
     return AttemptSummary(
-        number=record.number,
-        outcome="running",
-        job_id=record.job.job_id,
-        job_name=record.job_name,
-        host=record.host,
-        log=folder.log_now(record.log_fname, record.job_name, record.job.job_id),
-        output=folder.output_of(record.job_name, record.job.job_id),
-        started=record.time,
-    )
-
-
-def _remembered(folder: RunFolder, record: events.LearnerWas, job_id: str) -> AttemptSummary:
-    outcome = record.state if record.state in {"running", "done"} else "failed"
-    return AttemptSummary(
-        number=record.attempt,
+        number=entry.attempt,
         outcome=outcome,
         job_id=job_id,
-        job_name=record.job_name,
-        host=record.host,
-        log=folder.log_now(record.log_fname, record.job_name, job_id),
-        output=folder.output_of(record.job_name, job_id),
-        started=record.started,
-        error=record.error,
-        traceback=record.traceback,
+        job_name=entry.job_name,
+        host=entry.host,
+        log=folder.log_now(entry.log_fname, entry.job_name, job_id),
+        output=folder.output_of(entry.job_name, job_id),
+        started=entry.started,
+        error=entry.error if is_over else "",
+        traceback=entry.traceback if is_over else "",
     )
+
+
+def _ended(
+    attempt: AttemptSummary, before: LearnerEntry, after: LearnerEntry, error: str
+) -> AttemptSummary:
+    """Return an attempt with how it ended: a failure is what counts as one."""
+    if after.state == DONE:
+        return replace(attempt, outcome="done", error="", traceback="")
+    if after.fails > before.fails:
+        return replace(attempt, outcome="failed", error=error, traceback=after.traceback)
+    return replace(attempt, outcome="released", error=error)
 
 
 def _records(journal: Path, learner: int) -> Iterator[events.AnyRecord]:
-    """Yield the records that may concern a learner, without a closer look at all others."""
-    signs = (
-        b'"learner":%d,' % learner,
-        b'"learner":%d}' % learner,
-        b'"event":"job-gone"',
-        b'"event":"requeued"',
-    )
+    """Yield what concerns a learner and the jobs that have had it; no other line is decoded."""
+    signs = {b'"learner":%d,' % learner, b'"learner":%d}' % learner, b'"event":"job-was"'}
     revalidate(journal.parent)
     try:
         file = journal.open("rb")
@@ -125,6 +134,9 @@ def _records(journal: Path, learner: int) -> Iterator[events.AnyRecord]:
                 record = events.read_record(line)
             except RunFolderError:
                 continue  # whoever starts the run again is told
-            is_of_job = isinstance(record, events.JobGone | events.Requeued)
-            if is_of_job or getattr(record, "learner", None) == learner:
-                yield record
+            if isinstance(record, _SUBMISSIONS):
+                continue
+            job = getattr(record, "job", None)
+            if job is not None and getattr(record, "learner", None) == learner:
+                signs.add(b'"%s"' % job.job_id.encode())
+            yield record

@@ -116,7 +116,7 @@ class FolderView:
         RunFolderError
             If there are no learners in the folder.
         """
-        return self.spec.project.resolve_all(Pack(self._folder.pack).fnames)
+        return self.spec.project.resolve_all(Pack(self._folder.pack, trust=self._trust).fnames)
 
     @property
     def state(self) -> RunState:
@@ -174,7 +174,7 @@ class FolderView:
 
     def attempts(self, index: int) -> list[AttemptSummary]:
         """Return all attempts at a learner that are known, the first one first."""
-        return attempts_at(self._folder, index)
+        return attempts_at(self._folder, index, self.n_learners)
 
     def log_lines(
         self,

@@ -104,7 +104,7 @@ class LiveView:
 
     def attempts(self, index: int) -> list[AttemptSummary]:
         """Return all attempts at a learner that are known, the first one first."""
-        return attempts_at(self.folder, index)
+        return attempts_at(self.folder, index, self.n_learners)
 
     def log_lines(
         self,

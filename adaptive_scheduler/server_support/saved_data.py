@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from adaptive_scheduler._common.user_warning import warn_user
 from adaptive_scheduler.learners.dataframes import load_dataframes
-from adaptive_scheduler.learners.rescue import add_rescued, node_rescue
+from adaptive_scheduler.learners.rescue import add_rescued, rescue_folders
 from adaptive_scheduler.learners.storage import load_parallel
 from adaptive_scheduler.run_folder.journal import read_beginning
 from adaptive_scheduler.server_support.cleaning import move_aside
@@ -47,7 +47,7 @@ class SavedData:
         load_parallel(learners, self._fnames, with_progress_bar=with_progress_bar)
         beginning = read_beginning(self._run_folder.journal)
         run_id = "" if beginning is None else beginning.run_id
-        folders = [self._run_folder.rescue, node_rescue(run_id)]
+        folders = rescue_folders(self._run_folder.rescue, run_id)
         if news := add_rescued(learners, self._fnames, folders):
             warn_user("\n".join(news))
 

@@ -21,6 +21,8 @@ from adaptive_scheduler.errors import UnpicklableError, UntrustedFileError
 from adaptive_scheduler.learners.learner_files import fname_to_learner
 from adaptive_scheduler.learners.pack import Pack, write_blobs
 from adaptive_scheduler.scheduler import Local
+from adaptive_scheduler.server_support.remote import open_run
+from adaptive_scheduler.widgets import info
 from tests.end_to_end.barriers import FIRST, N_POINTS, Barriers
 from tests.end_to_end.looking import said
 from tests.end_to_end.other_users import OTHER_USER, as_other_user
@@ -181,6 +183,16 @@ def commands_that_mark(place, marker):
 
 def content_of(root):
     return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_the_dashboard_of_another_users_run_needs_no_pickle(trapped, marker):
+    view = open_run(trapped)
+    assert view.info().status == "finished"
+    assert [row.state for row in view.rows().rows] == ["done"]
+    assert [name.names for name in view.fnames]
+    assert [attempt.outcome for attempt in view.attempts(0)] == ["done"]
+    info(trapped)
+    assert not marker.exists()
 
 
 def test_attaching_says_whose_run_it_is(trapped, marker):

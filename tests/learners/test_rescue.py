@@ -11,7 +11,14 @@ import adaptive
 import pytest
 
 from adaptive_scheduler.learners.paths import Project
-from adaptive_scheduler.learners.rescue import add_rescued, copy_into, rescue_name, save_rescue
+from adaptive_scheduler.learners.rescue import (
+    add_rescued,
+    copy_into,
+    node_rescue,
+    rescue_folders,
+    rescue_name,
+    save_rescue,
+)
 from adaptive_scheduler.learners.storage import DataFiles
 
 
@@ -128,6 +135,39 @@ def test_what_others_may_have_written_is_not_read(folder):
     assert add_rescued([learner], [name], [folder]) == []
     with pytest.raises(PermissionError):
         rescued(told(line(), 4), "data.pickle", folder, index=1)
+
+
+def test_a_link_to_a_folder_is_not_followed(folder, tmp_path):
+    name = rescued(told(line(), 4), "data.pickle", folder)
+    folder.rename(tmp_path / "theirs")
+    folder.symlink_to(tmp_path / "theirs")
+    assert add_rescued([line()], [name], [folder]) == []
+    with pytest.raises(PermissionError):
+        rescued(told(line(), 4), "data.pickle", folder, index=1)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("what", ["folder", "file", "link"])
+def test_what_another_user_has_put_there_is_not_loaded(folder, what):
+    name = rescued(told(line(), 4), "data.pickle", folder)
+    own = folder / rescue_name(0, 1, "7")
+    (file,) = own.iterdir()
+    if what == "link":
+        file.rename(folder / "theirs")
+        file.symlink_to(folder / "theirs")
+    else:
+        os.chown(own if what == "folder" else file, 65534, 65534)
+    learner = line()
+    said = add_rescued([learner], [name], [folder])
+    assert learner.npoints == 0
+    assert len(said) == (what != "folder")
+    assert all("can't be read" in words for words in said)
+
+
+def test_without_the_id_of_a_run_nothing_on_the_node_is_taken_for_its_own(tmp_path):
+    run_folder = tmp_path / "rescue"
+    assert rescue_folders(run_folder, "") == [run_folder]
+    assert rescue_folders(run_folder, "a1") == [run_folder, node_rescue("a1")]
 
 
 def test_a_file_that_cant_be_read_is_named(folder):

@@ -15,9 +15,10 @@ from adaptive_scheduler.client_support.fence import FollowedRun
 from adaptive_scheduler.protocol import messages
 from adaptive_scheduler.protocol.messages import Attempt
 from adaptive_scheduler.run_folder import commands, events
+from adaptive_scheduler.run_folder.attempts import attempts_at
 from adaptive_scheduler.run_folder.journal import JournalFollower, read_journal
 from adaptive_scheduler.run_folder.layout import RunFolder
-from adaptive_scheduler.run_folder.models import DELAYED, READY, RUNNING
+from adaptive_scheduler.run_folder.models import DELAYED, DONE, READY, RUNNING
 from adaptive_scheduler.run_folder.outbox import Outbox
 from adaptive_scheduler.run_folder.spec import RunSpec
 from adaptive_scheduler.run_folder.state import RunState
@@ -194,6 +195,16 @@ class Readers:
             assert each.run_id == manager.run_id
             assert everything(each) == everything(manager)
         self.check_the_job_alone()
+        for entry in manager.learners:
+            self.check_the_attempts(entry)
+
+    def check_the_attempts(self, entry):
+        attempts = attempts_at(RunFolder.at(self.path.parent), entry.index, N)
+        running = [(a.number, a.job_id) for a in attempts if a.outcome == RUNNING]
+        held = entry.state == RUNNING
+        assert running == ([(entry.attempt, entry.job.job_id)] if held else [])
+        if attempts and entry.state == DONE:
+            assert attempts[-1].outcome == DONE
 
     def check_the_view(self):
         """It shows what a manager that is back will believe when it has read the outbox."""

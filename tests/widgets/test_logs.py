@@ -67,7 +67,7 @@ def test_attempts_have_their_ends(tmp_path):
         assigned(1, 4, "11"),
         events.Done(time=4, learner=1),
     )
-    stories = attempts_at(run.run_folder, 1)
+    stories = attempts_at(run.run_folder, 1, 3)
     assert [(s.number, s.job_id, s.outcome) for s in stories] == [
         (1, "7", "failed"),
         (2, "9", "failed"),
@@ -81,16 +81,43 @@ def test_attempts_have_their_ends(tmp_path):
 
 def test_the_attempt_that_a_compaction_remembers_is_there(tmp_path):
     run = FakeRun(tmp_path)
-    was = events.LearnerWas(
-        time=1, learner=2, state="ready", attempt=5, error="E", job=JobIdentity("7"), job_name="s-2"
+    facts = {"time": 1, "state": "ready", "attempt": 5, "error": "E", "job_name": "s-2"}
+    write_journal(
+        run,
+        events.LearnerWas(learner=1, fails=0, job=JobIdentity("6"), **facts),
+        events.LearnerWas(learner=2, fails=1, job=JobIdentity("7"), **facts),
     )
-    write_journal(run, was)
-    (story,) = attempts_at(run.run_folder, 2)
-    assert (story.number, story.outcome, story.error) == (5, "failed", "E")
+    found = [attempts_at(run.run_folder, learner, 3) for learner in (1, 2)]
+    assert [[(a.number, a.outcome, a.error) for a in each] for each in found] == [
+        [(5, "released", "E")],
+        [(5, "failed", "E")],
+    ]
+
+
+def test_an_attempt_ends_where_the_state_of_the_run_says_so(tmp_path):
+    run = FakeRun(tmp_path)
+    lost = events.JobGone(time=2, job_id="8", end="NODE_FAIL", is_no_fault=True)
+    write_journal(
+        run,
+        assigned(0, 1, "7"),
+        assigned(1, 1, "7"),  # its job has taken another learner, unheard
+        assigned(0, 2, "8"),
+        lost,
+        assigned(0, 3, "9"),
+        assigned(0, 4, "10"),  # another job has it now
+        events.JobGone(time=3, job_id="9", end="TIMEOUT"),
+    )
+    found = [(a.number, a.outcome, a.error) for a in attempts_at(run.run_folder, 0, 3)]
+    assert found == [
+        (1, "released", ""),
+        (2, "released", "The job ended: NODE_FAIL."),
+        (3, "released", ""),
+        (4, "running", ""),
+    ]
 
 
 def test_without_a_journal_there_are_no_attempts(tmp_path):
-    assert attempts_at(FakeRun(tmp_path).run_folder, 0) == []
+    assert attempts_at(FakeRun(tmp_path).run_folder, 0, 3) == []
 
 
 # What is shown.

@@ -90,6 +90,8 @@ def test_a_moved_run_goes_on_at_the_new_place(begin, project, here, ledger, gate
 def test_a_copy_that_is_started_leaves_the_jobs_to_its_original(begin, project, here, gate):
     jobs = begin()
     original = run_id(RUN)
+    # Without its data, nobody could tell that the whole project was copied.
+    wait_until(lambda: len(list(Path("data").glob("*.pickle"))) == N_LEARNERS)
     shutil.copytree(project, here / "copy")
     os.chdir(here / "copy")
     assert main(["cancel", str(RUN)]) == 1
