@@ -279,6 +279,7 @@ class _Record:
     """
 
     def __init__(self, spec: RunSpec) -> None:
+        self._folder = spec.run_folder
         self.state = RunState(
             spec.groups or [0] * spec.n_learners,
             dependencies=spec.dependencies or {},
@@ -315,7 +316,10 @@ class _Record:
         self._turn = (self._turn + n) % max(1, len(running))
 
     def _read_log(self, entry: LearnerEntry) -> None:
-        path = Path(entry.log_fname)
+        job_id = "" if entry.job is None else entry.job.job_id
+        path = self._folder.log_now(entry.log_fname, entry.job_name, job_id)
+        if path is None:
+            return
         try:
             stat = path.stat()
             if self._sizes.get(entry.index) == (path, stat.st_size):

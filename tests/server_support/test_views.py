@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -368,3 +369,16 @@ def test_a_run_that_has_not_begun_shows_its_learners(run_folder):
     run_folder.spec.write_bytes(spec.to_json())
     view = FolderView(run_folder.root)
     assert [view.learner(i).state for i in range(3)] == ["ready", "waiting", "waiting"]
+
+
+def test_a_folder_that_was_copied_or_moved_is_shown_by_its_own_logs(run, tmp_path):
+    run.job(0).status(npoints=3)
+    run.write()
+    copy = tmp_path / "copy-run"
+    shutil.copytree(run.run_folder.root, copy)
+    run.job(0).status(npoints=9)
+    run.write()
+    assert FolderView(copy).info().npoints == 3
+    assert FolderView(run.run_folder.root).info().npoints == 9
+    run.run_folder.root.rename(tmp_path / "moved-run")
+    assert FolderView(tmp_path / "moved-run").info().npoints == 9
