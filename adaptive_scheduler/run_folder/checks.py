@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
@@ -36,6 +37,42 @@ def check_interval(name: str, seconds: object) -> None:
     """
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise InvalidInputError(f"`{name}` is a positive number of seconds, not {seconds!r}.")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Check that this is True or False; also as a number, or as numpy has them.
+
+    Raises
+    ------
+    InvalidInputError
+        If it isn't.
+    """
+    if isinstance(value, str) or not any(value is flag or value == flag for flag in (True, False)):
+        raise InvalidInputError(f"`{name}` is True or False, not {value!r}.")
+
+
+def check_path(name: str, value: object) -> None:
+    """Check that this is the name of a file or folder, or None.
+
+    Raises
+    ------
+    InvalidInputError
+        If it isn't.
+    """
+    if value is not None and not isinstance(value, str | os.PathLike):
+        raise InvalidInputError(f"`{name}` is a path, or None, not {value!r}.")
+
+
+def check_keywords(name: str, value: object) -> None:
+    """Check that these are keywords with their values, or None.
+
+    Raises
+    ------
+    InvalidInputError
+        If they aren't.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidInputError(f"`{name}` is a dict of keywords, or None, not {value!r}.")
 
 
 def one_of(choices: Collection[str]) -> Callable[[str, object], None]:

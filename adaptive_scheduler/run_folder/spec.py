@@ -29,8 +29,11 @@ from adaptive_scheduler.learners.pack import open_pack
 from adaptive_scheduler.learners.paths import Project
 from adaptive_scheduler.run_folder.checks import (
     check_condition,
+    check_flag,
     check_interval,
     check_job_name,
+    check_keywords,
+    check_path,
     check_runner_kwargs,
     one_of,
 )
@@ -144,6 +147,7 @@ class RunSpec:
         metadata=_parameter(
             "Count learners as done that have reached the goal already in memory. Their data is "
             "saved if there is no file yet.",
+            check=check_flag,
             of="run",
         ),
     )
@@ -234,6 +238,7 @@ class RunSpec:
         default=None,
         metadata=_parameter(
             "A folder for the output of cancelled jobs; None leaves it where it is.",
+            check=check_path,
             of="kill_manager",
         ),
     )
@@ -241,6 +246,7 @@ class RunSpec:
         default="old_logs",
         metadata=_parameter(
             "Where logs go at `cleanup`, relative to the run folder; None deletes them.",
+            check=check_path,
             of="run",
         ),
     )
@@ -248,6 +254,7 @@ class RunSpec:
         default=None,
         metadata=_parameter(
             "The journal, if it is to lie outside of the run folder.",
+            check=check_path,
             of="run",
             kept="nowhere",
         ),
@@ -257,6 +264,7 @@ class RunSpec:
         metadata=_parameter(
             "Begin anew where the folder holds a run already. Its journal is kept beside the new "
             "one, and data files are never touched.",
+            check=check_flag,
             of="database_manager",
             kept="nowhere",
         ),
@@ -265,6 +273,7 @@ class RunSpec:
         default=None,
         metadata=_parameter(
             "Keywords of `JobManager`, which win over the others.",
+            check=check_keywords,
             of="run",
             kept="nowhere",
         ),
@@ -273,6 +282,7 @@ class RunSpec:
         default=None,
         metadata=_parameter(
             "Keywords of `KillManager`, which win over the others.",
+            check=check_keywords,
             of="run",
             kept="nowhere",
         ),
@@ -290,6 +300,7 @@ class RunSpec:
         metadata=_parameter(
             "Cancel the jobs of this very run that still live, and put their logs away, before "
             "anything else.",
+            check=check_flag,
             of="run",
             kept="nowhere",
         ),
@@ -298,6 +309,7 @@ class RunSpec:
         default=False,
         metadata=_parameter(
             "Whether jobs save data as dataframes, too.",
+            check=check_flag,
             of="jobs",
         ),
     )
@@ -348,6 +360,7 @@ class RunSpec:
         default=False,
         metadata=_parameter(
             "Show no progress bars.",
+            check=check_flag,
             of="run",
         ),
     )
@@ -355,6 +368,7 @@ class RunSpec:
         default=None,
         metadata=_parameter(
             "The run folder, `./{job_name}-run` by default.",
+            check=check_path,
             of="run",
             kept="nowhere",
         ),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from adaptive_scheduler.errors import InvalidInputError
 from adaptive_scheduler.run_folder.checks import (
     check_condition,
+    check_flag,
     check_interval,
     check_job_name,
+    check_keywords,
+    check_path,
     check_runner_kwargs,
     one_of,
 )
@@ -42,6 +47,28 @@ def test_intervals_are_positive(seconds):
 def test_other_intervals_are_refused(seconds):
     with refused("`interval` is a positive number of seconds, not "):
         check_interval("interval", seconds)
+
+
+def test_flags_are_true_or_false():
+    for flag in (True, False, 0, 1, np.True_):
+        check_flag("quiet", flag)
+    for other in ("no", None, 2, []):
+        with refused(f"`quiet` is True or False, not {re.escape(repr(other))}"):
+            check_flag("quiet", other)
+
+
+def test_names_of_folders_are_paths():
+    for path in ("run", Path("run"), None):
+        check_path("folder", path)
+    with refused("`folder` is a path, or None, not 5"):
+        check_path("folder", 5)
+
+
+def test_keywords_are_a_dict():
+    for keywords in ({}, {"interval": 3}, None):
+        check_keywords("job_manager_kwargs", keywords)
+    with refused(r"`job_manager_kwargs` is a dict of keywords, or None, not \['interval'\]"):
+        check_keywords("job_manager_kwargs", ["interval"])
 
 
 def test_a_choice_is_one_of_those_that_there_are():
