@@ -116,8 +116,8 @@ class ManagerClient:
         self._connection = ManagerConnection(spec.run_folder.connection)
         self._outbox = Outbox(spec.run_folder.outbox)
         self._tried: set[int] = set()
-        #: The last report that went into the outbox.
-        self._last_left: messages.Report | None = None
+        #: Reports that went into the outbox, and that no manager has been told since.
+        self._left: list[messages.Report] = []
         self._fence = self._new_fence()
 
     def _new_fence(self) -> Fence:
@@ -146,14 +146,8 @@ class ManagerClient:
 
     async def _ask_or_claim(self) -> messages.Attempt | None:
         answer = await self._ask(self._hello(None))
-        left = self._last_left
-        if (
-            isinstance(answer, messages.Assigned)
-            and left is not None
-            and left.attempt == answer.attempt
-        ):
-            # The manager has come back, and has not read the outbox yet.
-            await self._ask(left)
+        if isinstance(answer, messages.Assigned) and self._left:
+            await self._tell_what_was_left()
             answer = await self._ask(self._hello(None))
         if answer is None:
             return await asyncio.to_thread(self._claim)
@@ -167,6 +161,7 @@ class ManagerClient:
         answer = await self._ask(status)
         if isinstance(answer, messages.Superseded):
             # The manager may have thought that this job is gone: ask for the learner again.
+            await self._tell_what_was_left()
             answer = await self._ask(self._hello(self.holding))
         match answer:
             case messages.Superseded() | messages.NothingLeft():
@@ -176,6 +171,14 @@ class ManagerClient:
             case messages.Assigned():
                 self.holding = answer.attempt
         return Verdict.GO_ON
+
+    async def _tell_what_was_left(self) -> None:
+        """Tell a manager that has come back what it will read in the outbox, before it asks.
+
+        Until then it takes learners of this job for unfinished, and gives them to others.
+        """
+        while self._left and await self._ask(self._left[0]) is not None:
+            del self._left[0]
 
     def check_holding(self) -> None:
         """Look whether this job still has its learner. Blocks, for a moment only.
@@ -202,7 +205,7 @@ class ManagerClient:
         async def deliver() -> None:
             if await self._ask(message) is None:
                 await asyncio.to_thread(self._outbox.put, message)
-                self._last_left = message
+                self._left.append(message)
                 note("left a report in the outbox", report=type(message).__name__.lower())
 
         await self._while_disk_fails(deliver)

@@ -480,3 +480,19 @@ async def test_a_job_that_is_alone_goes_by_what_the_last_manager_has_declared(ru
         assert await client.next_attempt() == messages.Attempt(2, 1)
         declare(run)
         assert await client.next_attempt() == messages.Attempt(0, 1)
+
+
+@in_a_loop
+async def test_a_manager_that_has_not_read_the_outbox_gives_nobody_what_is_done(run, tmp_path):
+    """It knows that this job had claimed a learner, and not yet that it is done with that."""
+    with run.job(0) as client:
+        assert await client.next_attempt() == messages.Attempt(0, 1)
+        async with run.manager() as manager:
+            assert manager.states() == [RUNNING, READY, READY]
+        await client.report(done(client))
+        assert await client.next_attempt() == messages.Attempt(1, 1)
+        run.folder.outbox.rename(tmp_path / "unread")
+        run.folder.outbox.mkdir()
+        async with run.manager() as manager:
+            assert await client.status({}) is GO_ON
+            assert manager.states() == [DONE, RUNNING, READY]
