@@ -149,6 +149,8 @@ class ManagerClient:
         if isinstance(answer, messages.Assigned) and self._left:
             await self._tell_what_was_left()
             answer = await self._ask(self._hello(None))
+        if isinstance(answer, messages.Assigned) and self._has_left(answer.attempt):
+            answer = None  # it is too busy to hear that this job is done with that one
         if answer is None:
             return await asyncio.to_thread(self._claim)
         return answer.attempt if isinstance(answer, messages.Assigned) else None
@@ -171,6 +173,10 @@ class ManagerClient:
             case messages.Assigned():
                 self.holding = answer.attempt
         return Verdict.GO_ON
+
+    def _has_left(self, attempt: messages.Attempt) -> bool:
+        """Whether a report of an attempt lies in the outbox, and no manager was told it."""
+        return any(report.attempt == attempt for report in self._left)
 
     async def _tell_what_was_left(self) -> None:
         """Tell a manager that has come back what it will read in the outbox, before it asks.

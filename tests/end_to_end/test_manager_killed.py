@@ -107,6 +107,7 @@ class Jobs:
         finally:
             playing.cancel()
             await asyncio.gather(playing, *self._playing.values(), return_exceptions=True)
+            self.raise_errors()
 
     async def _play(self):
         while True:
@@ -122,9 +123,13 @@ class Jobs:
         """Wait until no job is left."""
         while self.scheduler.queue():
             await asyncio.sleep(0.01)
-            for job in self._playing.values():
-                if job.done():
-                    job.result()
+            self.raise_errors()
+
+    def raise_errors(self):
+        """Raise what a job has raised: no job may fail, whatever happens to its manager."""
+        for job in self._playing.values():
+            if job.done() and not job.cancelled():
+                job.result()
 
     async def _run(self, job_id):
         folder = self.folder / "run"
